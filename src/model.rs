@@ -1,0 +1,247 @@
+//! The vocabulary of tributary as types. No behaviour beyond reading and writing them as text.
+
+mod field_type;
+mod filter;
+mod name;
+
+pub use field_type::FieldType;
+pub use filter::{Comparison, Filter, Literal};
+pub use name::{check_name, machine_name, quote_ident, unique_machine_name};
+
+/// Microseconds since 1970-01-01 UTC.
+pub type Micros = i64;
+
+/// The time of this machine. The one place where the product asks for it.
+#[allow(clippy::disallowed_methods)]
+pub fn now_micros() -> Micros {
+    chrono::Utc::now().timestamp_micros()
+}
+
+/// A link to one account of a source system. Its name is the SQL schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connection {
+    /// Never changes, never reused.
+    pub id: i64,
+    /// SQL schema name.
+    pub name: String,
+    /// The connector, for example `postgresql`.
+    pub connector: String,
+    /// Settings as a JSON object, without secrets.
+    pub settings: serde_json::Value,
+    /// `not connected`, `connected`, `needs you`.
+    pub status: String,
+    /// Who is logged in, as last told by the source.
+    pub identity: Option<String>,
+    /// When it was made.
+    pub created_at: Micros,
+}
+
+/// A thing of the source adopted as a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    /// Random, never changes, never reused; names the table's folder in the object store.
+    pub id: String,
+    /// The connection it belongs to.
+    pub connection_id: i64,
+    /// Name of that connection.
+    pub connection: String,
+    /// SQL table name.
+    pub name: String,
+    /// The source's own name; never changes.
+    pub api: String,
+    /// The name for people.
+    pub label: String,
+    /// Fields in column order, selected or not.
+    pub fields: Vec<ObjectField>,
+    /// How it is imported.
+    pub import: ImportSettings,
+    /// Grows with every change of the definition.
+    pub schema_version: i64,
+    /// When it was adopted.
+    pub created_at: Micros,
+}
+
+impl Object {
+    /// The selected fields in column order.
+    pub fn selected(&self) -> impl Iterator<Item = &ObjectField> {
+        self.fields.iter().filter(|f| f.selected)
+    }
+
+    /// Machine names of the unique fields in key order.
+    pub fn key(&self) -> Vec<String> {
+        let mut key: Vec<_> =
+            self.fields.iter().filter_map(|f| Some((f.key_position?, f.name.clone()))).collect();
+        key.sort();
+        key.into_iter().map(|(_, name)| name).collect()
+    }
+
+    /// `connection.name`, as people write it.
+    pub fn full_name(&self) -> String {
+        format!("{}.{}", quote_ident(&self.connection), quote_ident(&self.name))
+    }
+}
+
+/// A column of an object.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ObjectField {
+    /// The source's own name.
+    pub api: String,
+    /// SQL column name.
+    pub name: String,
+    /// The name for people.
+    pub label: String,
+    /// The type in which it is kept.
+    pub data_type: FieldType,
+    /// The source's own type.
+    pub native_type: String,
+    /// Why this type, and what happens to values it cannot hold.
+    pub note: Option<String>,
+    /// Whether it is imported.
+    pub selected: bool,
+    /// 0-based place in the key; `None` when it is no unique field.
+    pub key_position: Option<u32>,
+    /// Whether it names a record for people.
+    pub is_name: bool,
+}
+
+/// How an object is imported.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ImportSettings {
+    /// API name of the field that moves forward with every change; diffs read from it.
+    pub cursor: Option<String>,
+    /// SQL boolean expression over the fields.
+    pub filter: Option<String>,
+    /// Stop after so many rows.
+    pub max_rows: Option<u64>,
+    /// `daily` or `manual`.
+    pub frequency: String,
+    /// Every sync replaces all rows.
+    pub delete_all_before_sync: bool,
+    /// A sync that would lose more than this share of rows is held.
+    pub max_loss_percent: u32,
+}
+
+impl Default for ImportSettings {
+    fn default() -> Self {
+        ImportSettings {
+            cursor: None,
+            filter: None,
+            max_rows: None,
+            frequency: "daily".into(),
+            delete_all_before_sync: false,
+            max_loss_percent: 30,
+        }
+    }
+}
+
+/// One sync of one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// Grows by one.
+    pub id: i64,
+    /// The sync that started it.
+    pub sync_id: i64,
+    /// The object.
+    pub object_id: String,
+    /// `connection.object` at the time of the run.
+    pub object: String,
+    /// `diff` or `full`.
+    pub mode: String,
+    /// `running`, `succeeded`, `succeeded with warnings`, `capped`, `held`, `failed`, `cancelled`.
+    pub status: String,
+    /// When it began.
+    pub started_at: Micros,
+    /// When it ended.
+    pub ended_at: Option<Micros>,
+    /// What it counted.
+    pub counts: RunCounts,
+    /// Snapshot version it committed.
+    pub version: Option<i64>,
+    /// Release it was published in.
+    pub release: Option<i64>,
+    /// What went wrong, for people.
+    pub cause: Option<String>,
+    /// What to do about it.
+    pub remedy: Option<String>,
+}
+
+/// What a run counted. Row counts, not bytes, unless said.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct RunCounts {
+    /// Received from the source.
+    pub read: u64,
+    /// Written as new.
+    pub inserted: u64,
+    /// Written over an older one.
+    pub updated: u64,
+    /// Removed.
+    pub deleted: u64,
+    /// In the table afterwards.
+    pub total: u64,
+    /// Dropped because a later row of the same run had the same key.
+    pub duplicates: u64,
+    /// Left out because a key field was NULL.
+    pub null_keys: u64,
+    /// Values kept as NULL because they did not fit their type.
+    pub misfits: u64,
+    /// Bytes written to the object store.
+    pub bytes_written: u64,
+    /// Warnings for people.
+    pub warnings: Vec<String>,
+}
+
+/// An immutable, numbered cut across all objects.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Release {
+    /// Grows by one.
+    pub id: i64,
+    /// When it was published.
+    pub published_at: Micros,
+    /// Why: `sync 12`, `batch 2026-10-31`.
+    pub cause: String,
+    /// Every object of the company with its snapshot.
+    pub objects: Vec<ReleaseObject>,
+}
+
+/// One object within a release: everything needed to read it as it was.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ReleaseObject {
+    /// The object.
+    pub object_id: String,
+    /// Name of its connection (SQL schema) then.
+    pub connection: String,
+    /// SQL table name then.
+    pub name: String,
+    /// Snapshot version.
+    pub version: i64,
+    /// Rows in it.
+    pub rows: i64,
+    /// The selected columns then, in order.
+    pub fields: Vec<ObjectField>,
+}
+
+/// A person or program that may log in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// Login name.
+    pub name: String,
+    /// `admin` or `analyst`.
+    pub role: String,
+    /// SCRAM-SHA-256 verifier in PostgreSQL's own text form; the password itself is never kept.
+    pub verifier: String,
+    /// Whether the login is allowed.
+    pub enabled: bool,
+}
+
+/// A right to read an object: `SELECT` on one object or on all objects of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// Login name.
+    pub user: String,
+    /// Connection name.
+    pub connection: String,
+    /// Object name; `None` means all objects of the connection.
+    pub object: Option<String>,
+}

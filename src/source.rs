@@ -1,0 +1,169 @@
+//! The contract between tributary and a source system. A source is read only; it knows nothing of state,
+//! snapshots or the query engine.
+
+pub mod postgres;
+
+use arrow::record_batch::RecordBatch;
+use futures::stream::BoxStream;
+
+use crate::error::Result;
+use crate::model::FieldType;
+
+/// A remote system, read only.
+#[async_trait::async_trait]
+pub trait Source: Send + Sync {
+    /// Who is logged in, and where. The cheapest call that proves the login works.
+    async fn whoami(&self) -> Result<Identity>;
+
+    /// Everything that this login may read.
+    async fn objects(&self) -> Result<Vec<ObjectInfo>>;
+
+    /// The fields of one object, in source order. `NotFound` when the object does not exist (any more).
+    async fn fields(&self, object: &str) -> Result<Vec<FieldInfo>>;
+
+    /// What reads this source supports for an object.
+    async fn can(&self, object: &str) -> Result<Capabilities>;
+
+    /// Pages of one object. Every batch has exactly the schema of [`Read::schema`]. Dropping the stream
+    /// stops the reading. Rows of one [`Page::lane`] come in source order; lanes may interleave.
+    fn read(&self, read: Read) -> BoxStream<'static, Result<Page>>;
+}
+
+/// Who is logged in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Stable id of the account (for a database: system identifier + database name where it may be read).
+    pub account: String,
+    /// The user as people know it.
+    pub user: String,
+    /// Server product and version.
+    pub server: String,
+}
+
+/// An object that could be adopted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectInfo {
+    /// The source's own name; for a database `schema.table`.
+    pub api: String,
+    /// The name for people.
+    pub label: String,
+    /// `table`, `view`, ...
+    pub kind: String,
+    /// Number of rows, where the source has an estimate.
+    pub estimated_rows: Option<i64>,
+    /// API names of the fields of the best candidate key; empty when there is none.
+    pub suggested_key: Vec<String>,
+    /// A field that names a record for people.
+    pub suggested_name: Option<String>,
+    /// A field that moves forward with every change.
+    pub suggested_cursor: Option<String>,
+}
+
+/// A field of an object at the source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldInfo {
+    /// The source's own name.
+    pub api: String,
+    /// The name for people.
+    pub label: String,
+    /// The type in which it is kept.
+    pub data_type: FieldType,
+    /// The source's own type, as the source writes it.
+    pub native_type: String,
+    /// Whether the source declares it NOT NULL.
+    pub not_null: bool,
+    /// What happens to values that the type cannot hold, and why this type was chosen.
+    pub note: Option<String>,
+}
+
+/// What reads a source supports for one object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Capabilities {
+    /// `What::Since` is possible (with [`Read::cursor`]).
+    pub since: bool,
+    /// `What::Keys` is possible.
+    pub keys: bool,
+}
+
+/// One field to read: where it comes from, how it is called in the batch, and its type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadField {
+    /// The source's own name.
+    pub api: String,
+    /// Column name in the batch.
+    pub name: String,
+    /// Type of the column.
+    pub data_type: FieldType,
+}
+
+/// What to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// Everything in scope.
+    Full,
+    /// What changed since the watermark, including an overlap of the source's choosing.
+    Since(Watermark),
+    /// The key fields of everything in scope; `fields` holds only those.
+    Keys,
+}
+
+/// Where the next diff starts. Opaque to everything but the source that made it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Watermark(pub serde_json::Value);
+
+/// One read of one object.
+#[derive(Debug, Clone)]
+pub struct Read {
+    /// The source's own name of the object.
+    pub object: String,
+    /// Fields in the order of the batch's columns.
+    pub fields: Vec<ReadField>,
+    /// What to read.
+    pub what: What,
+    /// API name of the cursor field for diffs; the watermark of a full read is of this field too.
+    pub cursor: Option<String>,
+    /// Only rows for which this holds.
+    pub filter: Option<crate::model::Filter>,
+    /// Stop cleanly after so many rows; the last page then says `capped`.
+    pub max_rows: Option<u64>,
+}
+
+impl Read {
+    /// The schema of every batch of this read.
+    pub fn schema(&self) -> arrow::datatypes::SchemaRef {
+        std::sync::Arc::new(arrow::datatypes::Schema::new(
+            self.fields
+                .iter()
+                .map(|f| arrow::datatypes::Field::new(&f.name, f.data_type.arrow(), true))
+                .collect::<Vec<_>>(),
+        ))
+    }
+}
+
+/// One page of rows.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// Which of the parallel parts of the read this page belongs to.
+    pub lane: usize,
+    /// The rows.
+    pub rows: RecordBatch,
+    /// Where the next diff starts once **everything** of this read is committed. Every page may carry it;
+    /// the last one that does wins.
+    pub watermark: Option<Watermark>,
+    /// Values that did not fit their field's type and were kept as NULL.
+    pub misfits: Vec<Misfit>,
+    /// The read stopped at `max_rows` although there may be more.
+    pub capped: bool,
+}
+
+/// Values of one field that did not fit its type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misfit {
+    /// Column name in the batch.
+    pub field: String,
+    /// How many of this page.
+    pub count: u64,
+    /// One of them as text, at most 100 characters, for people to recognise.
+    pub sample: String,
+}

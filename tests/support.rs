@@ -1,0 +1,3 @@
+//! What the tests share: real servers started on free ports, and clients for them.
+
+pub(crate) mod postgres;

@@ -176,7 +176,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 /// The longest prefix of a module path that `is_known`.
 fn rule_of(module: &str, is_known: impl Fn(&str) -> bool) -> Option<&str> {
     let ends = module.match_indices('/').map(|(at, _)| at).chain([module.len()]);
-    ends.map(|end| &module[..end]).filter(|name| is_known(name)).next_back()
+    ends.map(|end| &module[..end]).rfind(|name| is_known(name))
 }
 
 fn is_within(module: &str, owner: &str) -> bool {

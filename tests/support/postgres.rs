@@ -63,9 +63,7 @@ pub(crate) async fn database() -> Database {
 
 fn start() -> Cluster {
     let bin = binaries();
-    let root = std::env::temp_dir().join(format!("tributary-test-postgres-{}", std::process::id()));
-    remove_leftovers();
-    std::fs::create_dir_all(&root).unwrap();
+    let root = super::folder_of_this_run("tributary-test-postgres");
     let data = root.join("data");
     let password_file = root.join("password");
     std::fs::write(&password_file, PASSWORD).unwrap();
@@ -108,18 +106,6 @@ fn start() -> Cluster {
         std::thread::sleep(Duration::from_millis(20));
     }
     Cluster { port, data }
-}
-
-/// Clusters of test runs that have ended.
-fn remove_leftovers() {
-    for entry in std::fs::read_dir(std::env::temp_dir()).unwrap().flatten() {
-        let name = entry.file_name();
-        let owner =
-            name.to_str().and_then(|name| name.strip_prefix("tributary-test-postgres-")?.parse::<u32>().ok());
-        if owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
-            std::fs::remove_dir_all(entry.path()).ok();
-        }
-    }
 }
 
 /// The newest installed PostgreSQL server; Debian does not put it on the PATH.

@@ -15,6 +15,9 @@ pub(crate) const ADMIN_PASSWORD: &str = "Tr1butary test: secret";
 /// The database name: one company a server.
 pub(crate) const COMPANY: &str = "company";
 
+/// Data directories: one folder a test run below the temporary directory, removed by the next run.
+const FOLDERS: &str = "tributary-test-server";
+
 const READY: &str = "listening on 127.0.0.1:";
 const START_LIMIT: Duration = Duration::from_secs(60);
 
@@ -49,7 +52,6 @@ pub(crate) struct NotStarted {
 struct Process {
     child: Child,
     said: Arc<Mutex<String>>,
-    lines: Receiver<String>,
     /// The thread that started the child waits for this to close: the kernel would end the child with it.
     _keeper: Sender<()>,
 }
@@ -74,7 +76,7 @@ impl Server {
             listen: "127.0.0.1:0".into(),
             arguments: Vec::new(),
             environment: Vec::new(),
-            folder: Arc::new(tempfile::tempdir().unwrap()),
+            folder: Arc::new(tempfile::tempdir_in(super::folder_of_this_run(FOLDERS)).unwrap()),
         }
     }
 
@@ -211,9 +213,9 @@ impl Builder {
     pub(crate) fn try_start(self) -> Result<Server, NotStarted> {
         let data = self.data_directory();
         let started = Instant::now();
-        let mut process = self.spawn(&data);
+        let (mut process, lines) = self.spawn(&data);
         let port = loop {
-            match process.lines.recv_timeout(START_LIMIT.saturating_sub(started.elapsed())) {
+            match lines.recv_timeout(START_LIMIT.saturating_sub(started.elapsed())) {
                 Ok(line) => {
                     if let Some((_, port)) = line.split_once(READY) {
                         break port.trim().parse().unwrap();
@@ -230,7 +232,7 @@ impl Builder {
         Ok(Server { port, data, started_in: started.elapsed(), process, arguments: self })
     }
 
-    fn spawn(&self, data: &Path) -> Process {
+    fn spawn(&self, data: &Path) -> (Process, Receiver<String>) {
         let mut command = Command::new("setpriv");
         command
             .args([
@@ -261,7 +263,7 @@ impl Builder {
         let (line, lines) = channel();
         listen(child.stdout.take().unwrap(), Arc::clone(&said), Some(line));
         listen(child.stderr.take().unwrap(), Arc::clone(&said), None);
-        Process { child, said, lines, _keeper: keeper }
+        (Process { child, said, _keeper: keeper }, lines)
     }
 }
 

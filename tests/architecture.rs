@@ -46,7 +46,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("arrow_pg", &["pg"]),
     ("tokio_postgres", &["source"]),
     ("clap", &["cli", "main"]),
-    ("datafusion", &["cli", "filter", "pg", "query", "service", "snapshot"]),
+    ("datafusion", &["filter", "pg", "query", "service", "snapshot"]),
 ];
 
 const MAX_LINES: usize = 600;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
+use crate::support;
 use crate::support::postgres::{self, Database};
 use crate::support::server::Server;
 
@@ -32,17 +33,8 @@ fn prepare() -> Both {
         source
     });
     let server = Server::start();
-    let settings = format!(
-        r#"{{"host":"127.0.0.1","port":{},"database":"{}","user":"{}","sslmode":"disable"}}"#,
-        source.port,
-        source.name,
-        postgres::USER
-    );
-    let found = server.rows(&[
-        &format!("CALL connect('postgresql', name => 'crm', settings => '{settings}')"),
-        &format!("CALL set_secret('crm', 'password', '{}')", postgres::PASSWORD),
-        "CALL discover('crm')",
-    ]);
+    support::link(&server, &source);
+    let found = server.rows(&["CALL discover('crm')"]);
     assert!(found.contains("public.every_type") && found.contains("public.many"), "{found}");
     server.rows(&[
         "CALL add_object('crm', 'public.every_type', unique_fields => 'id')",

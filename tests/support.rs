@@ -1,30 +1,22 @@
 //! What the tests share: real servers started on free ports, and clients for them.
 
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use server::Server;
 
+pub(crate) mod folder;
 pub(crate) mod postgres;
 pub(crate) mod server;
 
-/// `{kind}-{process id}` below the temporary directory, after removing those of test runs that have ended: a
-/// process has no moment of its own to clean up what its statics hold.
-pub(crate) fn folder_of_this_run(kind: &str) -> PathBuf {
-    static MADE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
-    let mut made = MADE.lock().unwrap();
-    let own = std::env::temp_dir().join(format!("{kind}-{}", std::process::id()));
-    if made.contains(&own) {
-        return own;
-    }
-    for entry in std::fs::read_dir(std::env::temp_dir()).unwrap().flatten() {
-        let name = entry.file_name();
-        let owner =
-            name.to_str().and_then(|name| name.strip_prefix(kind)?.strip_prefix('-')?.parse::<u32>().ok());
-        let has_ended = |pid| pid == std::process::id() || !Path::new(&format!("/proc/{pid}")).exists();
-        if owner.is_some_and(has_ended) {
-            std::fs::remove_dir_all(entry.path()).ok();
-        }
-    }
-    std::fs::create_dir_all(&own).unwrap();
-    made.push(own.clone());
-    own
+/// Links a source database to a server as the connection `crm` and proves the login, all through psql.
+pub(crate) fn link(server: &Server, source: &postgres::Database) {
+    let settings = format!(
+        r#"{{"host":"127.0.0.1","port":{},"database":"{}","user":"{}","sslmode":"disable"}}"#,
+        source.port,
+        source.name,
+        postgres::USER
+    );
+    let linked = server.rows(&[
+        &format!("CALL connect('postgresql', name => 'crm', settings => '{settings}')"),
+        &format!("CALL set_secret('crm', 'password', '{}')", postgres::PASSWORD),
+    ]);
+    assert!(linked.contains("|connected|"), "{linked}");
 }

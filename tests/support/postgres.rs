@@ -63,7 +63,7 @@ pub(crate) async fn database() -> Database {
 
 fn start() -> Cluster {
     let bin = binaries();
-    let root = super::folder_of_this_run("tributary-test-postgres");
+    let root = super::folder::folder_of_this_run("tributary-test-postgres");
     let data = root.join("data");
     let password_file = root.join("password");
     std::fs::write(&password_file, PASSWORD).unwrap();

@@ -76,7 +76,7 @@ impl Server {
             listen: "127.0.0.1:0".into(),
             arguments: Vec::new(),
             environment: Vec::new(),
-            folder: Arc::new(tempfile::tempdir_in(super::folder_of_this_run(FOLDERS)).unwrap()),
+            folder: Arc::new(tempfile::tempdir_in(super::folder::folder_of_this_run(FOLDERS)).unwrap()),
         }
     }
 

@@ -6,7 +6,7 @@ use sqlx::any::AnyRow;
 
 use super::{State, commit, failed, get, get_json, json, next};
 use crate::error::Result;
-use crate::model::{Micros, Run, RunCounts, now_micros};
+use crate::model::{Micros, Run, RunCounts, Sync, now_micros};
 
 impl State {
     /// Records a sync with one running run for each of `objects` (id and full name).
@@ -98,6 +98,20 @@ impl State {
             .fetch_all(&self.pool)
             .await;
         rows.map_err(failed)?.iter().rev().map(run).collect()
+    }
+
+    /// The newest syncs, oldest first.
+    pub async fn syncs(&self, limit: i64) -> Result<Vec<Sync>> {
+        let rows = sqlx::query("SELECT * FROM syncs ORDER BY id DESC LIMIT $1").bind(limit).fetch_all(&self.pool).await;
+        let sync = |row| {
+            Ok(Sync {
+                id: get(row, "id")?,
+                mode: get(row, "mode")?,
+                actor: get(row, "actor")?,
+                started_at: get(row, "started_at")?,
+            })
+        };
+        rows.map_err(failed)?.iter().rev().map(sync).collect()
     }
 
     /// Ends runs that no living process works on any more (no lease on their object); returns how many.

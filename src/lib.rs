@@ -3,5 +3,6 @@
 
 pub mod error;
 pub mod model;
+pub mod secret;
 pub mod source;
 pub mod state;

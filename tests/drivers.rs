@@ -109,5 +109,7 @@ fn node_postgres() {
 #[test]
 fn jdbc() {
     assert!(Path::new(JDBC).exists(), "{JDBC} is missing: run scripts/test, it installs what is needed");
-    passes_on_both(Path::new("java"), &[Path::new("-cp"), Path::new(JDBC), &script("Jdbc.java")]);
+    // Without a locale Java would read its source as ASCII.
+    let utf8 = Path::new("-Dfile.encoding=UTF-8");
+    passes_on_both(Path::new("java"), &[utf8, Path::new("-cp"), Path::new(JDBC), &script("Jdbc.java")]);
 }

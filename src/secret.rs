@@ -104,6 +104,19 @@ impl Keyring {
         }
     }
 
+    /// 32 bytes for one purpose: the same as long as the key is the same, and telling nothing about it
+    /// (the first block of HKDF-Expand with SHA-256, RFC 5869).
+    pub fn derive(&self, purpose: &str) -> [u8; 32] {
+        use hmac::Mac;
+        // HMAC pads a short key with zeros to the block of its hash (RFC 2104).
+        let mut block = Zeroizing::new([0; 64]);
+        block[..KEY_LEN].copy_from_slice(&*self.key);
+        let mut mac = <hmac::Hmac<sha2::Sha256> as hmac::digest::KeyInit>::new((&*block).into());
+        mac.update(purpose.as_bytes());
+        mac.update(&[1]);
+        mac.finalize().into_bytes().into()
+    }
+
     /// Seals `secret` for exactly this company, connection, field and version.
     pub fn seal(
         &self,

@@ -27,13 +27,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("pg", &["error", "model", "password", "query", "service"]),
     ("web", &["error", "model", "password", "query", "service"]),
     (
-        "cli",
-        &[
-            "config", "error", "model", "password", "pg", "query", "secret", "service", "snapshot", "state",
-            "web",
-        ],
+        "server",
+        &["config", "error", "model", "pg", "query", "secret", "service", "snapshot", "state", "web"],
     ),
-    ("main", &["cli", "config", "error"]),
+    ("cli", &["config", "error", "server"]),
+    ("main", &["cli", "error", "server"]),
     ("lib", &[]),
 ];
 
@@ -45,7 +43,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("pgwire", &["pg"]),
     ("arrow_pg", &["pg"]),
     ("tokio_postgres", &["source"]),
-    ("clap", &["cli", "main"]),
+    ("clap", &["cli", "config", "main"]),
     ("datafusion", &["filter", "pg", "query", "service", "snapshot"]),
 ];
 

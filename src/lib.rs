@@ -3,4 +3,5 @@
 
 pub mod error;
 pub mod model;
+pub mod snapshot;
 pub mod source;

@@ -11,7 +11,8 @@ use std::path::{Path as FsPath, PathBuf};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::stream::BoxStream;
+use futures::TryFutureExt;
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
@@ -81,12 +82,19 @@ impl ObjectStore for FsyncStore {
         self.inner.list(prefix)
     }
 
+    /// Sorted by name, as object stores list: the log is read in that order.
     fn list_with_offset(
         &self,
         prefix: Option<&Path>,
         offset: &Path,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list_with_offset(prefix, offset)
+        let found = self.inner.list_with_offset(prefix, offset);
+        let sorted = async move {
+            let mut found: Vec<_> = found.try_collect().await?;
+            found.sort_unstable_by(|a, b| a.location.cmp(&b.location));
+            Ok(stream::iter(found.into_iter().map(Ok)))
+        };
+        sorted.try_flatten_stream().boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
@@ -214,7 +222,6 @@ fn unsupported(operation: &str) -> object_store::Error {
 
 #[cfg(test)]
 mod tests {
-    use futures::TryStreamExt;
     use object_store::{ObjectStoreExt, WriteMultipart};
 
     use super::*;

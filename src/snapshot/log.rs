@@ -30,7 +30,8 @@ const PUT_ATTEMPTS: u32 = 5;
 /// Reads logs; one for all tables of a store.
 pub(crate) struct LogEngine {
     engine: DefaultEngine<TokioMultiThreadExecutor>,
-    /// Stands for the root of the store. Its scheme tells the kernel whether listings come sorted.
+    /// Stands for the root of the store, whose listings come sorted. Not a `file:` address: the kernel would take
+    /// it for a path of the machine.
     root: Url,
 }
 
@@ -147,7 +148,7 @@ fn read_files(rows: &RecordBatch, files: &mut Vec<LoggedFile>) -> Option<()> {
 
 /// `Some(None)`: the file has no vector.
 fn read_vector(vectors: &StructArray, row: usize) -> Option<Option<Descriptor>> {
-    let text = |name| Some(vectors.column_by_name(name)?.as_string_opt::<i32>()?);
+    let text = |name| vectors.column_by_name(name)?.as_string_opt::<i32>();
     let storage = text("storageType")?;
     if storage.is_null(row) {
         return Some(None);

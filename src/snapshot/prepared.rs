@@ -1,6 +1,7 @@
 //! The last step of a write: one log entry, created if nobody else created it first.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::delta::{Entries, FileAction, TableState, has_timestamp_ntz};
 use super::failure;
@@ -14,7 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::model::{FieldType, now_micros};
 
 /// How often a commit is worked out again because another one came first.
-const ATTEMPTS: u32 = 10;
+const ATTEMPTS: u64 = 30;
 
 /// What the writer made.
 pub(crate) enum Work {
@@ -68,7 +69,7 @@ impl Prepared {
     }
 
     async fn try_commit(&mut self, commit: &Commit) -> Result<Arc<Snapshot>> {
-        for _ in 0..ATTEMPTS {
+        for attempt in 1..=ATTEMPTS {
             let newest = self.shared.refresh().await?;
             if newest.as_ref().map(|s| s.version()) != self.before.as_ref().map(|s| s.version()) {
                 self.work_out().await?;
@@ -88,7 +89,12 @@ impl Prepared {
             let entries = self.entries(commit)?;
             match log::commit(&self.shared.folder, version, entries).await? {
                 Landed::Ours => return self.shared.committed(version).await,
-                Landed::Lost => tracing::debug!(version, "another commit came first; working it out again"),
+                Landed::Lost => {
+                    tracing::debug!(version, "another commit came first; working it out again");
+                    // Rivals that try again in step would take turns in losing.
+                    let pause = rand::random_range(0..=10 * attempt.min(20));
+                    tokio::time::sleep(Duration::from_millis(pause)).await;
+                }
             }
         }
         let what = format!("`{}` is written by others all the time", self.shared.folder.name);

@@ -225,7 +225,7 @@ mod tests {
             let text = RawValue::from_string(to_json(&value).unwrap()).unwrap();
             assert_eq!(from_json(&text, &t), Some(value), "{text}");
         }
-        for unknown in [ScalarValue::Float64(Some(1.0)), ScalarValue::Date32(Some(i32::MAX / 1000))] {
+        for unknown in [ScalarValue::Float64(Some(1.0)), ScalarValue::Date32(Some(i32::MAX / 100))] {
             assert_eq!(to_json(&unknown), None, "{unknown}");
         }
     }

@@ -44,7 +44,8 @@ impl Tuning {
             .set_created_by(concat!("tributary ", env!("CARGO_PKG_VERSION")).into())
             .set_max_row_group_row_count(Some(GROUP_ROWS))
             .set_data_page_row_count_limit(PAGE_ROWS)
-            .set_write_batch_size(PAGE_ROWS)
+            // A page ends after a whole number of these.
+            .set_write_batch_size(PAGE_ROWS / 8)
             .set_statistics_enabled(EnabledStatistics::Page);
         if !has_lists {
             // Column numbers count leaves: with lists they would not be those of the schema.
@@ -85,7 +86,7 @@ fn is_mostly_distinct(column: &ArrayRef) -> bool {
         return false;
     }
     let encoded = RowConverter::new(vec![SortField::new(column.data_type().clone())])
-        .and_then(|converter| converter.convert_columns(&[column.clone()]));
+        .and_then(|converter| converter.convert_columns(std::slice::from_ref(column)));
     let Ok(rows) = encoded else { return false };
     let distinct: HashSet<_> = rows.iter().collect();
     2 * distinct.len() > column.len() - column.logical_null_count()

@@ -12,6 +12,7 @@ use object_store::aws::AmazonS3Builder;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 use url::Url;
 
@@ -54,8 +55,9 @@ impl Warehouse {
         }
         let (store, root, spill) = open_store(url)?;
         let log = Arc::new(LogEngine::new(store.clone(), root, &runtime)?);
-        // An address of its own: a query must not reach these files by any other.
-        let store_url = ObjectStoreUrl::parse(format!("tributary://{}", uuid::Uuid::new_v4().simple()))
+        // An address of its own: a query must not reach these files by any other. The same place has the same.
+        let place: String = Sha256::digest(url).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let store_url = ObjectStoreUrl::parse(format!("tributary://{place}"))
             .map_err(|e| Error::internal("the address of the warehouse is not one").with_source(e))?;
         Ok(Arc::new(Warehouse {
             store,
@@ -155,7 +157,7 @@ fn open_store(url: &str) -> Result<Opened> {
             std::fs::create_dir_all(&path).map_err(|e| failure::file(&what, e))?;
             let spill = spill_folder(&path, &what)?;
             let store = FsyncStore::new(&path).map_err(|e| failure::store(&what, e))?;
-            let root = Url::parse("file:///").map_err(|e| invalid(&e.to_string()))?;
+            let root = Url::parse("tributary://local/").map_err(|e| invalid(&e.to_string()))?;
             Ok((Arc::new(store), root, spill))
         }
     }

@@ -5,5 +5,6 @@ pub mod error;
 pub mod model;
 pub mod query;
 pub mod secret;
+pub mod snapshot;
 pub mod source;
 pub mod state;

@@ -5,5 +5,6 @@
 
 mod architecture;
 mod drivers;
+mod snapshot;
 mod state;
 mod support;

@@ -3,4 +3,6 @@
 
 pub mod error;
 pub mod model;
+pub mod password;
+pub mod pg;
 pub mod source;

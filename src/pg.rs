@@ -1,0 +1,5 @@
+//! The PostgreSQL wire protocol.
+
+mod encode;
+mod frame;
+mod types;

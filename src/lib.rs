@@ -5,4 +5,5 @@ pub mod error;
 pub mod model;
 pub mod password;
 pub mod pg;
+pub mod query;
 pub mod source;

@@ -2,4 +2,5 @@
 
 mod encode;
 mod frame;
+mod parameter;
 mod types;

@@ -175,33 +175,26 @@ impl Connection {
         let mut portal = self.portals.remove(name).ok_or_else(|| no_portal(name))?;
         let outcome = self.execute_portal(&mut portal, name, u64::try_from(max_rows).unwrap_or(0)).await;
         self.unwatch();
-        let ended = outcome?;
-        if !ended {
-            self.portals.insert(name.to_owned(), portal);
-        }
+        outcome?;
+        self.portals.insert(name.to_owned(), portal);
         Ok(())
     }
 
-    /// Whether the transaction ended, and the portal with it.
-    async fn execute_portal(
-        &mut self,
-        portal: &mut Portal,
-        name: &str,
-        max_rows: u64,
-    ) -> Result<bool, Fault> {
+    async fn execute_portal(&mut self, portal: &mut Portal, name: &str, max_rows: u64) -> Result<(), Fault> {
         let statement = portal.statement.clone();
         let Some(prepared) = &statement.prepared else {
             self.wire.send(&EmptyQueryResponse::new());
-            return Ok(false);
+            return Ok(());
         };
         self.accept(prepared.parsed())?;
+        let before = self.session.transaction();
         let watch = self.watch();
         let mut rows = match std::mem::replace(&mut portal.state, State::Finished) {
             State::Suspended(rows) => rows,
             State::Exhausted(complete) => {
                 self.wire.send(&complete);
                 portal.state = State::Exhausted(complete);
-                return Ok(false);
+                return Ok(());
             }
             State::Finished => {
                 let what = format!("portal \"{name}\" cannot be run");
@@ -214,10 +207,9 @@ impl Connection {
                 let work = async { session.execute(prepared, parameters, sender).await };
                 match self.attend(&watch, &mut receiver, work).await? {
                     Execution::Done { tag } => {
-                        let before = self.portals.len();
-                        self.done(&tag);
+                        self.done(&tag, before);
                         self.wire.send(&CommandComplete::new(tag));
-                        return Ok(before > 0 && self.portals.is_empty());
+                        return Ok(());
                     }
                     Execution::Rows { schema, stream, tag, count_in_tag } => {
                         let layout = layout(&schema, &portal.codes, self)?;
@@ -246,7 +238,7 @@ impl Connection {
                 portal.state = State::Exhausted(rows.complete(0));
             }
         }
-        Ok(false)
+        Ok(())
     }
 
     /// Closing what does not exist is no error.

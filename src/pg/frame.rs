@@ -54,14 +54,6 @@ pub(crate) enum Message {
     Copy,
 }
 
-impl Message {
-    /// Whether it belongs to the extended protocol, in which an error skips everything up to Sync.
-    pub(crate) fn is_extended(&self) -> bool {
-        use Message::*;
-        matches!(self, Parse { .. } | Bind(_) | Describe(_) | Execute { .. } | Close(_) | Flush | Sync)
-    }
-}
-
 /// The Bind message.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Bind {

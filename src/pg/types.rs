@@ -125,7 +125,8 @@ impl PgType {
         if self.is_array { -1 } else { self.scalar.facts().3 }
     }
 
-    pub(crate) fn name(self) -> String {
+    #[cfg(test)]
+    fn name(self) -> String {
         format!("{}{}", self.scalar.facts().0, if self.is_array { "[]" } else { "" })
     }
 

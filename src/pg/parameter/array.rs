@@ -23,7 +23,7 @@ pub(super) fn of_binary(bytes: &[u8], element: Scalar) -> Result<ScalarValue> {
     let malformed =
         || Error::new(Kind::Invalid, "incorrect binary data format for an array").with_sqlstate("22P03");
     let mut rest = bytes;
-    let mut number = |what: &mut &[u8]| -> Result<i32> {
+    let number = |what: &mut &[u8]| -> Result<i32> {
         let (head, tail) = what.split_first_chunk::<4>().ok_or_else(malformed)?;
         *what = tail;
         Ok(i32::from_be_bytes(*head))

@@ -4,3 +4,4 @@
 #![allow(dead_code)]
 
 mod support;
+mod wire;

@@ -3,6 +3,8 @@
 
 pub mod error;
 pub mod model;
+pub mod password;
+pub mod pg;
 pub mod query;
 pub mod secret;
 pub mod snapshot;

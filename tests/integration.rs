@@ -8,3 +8,4 @@ mod drivers;
 mod snapshot;
 mod state;
 mod support;
+mod wire;

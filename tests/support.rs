@@ -5,6 +5,7 @@ use server::Server;
 pub(crate) mod folder;
 pub(crate) mod postgres;
 pub(crate) mod server;
+pub(crate) mod wire;
 
 /// Links a source database to a server as the connection `crm` and proves the login, all through psql.
 pub(crate) fn link(server: &Server, source: &postgres::Database) {

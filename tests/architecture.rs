@@ -41,7 +41,6 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("delta_kernel", &["snapshot"]),
     ("delta_kernel_default_engine", &["snapshot"]),
     ("pgwire", &["pg"]),
-    ("arrow_pg", &["pg"]),
     ("tokio_postgres", &["source"]),
     ("clap", &["cli", "config", "main"]),
     ("datafusion", &["filter", "pg", "query", "service", "snapshot"]),

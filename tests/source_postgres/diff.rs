@@ -72,15 +72,6 @@ async fn a_late_commit_is_found_by_a_login_that_may_not_see_other_sessions() {
 }
 
 #[tokio::test]
-async fn a_prepared_transaction_is_not_forgotten() {
-    // The test cluster allows none; the statement that lists them must work all the same.
-    let database = database().await;
-    database.execute(&format!("{TABLE} INSERT INTO t VALUES (1)")).await;
-    let source = exact(&database);
-    watermark(&*source, with_cursor(full("t", &[("id", "integer")]), "u")).await;
-}
-
-#[tokio::test]
 async fn rows_with_the_same_time_are_all_found() {
     let database = database().await;
     database.execute("CREATE TABLE t (id int, u timestamptz)").await;

@@ -6,6 +6,7 @@
 mod architecture;
 mod drivers;
 mod snapshot;
+mod source_postgres;
 mod state;
 mod support;
 mod wire;

@@ -120,7 +120,7 @@ pub(crate) fn binaries() -> PathBuf {
 }
 
 /// A command that runs as a user PostgreSQL accepts (it refuses root) and that dies with its parent.
-fn as_postgres(program: &Path) -> Command {
+pub(crate) fn as_postgres(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "QUIT"]);
     if is_root() {
@@ -130,12 +130,12 @@ fn as_postgres(program: &Path) -> Command {
     command
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     std::env::var_os("USER").is_some_and(|user| user == "root")
         || Command::new("id").arg("-u").output().is_ok_and(|out| out.stdout == b"0\n")
 }
 
-fn run(command: &mut Command) {
+pub(crate) fn run(command: &mut Command) {
     let out = command.output().unwrap();
     assert!(out.status.success(), "{command:?}: {}", String::from_utf8_lossy(&out.stderr));
 }

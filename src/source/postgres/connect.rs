@@ -118,13 +118,19 @@ pub(crate) struct Session {
 impl Session {
     async fn set_up(&mut self, settings: &Settings) -> Result<()> {
         let cap = settings.statement_timeout.as_secs();
+        // A database without an encoding is asked for its bytes as they are, and these are checked here. Rows shall
+        // come in their order within the table, not from where another scan happens to be.
         let sql = format!(
             "SET default_transaction_read_only = on; SET statement_timeout = '{cap}s'; SET lock_timeout = '10s'; \
              SET idle_in_transaction_session_timeout = '{cap}s'; SET TimeZone = 'UTC'; \
              SET DateStyle = 'ISO, MDY'; SET IntervalStyle = 'iso_8601'; SET extra_float_digits = 1; \
-             SET standard_conforming_strings = on; SET bytea_output = 'hex'; SET client_encoding = 'UTF8'; \
+             SET standard_conforming_strings = on; SET bytea_output = 'hex'; \
+             SET synchronize_seqscans = off; \
              SELECT set_config('client_connection_check_interval', '5s', false) \
              WHERE current_setting('server_version_num')::int >= 140000; \
+             SELECT set_config('client_encoding', 'SQL_ASCII', false) \
+             WHERE current_setting('server_encoding') = 'SQL_ASCII'; \
+             SELECT set_config('jit', 'off', false) WHERE current_setting('server_version_num')::int >= 110000; \
              SELECT current_setting('server_version_num') AS version"
         );
         let rows = self.query(&sql).await.map_err(|error| failure::running(None, error))?;

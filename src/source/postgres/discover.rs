@@ -248,7 +248,7 @@ async fn sample(
     let selected: Vec<_> =
         names.iter().enumerate().map(|(index, name)| format!("{name} AS \"v{index}\"")).collect();
     let sql = format!(
-        "SET statement_timeout = '20s'; WITH sample AS (SELECT {} FROM {} {} LIMIT {SAMPLE_ROWS}) SELECT {}; \
+        "SET statement_timeout = '20s'; WITH sample AS (SELECT {} FROM {} {}) SELECT {}; \
          RESET statement_timeout",
         selected.join(", "),
         relation.name.sql(),
@@ -272,12 +272,15 @@ async fn sample(
 }
 
 /// Large tables are sampled everywhere, not only where they begin.
-fn sampling(relation: &Relation) -> &'static str {
+fn sampling(relation: &Relation) -> String {
+    let wanted = f64::from(SAMPLE_ROWS);
     match relation.kind {
-        'r' | 'm' | 'p' if relation.estimated_rows > 20.0 * f64::from(SAMPLE_ROWS) => {
-            "TABLESAMPLE SYSTEM (5) REPEATABLE (1)"
+        'r' | 'm' | 'p' if relation.estimated_rows > 2.0 * wanted => {
+            let percent = 100.0 * wanted / relation.estimated_rows;
+            format!("TABLESAMPLE SYSTEM ({percent:.6}) REPEATABLE (1)")
         }
-        _ => "",
+        // The estimate may be old, and a view has none.
+        _ => format!("LIMIT {}", 2 * SAMPLE_ROWS),
     }
 }
 

@@ -193,9 +193,9 @@ pub(crate) fn print_timestamp(field: &str, micros: Micros, zone: &str) -> Result
 /// PostgreSQL's calendar: the year before 1 is 1 BC, the first it knows is 4713 BC.
 fn year(year: i32, field: &str) -> Result<(i32, &'static str)> {
     match year {
-        ..-4711 => Err(out_of_range(field)),
-        ..1 => Ok((1 - year, " BC")),
-        _ => Ok((year, "")),
+        1.. => Ok((year, "")),
+        -4711..=0 => Ok((1 - year, " BC")),
+        _ => Err(out_of_range(field)),
     }
 }
 

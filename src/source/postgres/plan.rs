@@ -54,7 +54,9 @@ impl Plan {
         let mut conditions: Vec<_> = condition.into_iter().collect();
         if let Some(tree) = &read.filter {
             conditions.push(filter::compile(tree, &|field, data_type| {
-                Ok(bind(relation, columns, field, data_type)?.0)
+                let expression = bind(relation, columns, field, data_type)?.0;
+                // Enums and identifiers travel as they are, but are compared as the texts they become.
+                Ok(if *data_type == FieldType::Text { format!("{expression}::text") } else { expression })
             })?);
         }
         // One more than wanted tells whether there are more.

@@ -125,6 +125,9 @@ impl Settings {
         };
         refuse_unknown(map)?;
         let host = required(map, "host")?;
+        // An IPv6 address may come as it stands in a URL.
+        let host =
+            host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&host).to_string();
         if host.contains("://") || host.contains('@') || host.chars().any(char::is_whitespace) {
             return Err(Error::new(
                 Kind::Invalid,
@@ -266,7 +269,7 @@ fn locality(host: &str) -> Locality {
     if host.starts_with('/') || host.eq_ignore_ascii_case("localhost") {
         return Locality::ThisMachine;
     }
-    match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+    match host.parse::<IpAddr>() {
         Ok(ip) if ip.is_loopback() => Locality::ThisMachine,
         Ok(IpAddr::V4(ip)) if ip.is_private() || ip.is_link_local() => Locality::Private,
         Ok(IpAddr::V6(ip)) if ip.is_unique_local() || ip.is_unicast_link_local() => Locality::Private,
@@ -319,6 +322,8 @@ mod tests {
             ("localhost", SslMode::Prefer),
             ("127.0.0.1", SslMode::Prefer),
             ("::1", SslMode::Prefer),
+            ("[::1]", SslMode::Prefer),
+            ("[2001:db8::1]", SslMode::VerifyFull),
             ("/var/run/postgresql", SslMode::Disable),
             ("10.1.2.3", SslMode::Require),
             ("db", SslMode::Require),

@@ -410,9 +410,10 @@ fn print_integer(bytes: &[u8]) -> String {
 }
 
 fn print_moment(bytes: &[u8]) -> String {
-    match bytes.first() {
-        Some(0x7f) => "infinity".into(),
-        _ => "-infinity".into(),
+    match bytes.split_first() {
+        Some((0x7f, rest)) if rest.iter().all(|byte| *byte == 0xff) => "infinity".into(),
+        Some((0x80, rest)) if rest.iter().all(|byte| *byte == 0) => "-infinity".into(),
+        _ => "later than can be kept".into(),
     }
 }
 

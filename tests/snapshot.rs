@@ -5,6 +5,7 @@ mod merge;
 mod read;
 mod replace;
 mod schema;
+mod wide;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

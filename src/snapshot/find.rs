@@ -127,14 +127,14 @@ fn candidate_ranges(layout: &Layout, reader: &FileReader, window: &Window) -> Re
     let metadata = reader.metadata();
     let total = metadata.file_metadata().num_rows() as u64;
     let (Some(column_index), Some(offset_index)) = (metadata.column_index(), metadata.offset_index()) else {
-        return Ok(Vec::from([0..total]));
+        return Ok(std::iter::once(0..total).collect());
     };
     let failed = |e| failure::parquet(&format!("cannot read the page index of `{}`", layout.folder.name), e);
     let name = &layout.key[0];
     let converter =
         StatisticsConverter::try_new(name, reader.schema(), metadata.file_metadata().schema_descr())
             .map_err(failed)?;
-    let Some(leaf) = converter.parquet_column_index() else { return Ok(Vec::from([0..total])) };
+    let Some(leaf) = converter.parquet_column_index() else { return Ok(std::iter::once(0..total).collect()) };
     let groups: Vec<usize> = (0..metadata.num_row_groups()).collect();
     let lows = converter.data_page_mins(column_index, offset_index, &groups).map_err(failed)?;
     let highs = converter.data_page_maxes(column_index, offset_index, &groups).map_err(failed)?;

@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 pub(crate) const FILE_ROWS: u64 = 1_000_000;
 /// What is sorted at once.
 const PIECE_ROWS: usize = 128 * 1024;
-const PIECE_BYTES: usize = 24 << 20;
+const PIECE_BYTES: usize = 16 << 20;
 
 /// What all lanes of a write share.
 #[derive(Debug)]

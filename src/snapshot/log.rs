@@ -203,7 +203,7 @@ pub(crate) async fn create(
             Ok(Some(_)) => return Ok(Landed::Lost),
             Ok(None) | Err(_) if attempt < PUT_ATTEMPTS && is_worth_retrying(&error) => {
                 tracing::warn!(%path, %error, attempt, "a put without a clear answer is tried again");
-                tokio::time::sleep(std::time::Duration::from_millis(100 << attempt)).await;
+                tokio::time::sleep(std::time::Duration::from_millis(50 << attempt)).await;
                 attempt += 1;
             }
             _ => return Err(failure::store(what, error)),
@@ -225,4 +225,113 @@ fn is_worth_retrying(error: &object_store::Error) -> bool {
         error,
         E::Generic { .. } | E::AlreadyExists { .. } | E::Precondition { .. } | E::JoinError { .. }
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use futures::stream::BoxStream;
+    use object_store::memory::InMemory;
+    use object_store::{
+        CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, PutMultipartOptions,
+        PutOptions, PutPayload, PutResult,
+    };
+
+    use super::*;
+
+    /// Loses the answers to some puts, after or before they landed.
+    #[derive(Debug)]
+    struct Unreliable {
+        inner: InMemory,
+        lost: AtomicU32,
+        lands: bool,
+    }
+
+    impl std::fmt::Display for Unreliable {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "unreliable")
+        }
+    }
+
+    #[async_trait::async_trait]
+    impl ObjectStore for Unreliable {
+        async fn put_opts(
+            &self,
+            path: &Path,
+            bytes: PutPayload,
+            options: PutOptions,
+        ) -> object_store::Result<PutResult> {
+            if self.lost.fetch_sub(1, Ordering::SeqCst) > 0 {
+                if self.lands {
+                    self.inner.put_opts(path, bytes, options).await?;
+                }
+                return Err(object_store::Error::Generic { store: "test", source: "timeout".into() });
+            }
+            self.lost.store(0, Ordering::SeqCst);
+            self.inner.put_opts(path, bytes, options).await
+        }
+        async fn put_multipart_opts(
+            &self,
+            path: &Path,
+            options: PutMultipartOptions,
+        ) -> object_store::Result<Box<dyn MultipartUpload>> {
+            self.inner.put_multipart_opts(path, options).await
+        }
+        async fn get_opts(&self, path: &Path, options: GetOptions) -> object_store::Result<GetResult> {
+            self.inner.get_opts(path, options).await
+        }
+        async fn get_ranges(&self, path: &Path, ranges: &[Range<u64>]) -> object_store::Result<Vec<Bytes>> {
+            self.inner.get_ranges(path, ranges).await
+        }
+        fn delete_stream(
+            &self,
+            paths: BoxStream<'static, object_store::Result<Path>>,
+        ) -> BoxStream<'static, object_store::Result<Path>> {
+            self.inner.delete_stream(paths)
+        }
+        fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
+            self.inner.list(prefix)
+        }
+        async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
+            self.inner.list_with_delimiter(prefix).await
+        }
+        async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> object_store::Result<()> {
+            self.inner.copy_opts(from, to, options).await
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_put_without_an_answer_did_is_looked_up() {
+        let path = Path::from("t/_delta_log/1.json");
+        for (lost, lands, taken, expected) in [
+            (0, false, false, Some(Landed::Ours)),
+            // It landed and only the answer was lost: trying again must not see a rival in it.
+            (1, true, false, Some(Landed::Ours)),
+            (3, false, false, Some(Landed::Ours)),
+            (0, false, true, Some(Landed::Lost)),
+            (1, false, true, Some(Landed::Lost)),
+            (99, false, false, None),
+        ] {
+            let store = Unreliable { inner: InMemory::new(), lost: lost.into(), lands };
+            if taken {
+                store.inner.put(&path, "theirs".into()).await.unwrap();
+            }
+            let landed =
+                create(&store, &path, "ours".into(), "cannot commit", |found| found == b"ours").await;
+            match expected {
+                Some(expected) => assert_eq!(landed.unwrap(), expected, "{lost} {lands} {taken}"),
+                None => assert_eq!(landed.unwrap_err().kind(), Kind::Unavailable),
+            }
+        }
+    }
+
+    #[test]
+    fn our_commit_is_known_by_its_random_id() {
+        let (ours, theirs) = (Entries::new("WRITE", 0), Entries::new("WRITE", 0));
+        let id = ours.id().to_string();
+        assert!(is_ours(ours.into_text().as_bytes(), &id));
+        assert!(!is_ours(theirs.into_text().as_bytes(), &id));
+    }
 }

@@ -50,43 +50,18 @@ impl Prepared {
     /// write is worked out again on top of it. A lower fence than that of the last commit is refused as a
     /// conflict. A merge that changes nothing makes no version, unless the watermark or the columns moved.
     pub async fn commit(mut self, commit: Commit) -> Result<Arc<Snapshot>> {
-        match self.try_commit(&commit).await {
-            Ok(snapshot) => Ok(snapshot),
-            Err(error) => {
-                // Only files that no version can refer to: the commit is known not to have landed.
-                if error.kind() != Kind::Unavailable {
-                    self.clean_up().await;
-                }
-                Err(error)
-            }
-        }
-    }
-
-    /// Gives the write up and removes its files.
-    pub async fn discard(self) -> Result<()> {
-        self.clean_up().await;
-        Ok(())
-    }
-
-    async fn try_commit(&mut self, commit: &Commit) -> Result<Arc<Snapshot>> {
         for attempt in 1..=ATTEMPTS {
-            let newest = self.shared.refresh().await?;
-            if newest.as_ref().map(|s| s.version()) != self.before.as_ref().map(|s| s.version()) {
-                self.work_out().await?;
+            if let Err(error) = self.catch_up(&commit).await {
+                // Nothing was put under the name of a version: no version can refer to these files.
+                self.clean_up().await;
+                return Err(error);
             }
-            if let Some(before) = &self.before
-                && commit.fence < before.fence()
-            {
-                let what = format!("`{}` was meanwhile written by another worker", self.shared.folder.name);
-                return Err(Error::new(Kind::Conflict, what)
-                    .with_detail(format!("fence {} is older than {}", commit.fence, before.fence()))
-                    .with_hint("the newer run decides; start a new one if its result is not wanted"));
-            }
-            if let Some(unchanged) = self.unchanged(commit) {
+            if let Some(unchanged) = self.unchanged(&commit) {
                 return Ok(unchanged);
             }
             let version = self.before.as_ref().map_or(0, |before| before.version() + 1);
-            let entries = self.entries(commit)?;
+            let entries = self.entries(&commit)?;
+            // After an error from here on the commit may have landed: its files must stay.
             match log::commit(&self.shared.folder, version, entries).await? {
                 Landed::Ours => return self.shared.committed(version).await,
                 Landed::Lost => {
@@ -97,8 +72,32 @@ impl Prepared {
                 }
             }
         }
+        self.clean_up().await;
         let what = format!("`{}` is written by others all the time", self.shared.folder.name);
         Err(Error::new(Kind::Conflict, what).with_hint("try again"))
+    }
+
+    /// Gives the write up and removes its files.
+    pub async fn discard(self) -> Result<()> {
+        self.clean_up().await;
+        Ok(())
+    }
+
+    /// Brings the write up to the newest version, and checks that it may follow it.
+    async fn catch_up(&mut self, commit: &Commit) -> Result<()> {
+        let newest = self.shared.refresh().await?;
+        if newest.as_ref().map(|s| s.version()) != self.before.as_ref().map(|s| s.version()) {
+            self.work_out().await?;
+        }
+        match &self.before {
+            Some(before) if commit.fence < before.fence() => {
+                let what = format!("`{}` was meanwhile written by another worker", self.shared.folder.name);
+                Err(Error::new(Kind::Conflict, what)
+                    .with_detail(format!("fence {} is older than {}", commit.fence, before.fence()))
+                    .with_hint("the newer run decides; start a new one if its result is not wanted"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The newest version, when there is nothing to commit on top of it.

@@ -218,16 +218,18 @@ impl Planner<'_> {
         window: &Window,
     ) -> Result<Vec<bool>> {
         let cost = self.cost(index, hits);
-        if self.compared + cost > COMPARED_ROWS || hits.iter().all(|hit| is_delete[hit.row]) {
+        let layout = &self.changes.layout;
+        let fields = layout.schema.fields().iter().map(|f| SortField::new(f.data_type().clone()));
+        let fields: Vec<_> = fields.collect();
+        let too_much = self.compared + cost > COMPARED_ROWS || !RowConverter::supports_fields(&fields);
+        if too_much || hits.iter().all(|hit| is_delete[hit.row]) {
             return Ok(vec![false; hits.len()]);
         }
         self.compared += cost;
-        let layout = &self.changes.layout;
         let old = read_rows(layout, self.footers, &self.files[index], hits)?;
         let rows: UInt32Array = hits.iter().map(|hit| hit.row as u32).collect::<Vec<_>>().into();
         let new = take_record_batch(&window.batch, &rows).map_err(failure::arrow)?;
-        let fields = layout.schema.fields().iter().map(|f| SortField::new(f.data_type().clone()));
-        let converter = RowConverter::new(fields.collect()).map_err(failure::arrow)?;
+        let converter = RowConverter::new(fields).map_err(failure::arrow)?;
         let old = converter.convert_columns(old.columns()).map_err(failure::arrow)?;
         let new = converter.convert_columns(new.columns()).map_err(failure::arrow)?;
         let same = |(at, hit): (usize, &Hit)| !is_delete[hit.row] && old.row(at) == new.row(at);

@@ -22,13 +22,18 @@ use crate::model::{FieldType, Micros, ObjectField};
 const READS: usize = 8;
 
 /// One immutable version of a table: everything needed to plan a read of it is in memory.
-#[derive(Debug)]
 pub struct Snapshot {
     pub(crate) folder: Folder,
     pub(crate) kernel: SnapshotRef,
     pub(crate) state: TableState,
     pub(crate) files: Vec<Arc<TableFile>>,
     rows: u64,
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Snapshot({} version {}, {} rows)", self.folder.name, self.version(), self.rows)
+    }
 }
 
 /// A file of a version.

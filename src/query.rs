@@ -7,14 +7,18 @@
 //!
 //! The fields of a result carry what an Arrow type cannot say in their metadata: see [`PG_TYPE`].
 
+mod deep;
 mod engine;
+mod guard;
+mod parse;
 mod session;
 mod tables;
 mod verb;
 
 pub use engine::{Engine, EngineConfig};
+pub use parse::{CopyFormat, CopyOptions, Parsed, redact};
 pub use session::{
-    Execution, Notice, NoticeSender, Parsed, Prepared, Session, SessionUser, StatementKind, TransactionStatus,
+    Execution, Notice, NoticeSender, Prepared, Session, SessionUser, StatementKind, TransactionStatus,
 };
 pub use tables::{AsOf, SystemTable, SystemTables, Tables};
 pub use verb::{AdminStatement, GrantTarget, Password, VerbCall, VerbParam, VerbSignature, Verbs};

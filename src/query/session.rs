@@ -9,6 +9,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use tokio::sync::mpsc;
 
 use super::engine::Engine;
+use super::parse::{self, Parsed};
 use crate::error::{Error, Result};
 
 /// Who a session belongs to.
@@ -78,35 +79,6 @@ pub enum StatementKind {
     Other,
 }
 
-/// A statement that was parsed, with its own text.
-#[derive(Debug, Clone)]
-pub struct Parsed {
-    text: String,
-    kind: StatementKind,
-}
-
-impl Parsed {
-    /// The statement's text, secrets included: never store or show it.
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// The text with every secret replaced by `***`.
-    pub fn redacted_text(&self) -> &str {
-        &self.text
-    }
-
-    /// What it is.
-    pub fn kind(&self) -> StatementKind {
-        self.kind
-    }
-
-    /// Whether it is accepted in a failed transaction: `COMMIT`, `ROLLBACK`, `ROLLBACK TO`.
-    pub fn ends_transaction(&self) -> bool {
-        false
-    }
-}
-
 /// A statement with the types of its parameters and of its result.
 #[derive(Debug, Clone)]
 pub struct Prepared {
@@ -165,8 +137,7 @@ impl Session {
 
     /// The statements in a text. The guards against oversized and too deeply nested texts come first.
     pub fn parse(&self, sql: &str) -> Result<Vec<Parsed>> {
-        let _ = sql;
-        Err(Error::internal("not built yet"))
+        parse::parse(sql, self.engine.verbs.describe())
     }
 
     /// Plans a statement as far as its parameters and columns are known.

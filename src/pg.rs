@@ -7,6 +7,7 @@
 
 mod backoff;
 mod connection;
+mod copy;
 mod encode;
 mod extended;
 mod frame;

@@ -107,7 +107,7 @@ fn shutting_down() -> Error {
 /// A session and everything the protocol keeps for it.
 pub(super) struct Connection {
     pub(super) server: Arc<Server>,
-    pub(super) wire: Wire,
+    pub(super) wire: Box<Wire>,
     pub(super) slot: Slot,
     pub(super) session: Arc<Session>,
     pub(super) statements: HashMap<String, Arc<Statement>>,
@@ -119,11 +119,11 @@ pub(super) struct Connection {
 impl Connection {
     fn open(
         server: &Arc<Server>,
-        mut wire: Wire,
+        mut wire: Box<Wire>,
         startup: Startup,
         login: super::Login,
         address: SocketAddr,
-    ) -> Result<Self, (Wire, Error)> {
+    ) -> Result<Self, (Box<Wire>, Error)> {
         let key = if startup.minor >= 2 {
             rand::random::<[u8; 32]>().to_vec()
         } else {

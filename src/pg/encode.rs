@@ -83,6 +83,11 @@ impl Layout {
         types(self) == types(other)
     }
 
+    /// The names of the columns.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(|column| column.name.as_str())
+    }
+
     /// The message that announces the columns.
     pub(crate) fn describe(&self) -> RowDescription {
         let describe = |column: &Column| {
@@ -150,6 +155,19 @@ impl Rows<'_> {
     pub(crate) fn write(&self, row: usize, out: &mut Vec<u8>) -> Result<()> {
         let start = out.len();
         out.extend_from_slice(b"D\0\0\0\0");
+        self.write_fields(row, out)?;
+        let length = out.len() - start - 1;
+        if length > MAX_ROW {
+            out.truncate(start);
+            return Err(too_long(length));
+        }
+        out[start + 1..start + 5].copy_from_slice(&(length as u32).to_be_bytes());
+        Ok(())
+    }
+
+    /// Appends the number of columns and the values of one row, each behind its length.
+    #[inline]
+    pub(crate) fn write_fields(&self, row: usize, out: &mut Vec<u8>) -> Result<()> {
         out.extend_from_slice(&(self.columns.len() as u16).to_be_bytes());
         for (nulls, encode) in &self.columns {
             if nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
@@ -158,13 +176,21 @@ impl Rows<'_> {
                 sized(out, |out| encode(row, out))?;
             }
         }
-        let length = out.len() - start - 1;
-        if length > MAX_ROW {
-            out.truncate(start);
-            return Err(too_long(length));
-        }
-        out[start + 1..start + 5].copy_from_slice(&(length as u32).to_be_bytes());
         Ok(())
+    }
+
+    /// How many columns there are.
+    pub(crate) fn columns(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// Appends one value with nothing around it. Whether there is one: NULL writes nothing.
+    pub(crate) fn write_bare(&self, column: usize, row: usize, out: &mut Vec<u8>) -> Result<bool> {
+        let Some((nulls, encode)) = self.columns.get(column) else { return Ok(false) };
+        if nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
+            return Ok(false);
+        }
+        encode(row, out).map(|()| true)
     }
 }
 

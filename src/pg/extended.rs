@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::ScalarValue;
 use pgwire::messages::data::{NoData, ParameterDescription};
 use pgwire::messages::extendedquery::{BindComplete, CloseComplete, ParseComplete, PortalSuspended};
 use pgwire::messages::response::{CommandComplete, EmptyQueryResponse};
 
 use super::connection::Connection;
+use super::copy::Copy;
 use super::encode::{Format, Layout};
 use super::frame::{Bind, Target, violation};
 use super::parameter;
@@ -124,7 +125,7 @@ impl Connection {
             let decoded = parameter::decode(value.as_ref(), *wire, format, target, zone);
             parameters.push(decoded.map_err(|error| in_parameter(error, number))?);
         }
-        if let Some(schema) = statement.prepared.as_ref().and_then(Prepared::schema) {
+        if let Some(schema) = statement.prepared.as_ref().and_then(rows_schema) {
             // Wrong formats are an error of Bind, not of Execute.
             Format::of_codes(&bind.result_formats, schema.fields().len(), "result")?;
         }
@@ -160,7 +161,7 @@ impl Connection {
     }
 
     fn columns(&self, statement: &Statement, codes: &[i16]) -> Result<Option<Layout>> {
-        let schema = statement.prepared.as_ref().and_then(Prepared::schema);
+        let schema = statement.prepared.as_ref().and_then(rows_schema);
         schema.map(|schema| layout(schema, codes, self)).transpose()
     }
 
@@ -212,6 +213,18 @@ impl Connection {
                         return Ok(());
                     }
                     Execution::Rows { schema, stream, tag, count_in_tag } => {
+                        if let Some(options) = prepared.parsed().copy_options() {
+                            let copy = Copy::new(options.clone());
+                            let layout = layout(&schema, copy.codes(), self)?;
+                            copy.begin(&layout, &mut self.wire)?;
+                            // A copy is one piece: a row limit does not apply to it.
+                            let mut rows =
+                                Rows::new(layout, stream, (tag, count_in_tag), receiver, Some(copy));
+                            if let Sent::All(count) = self.send_rows(&mut rows, 0, &watch).await? {
+                                self.wire.send(&rows.complete(count));
+                            }
+                            return Ok(());
+                        }
                         let layout = layout(&schema, &portal.codes, self)?;
                         let told = match &portal.described {
                             Some(described) => Some(described.clone()),
@@ -223,7 +236,7 @@ impl Connection {
                                 .with_hint("prepare the statement again: its columns have changed since")
                                 .into());
                         }
-                        Box::new(Rows::new(layout, stream, tag, count_in_tag, receiver))
+                        Box::new(Rows::new(layout, stream, (tag, count_in_tag), receiver, None))
                     }
                 }
             }
@@ -268,6 +281,11 @@ impl Connection {
         let failed = self.session.transaction() == TransactionStatus::Failed;
         if failed && !parsed.ends_transaction() { Err(in_failed_transaction()) } else { Ok(()) }
     }
+}
+
+/// The columns of a result that comes as rows: a copy does not.
+fn rows_schema(prepared: &Prepared) -> Option<&SchemaRef> {
+    prepared.schema().filter(|_| prepared.parsed().kind() != StatementKind::CopyOut)
 }
 
 /// A parameter type the client declares; 0 and `unknown` leave it to the planner.

@@ -32,7 +32,7 @@ pub(crate) struct Startup {
 /// What a connection turned out to be.
 pub(crate) enum Opened {
     /// A client that wants a session.
-    Session(Wire, Startup, Option<Vec<u8>>),
+    Session(Box<Wire>, Startup, Option<Vec<u8>>),
     /// A cancel request, which is done.
     Done,
 }
@@ -43,7 +43,7 @@ impl Server {
         &self,
         stream: TcpStream,
         address: SocketAddr,
-    ) -> Result<Opened, (Option<Wire>, End)> {
+    ) -> Result<Opened, (Option<Box<Wire>>, End)> {
         let mut wire = Wire::new(Transport::Plain(stream), self.config.stall_timeout);
         let mut end_point = None;
         let (mut asked_tls, mut asked_gss) = (false, false);

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Connection;
+use super::copy::Copy;
 use super::encode::Layout;
 use super::sqlstate;
 use super::wire::End;
@@ -52,17 +53,19 @@ pub(super) struct Rows {
     tag: String,
     count_in_tag: bool,
     notices: mpsc::UnboundedReceiver<Notice>,
+    /// How the rows are written when they go into a `COPY`.
+    copy: Option<Copy>,
 }
 
 impl Rows {
     pub(super) fn new(
         layout: Layout,
         stream: SendableRecordBatchStream,
-        tag: String,
-        count_in_tag: bool,
+        (tag, count_in_tag): (String, bool),
         notices: mpsc::UnboundedReceiver<Notice>,
+        copy: Option<Copy>,
     ) -> Self {
-        Rows { layout, stream, batch: None, tag, count_in_tag, notices }
+        Rows { layout, stream, batch: None, tag, count_in_tag, notices, copy }
     }
 
     /// The tag of what was executed, with the number of rows sent this time where it belongs there.
@@ -166,10 +169,14 @@ impl Connection {
                 Some(current) => current,
                 None => {
                     let batch = self.attend(watch, &mut rows.notices, async { Ok(rows.stream.next().await) });
-                    match batch.await? {
-                        Some(Ok(batch)) => (batch, 0),
-                        Some(Err(error)) => return Err(sqlstate::of_datafusion(error).into()),
-                        None => return Ok(Sent::All(sent)),
+                    match (batch.await?, &rows.copy) {
+                        (Some(Ok(batch)), _) => (batch, 0),
+                        (Some(Err(error)), _) => return Err(sqlstate::of_datafusion(error).into()),
+                        (None, None) => return Ok(Sent::All(sent)),
+                        (None, Some(copy)) => {
+                            copy.end(&mut self.wire)?;
+                            return Ok(Sent::All(sent));
+                        }
                     }
                 }
             };
@@ -180,7 +187,10 @@ impl Connection {
                     rows.batch = Some((batch, next));
                     return Ok(Sent::Limit);
                 }
-                self.wire.write(|out| prepared.write(next, out))?;
+                self.wire.write(|out| match &rows.copy {
+                    None => prepared.write(next, out),
+                    Some(copy) => copy.row(&prepared, next, out),
+                })?;
                 next += 1;
                 sent += 1;
                 if self.wire.is_full() {

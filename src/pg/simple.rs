@@ -3,6 +3,7 @@
 use pgwire::messages::response::{CommandComplete, EmptyQueryResponse};
 
 use super::connection::Connection;
+use super::copy::Copy;
 use super::run::{Fault, Rows, Sent, in_failed_transaction, layout, notices};
 use super::wire::End;
 use crate::query::{Execution, Parsed, StatementKind, TransactionStatus};
@@ -52,9 +53,13 @@ impl Connection {
                 self.wire.send(&CommandComplete::new(tag));
             }
             Execution::Rows { schema, stream, tag, count_in_tag } => {
-                let layout = layout(&schema, &[], self)?;
-                self.wire.send(&layout.describe());
-                let mut rows = Rows::new(layout, stream, tag, count_in_tag, receiver);
+                let copy = statement.copy_options().cloned().map(Copy::new);
+                let layout = layout(&schema, copy.as_ref().map_or(&[], Copy::codes), self)?;
+                match &copy {
+                    Some(copy) => copy.begin(&layout, &mut self.wire)?,
+                    None => self.wire.send(&layout.describe()),
+                }
+                let mut rows = Rows::new(layout, stream, (tag, count_in_tag), receiver, copy);
                 if let Sent::All(count) = self.send_rows(&mut rows, 0, &watch).await? {
                     self.wire.send(&rows.complete(count));
                 }

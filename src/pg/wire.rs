@@ -97,15 +97,15 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    pub(crate) fn new(io: Transport, stall: Duration) -> Self {
-        Wire {
+    pub(crate) fn new(io: Transport, stall: Duration) -> Box<Self> {
+        Box::new(Wire {
             io,
             input: BytesMut::with_capacity(1024),
             output: Vec::with_capacity(1024),
             sent: 0,
             whole: 0,
             stall,
-        }
+        })
     }
 
     /// Takes the socket back, for a TLS handshake. `None` when the client has already sent something that would

@@ -176,26 +176,24 @@ where
     }
     let wide = move |row: usize| -> i128 { values[row].into() };
     match pg_type.scalar {
-        Scalar::Int2 => {
-            narrow(wide, |v, out| Some(out.extend_from_slice(&i16::try_from(v).ok()?.to_be_bytes())))
-        }
-        Scalar::Int4 => {
-            narrow(wide, |v, out| Some(out.extend_from_slice(&i32::try_from(v).ok()?.to_be_bytes())))
-        }
+        Scalar::Int2 => fixed(wide, i16::to_be_bytes),
+        Scalar::Int4 => fixed(wide, i32::to_be_bytes),
+        Scalar::Int8 => fixed(wide, i64::to_be_bytes),
         Scalar::Numeric => plain(move |row, out| Decimal::of_i128(wide(row), 0, out, number::numeric_binary)),
-        Scalar::Int8 => {
-            narrow(wide, |v, out| Some(out.extend_from_slice(&i64::try_from(v).ok()?.to_be_bytes())))
-        }
         // What is left are the kinds of object numbers.
-        _ => narrow(wide, |v, out| Some(out.extend_from_slice(&u32::try_from(v).ok()?.to_be_bytes()))),
+        _ => fixed(wide, u32::to_be_bytes),
     }
 }
 
-fn narrow<'a>(
+fn fixed<'a, N: TryFrom<i128> + 'a, const BYTES: usize>(
     value: impl Fn(usize) -> i128 + Send + Sync + 'a,
-    write: impl Fn(i128, &mut Vec<u8>) -> Option<()> + Send + Sync + 'a,
+    bytes: fn(N) -> [u8; BYTES],
 ) -> Encoder<'a> {
-    Box::new(move |row, out| write(value(row), out).ok_or_else(|| out_of_range(value(row))))
+    Box::new(move |row, out| {
+        let value = value(row);
+        out.extend_from_slice(&bytes(N::try_from(value).map_err(|_| out_of_range(value))?));
+        Ok(())
+    })
 }
 
 fn out_of_range(value: i128) -> Error {

@@ -1,6 +1,7 @@
 //! The contract between tributary and a source system. A source is read only; it knows nothing of state,
 //! snapshots or the query engine.
 
+pub mod demo;
 pub mod postgres;
 
 use std::collections::HashMap;
@@ -50,7 +51,7 @@ impl SettingInfo {
 
 /// Every connector.
 pub fn connectors() -> &'static [ConnectorInfo] {
-    &[postgres::CONNECTOR]
+    &[postgres::CONNECTOR, demo::CONNECTOR]
 }
 
 /// The source that a connection stands for. Checks the settings; reaches out to nobody yet.
@@ -70,7 +71,10 @@ pub fn open(
         return Err(Error::new(Kind::Invalid, format!("connector `{connector}` has no secret `{unknown}`"))
             .with_hint(format!("accepted are {}", info.secrets.join(", "))));
     }
-    Ok(Arc::new(postgres::PostgresSource::new(settings, secrets.get("password").cloned())?))
+    Ok(match info.name {
+        "demo" => Arc::new(demo::DemoSource::new(settings)?),
+        _ => Arc::new(postgres::PostgresSource::new(settings, secrets.get("password").cloned())?),
+    })
 }
 
 /// A remote system, read only.

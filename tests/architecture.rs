@@ -26,10 +26,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     ("pg", &["error", "model", "password", "query", "service"]),
     ("web", &["error", "model", "password", "query", "service"]),
-    (
-        "server",
-        &["config", "error", "model", "pg", "query", "secret", "service", "snapshot", "state", "web"],
-    ),
+    ("server", &["config", "error", "model", "pg", "query", "secret", "service", "snapshot", "state", "web"]),
     ("cli", &["config", "error", "server"]),
     ("main", &["cli", "error", "server"]),
     ("lib", &[]),

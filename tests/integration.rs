@@ -4,9 +4,11 @@
 #![allow(dead_code)]
 
 mod architecture;
+mod bad_input;
 mod drivers;
 mod snapshot;
 mod source_postgres;
+mod spine;
 mod state;
 mod support;
 mod wire;

@@ -102,7 +102,10 @@ impl State {
 
     /// The newest syncs, oldest first.
     pub async fn syncs(&self, limit: i64) -> Result<Vec<Sync>> {
-        let rows = sqlx::query("SELECT * FROM syncs ORDER BY id DESC LIMIT $1").bind(limit).fetch_all(&self.pool).await;
+        let rows = sqlx::query("SELECT * FROM syncs ORDER BY id DESC LIMIT $1")
+            .bind(limit)
+            .fetch_all(&self.pool)
+            .await;
         let sync = |row| {
             Ok(Sync {
                 id: get(row, "id")?,

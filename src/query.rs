@@ -7,15 +7,26 @@
 //!
 //! The fields of a result carry what an Arrow type cannot say in their metadata: see [`PG_TYPE`].
 
+mod as_of;
+mod call;
 mod deep;
 mod engine;
+mod error;
+mod functions;
 mod guard;
+mod output;
 mod parse;
+mod plan;
+mod resolve;
+mod run;
 mod session;
+mod settings;
 mod tables;
+mod typing;
 mod verb;
 
 pub use engine::{Engine, EngineConfig};
+pub use error::translate;
 pub use parse::{CopyFormat, CopyOptions, Parsed, redact};
 pub use session::{
     Execution, Notice, NoticeSender, Prepared, Session, SessionUser, StatementKind, TransactionStatus,

@@ -52,3 +52,9 @@ impl<T> fmt::Debug for Deep<T> {
         write!(f, "a tree of {} tokens", self.tokens)
     }
 }
+
+/// Polls a future on a stack large enough for a statement of so many tokens.
+pub(super) async fn poll_with_stack<T>(tokens: usize, work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    std::future::poll_fn(|context| with_stack(tokens, || work.as_mut().poll(context))).await
+}

@@ -15,7 +15,9 @@ const MAX_CHAIN: usize = 2_000;
 pub(super) fn check(sql: &str) -> Result<()> {
     if sql.len() > MAX_BYTES {
         let error = Error::new(Kind::Limit, format!("the statement has {} bytes", sql.len()));
-        return Err(error.with_sqlstate("54000").with_hint(format!("at most {MAX_BYTES} bytes are accepted")));
+        return Err(error
+            .with_sqlstate("54000")
+            .with_hint(format!("at most {MAX_BYTES} bytes are accepted")));
     }
     let mut scan = Scan { bytes: sql.as_bytes(), at: 0 };
     let mut counts = Counts::default();

@@ -20,7 +20,7 @@ pub(super) use call::CallArgument;
 pub use command::{CopyFormat, CopyOptions};
 pub(super) use command::{Show, Value};
 pub(super) use name::shown as shown_name;
-pub(super) use normalize::{ANY, CAST, NUMBER, type_name};
+pub(super) use normalize::{ANY, CAST, NAME_END, NUMBER, PARAMETER, type_name};
 pub(super) use refuse::Refusal;
 
 use self::cursor::{Cursor, Positions};
@@ -34,7 +34,7 @@ use crate::error::Result;
 pub(super) enum Command {
     Empty,
     Query(Box<ast::Query>),
-    Explain { query: Box<ast::Query>, analyze: bool, verbose: bool, costs: bool },
+    Explain { query: Box<ast::Query>, analyze: bool, verbose: bool },
     Copy { query: Box<ast::Query>, options: CopyOptions },
     Call { name: String, arguments: Vec<CallArgument> },
     Admin(AdminStatement),
@@ -140,8 +140,12 @@ pub(super) fn parse(sql: &str, verbs: &[VerbSignature]) -> Result<Vec<Parsed>> {
         }
     }
     if statements.is_empty() {
-        let inner =
-            Inner { text: String::new(), redacted: String::new(), tag: "", command: Deep::new(Command::Empty, 0) };
+        let inner = Inner {
+            text: String::new(),
+            redacted: String::new(),
+            tag: "",
+            command: Deep::new(Command::Empty, 0),
+        };
         statements.push(Parsed(Arc::new(inner)));
     }
     Ok(statements)
@@ -151,7 +155,8 @@ pub(super) fn parse(sql: &str, verbs: &[VerbSignature]) -> Result<Vec<Parsed>> {
 /// one.
 pub fn redact(sql: &str) -> String {
     let lower = sql.to_ascii_lowercase();
-    let risky = ["call", "password", "execute", "set_secret", "connect"].iter().any(|word| lower.contains(word));
+    let risky =
+        ["call", "password", "execute", "set_secret", "connect"].iter().any(|word| lower.contains(word));
     if !risky {
         return sql.to_string();
     }
@@ -180,7 +185,9 @@ fn statement(
     let redacted = match &command {
         Command::Call { name, .. } => call::redacted(name, &cursor, verbs),
         Command::Admin(_) | Command::Execute { .. } => cursor.redacted(|_| true),
-        Command::Prepare { name, statement, .. } => format!("PREPARE {name} AS {}", statement.redacted_text()),
+        Command::Prepare { name, statement, .. } => {
+            format!("PREPARE {name} AS {}", statement.redacted_text())
+        }
         _ => text.clone(),
     };
     Ok(Parsed(Arc::new(Inner { text, redacted, tag, command: Deep::new(command, count) })))

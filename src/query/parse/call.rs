@@ -23,7 +23,10 @@ pub(super) fn call(cursor: &mut Cursor<'_>) -> Result<Command> {
         // CALL tributary.sync(...)
         if name != "tributary" {
             let schema = name;
-            return Ok(Command::Call { name: format!("{schema}.{}", cursor.identifier()?), arguments: skip(cursor) });
+            return Ok(Command::Call {
+                name: format!("{schema}.{}", cursor.identifier()?),
+                arguments: skip(cursor),
+            });
         }
         name = cursor.identifier()?;
     }
@@ -75,7 +78,9 @@ pub(super) fn redacted(name: &str, cursor: &Cursor<'_>, verbs: &[VerbSignature])
             start = number + 1;
         }
         let named = match (tokens.get(start).map(|t| &t.token), tokens.get(start + 1).map(|t| &t.token)) {
-            (Some(Token::Word(word)), Some(Token::RArrow | Token::Assignment)) => Some(word.value.to_lowercase()),
+            (Some(Token::Word(word)), Some(Token::RArrow | Token::Assignment)) => {
+                Some(word.value.to_lowercase())
+            }
             _ => None,
         };
         let parameter = match named {

@@ -111,7 +111,7 @@ pub(super) fn command(
 
 fn explain(cursor: &mut Cursor<'_>) -> Result<Command> {
     cursor.advance();
-    let (mut analyze, mut verbose, mut costs) = (false, false, true);
+    let (mut analyze, mut verbose) = (false, false);
     if cursor.peek() == Some(&Token::LParen) && !is_query_after_parenthesis(cursor) {
         cursor.advance();
         loop {
@@ -130,15 +130,16 @@ fn explain(cursor: &mut Cursor<'_>) -> Result<Command> {
             match option.as_str() {
                 "analyze" => analyze = on,
                 "verbose" => verbose = on,
-                "costs" => costs = on,
                 "format" if value == "text" => {}
                 "format" => {
-                    let error = Error::new(Kind::Unsupported, format!("EXPLAIN has no format `{value}` here"));
+                    let error =
+                        Error::new(Kind::Unsupported, format!("EXPLAIN has no format `{value}` here"));
                     return Err(error.with_hint("accepted is FORMAT TEXT"));
                 }
-                "buffers" | "timing" | "summary" | "settings" | "wal" => {}
+                "buffers" | "costs" | "timing" | "summary" | "settings" | "wal" => {}
                 _ => {
-                    let error = Error::new(Kind::Invalid, format!("unrecognized EXPLAIN option \"{option}\""));
+                    let error =
+                        Error::new(Kind::Invalid, format!("unrecognized EXPLAIN option \"{option}\""));
                     return Err(error.with_sqlstate("42601"));
                 }
             }
@@ -153,10 +154,12 @@ fn explain(cursor: &mut Cursor<'_>) -> Result<Command> {
     }
     let starts_query = ["select", "with", "values", "table"].iter().any(|word| cursor.is_word(0, word));
     if !starts_query && cursor.peek() != Some(&Token::LParen) {
-        return Err(Error::new(Kind::Unsupported, "EXPLAIN explains queries only").with_position(cursor.position()));
+        return Err(
+            Error::new(Kind::Unsupported, "EXPLAIN explains queries only").with_position(cursor.position())
+        );
     }
     let query = query::query(cursor)?;
-    Ok(query.map_or_else(Command::Refused, |query| Command::Explain { query, analyze, verbose, costs }))
+    Ok(query.map_or_else(Command::Refused, |query| Command::Explain { query, analyze, verbose }))
 }
 
 fn is_query_after_parenthesis(cursor: &Cursor<'_>) -> bool {

@@ -77,10 +77,6 @@ impl<'a> Cursor<'a> {
         Cursor { tokens, at: 0, positions }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.tokens.len()
-    }
-
     pub(super) fn is_at_end(&self) -> bool {
         self.at >= self.tokens.len()
     }

@@ -7,8 +7,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, BinaryOperator, CastKind, DataType, DictionaryField, Expr, Ident, LimitClause, Query, SelectItem, Value,
-    VisitMut, VisitorMut, WindowFrameBound, WindowSpec, WindowType,
+    self, BinaryOperator, CastKind, DataType, DictionaryField, Expr, Ident, LimitClause, Query, SelectItem,
+    Value, VisitMut, VisitorMut, WindowFrameBound, WindowSpec, WindowType,
 };
 
 use super::name;
@@ -17,6 +17,8 @@ use super::name;
 pub(in crate::query) const NUMBER: &str = "number";
 /// Key of a cast, followed by the type.
 pub(in crate::query) const CAST: &str = "cast ";
+/// Key of a parameter, followed by `$n` and a type where the place asks for one.
+pub(in crate::query) const PARAMETER: &str = "parameter ";
 /// Key of `x op ANY(array)`, followed by the operator.
 pub(in crate::query) const ANY: &str = "any ";
 
@@ -56,15 +58,20 @@ impl VisitorMut for Normalizer {
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-        if let Some(ast::OrderBy { kind: ast::OrderByKind::Expressions(expressions), .. }) = &mut query.order_by {
+        if let Some(ast::OrderBy { kind: ast::OrderByKind::Expressions(expressions), .. }) =
+            &mut query.order_by
+        {
             expressions.iter_mut().for_each(|order| plain_number(&mut order.expr));
         }
         if let Some(LimitClause::LimitOffset { limit, offset, .. }) = &mut query.limit_clause {
-            limit.iter_mut().for_each(plain_number);
-            offset.iter_mut().for_each(|offset| plain_number(&mut offset.value));
+            for place in limit.iter_mut().chain(offset.iter_mut().map(|offset| &mut offset.value)) {
+                plain_number(place);
+                integer_parameter(place);
+            }
         }
         if let Some(fetch) = query.fetch.take() {
-            let mut quantity = fetch.quantity.unwrap_or_else(|| Expr::value(Value::Number("1".into(), false)));
+            let mut quantity =
+                fetch.quantity.unwrap_or_else(|| Expr::value(Value::Number("1".into(), false)));
             plain_number(&mut quantity);
             let (limit, offset) = match query.limit_clause.take() {
                 Some(LimitClause::LimitOffset { limit, offset, .. }) => (limit, offset),
@@ -78,8 +85,20 @@ impl VisitorMut for Normalizer {
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         match expr {
-            Expr::Value(ast::ValueWithSpan { value: Value::Number(..), .. }) => {
-                *expr = node(NUMBER.into(), vec![take(expr)]);
+            Expr::Value(ast::ValueWithSpan { value: Value::Number(number, _), .. }) => {
+                let value = match number.contains(['e', 'E']) {
+                    true => Expr::value(Value::SingleQuotedString(number.replace('_', ""))),
+                    false => take(expr),
+                };
+                *expr = node(NUMBER.into(), vec![value]);
+            }
+            Expr::Value(ast::ValueWithSpan { value: Value::Placeholder(id), .. }) => {
+                *expr = node(format!("{PARAMETER}{id}"), vec![Expr::value(Value::Null)]);
+            }
+            Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr: inner } => {
+                if negate(inner) {
+                    *expr = take(inner);
+                }
             }
             Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, expr: inner, data_type, .. } => {
                 if let Some(name) = type_name(data_type) {
@@ -113,10 +132,9 @@ fn take(expr: &mut Expr) -> Expr {
 }
 
 fn node(key: String, values: Vec<Expr>) -> Expr {
-    let fields = values.into_iter().map(|value| DictionaryField {
-        key: Ident::new(key.clone()),
-        value: Box::new(value),
-    });
+    let fields = values
+        .into_iter()
+        .map(|value| DictionaryField { key: Ident::new(key.clone()), value: Box::new(value) });
     Expr::Dictionary(fields.collect())
 }
 
@@ -127,6 +145,35 @@ fn plain_number(expr: &mut Expr) {
         && field.key.value == NUMBER
     {
         *expr = take(&mut field.value);
+    }
+}
+
+/// `-5` is one constant.
+fn negate(expr: &mut Expr) -> bool {
+    let Expr::Dictionary(fields) = expr else { return false };
+    let [field] = fields.as_mut_slice() else { return false };
+    if field.key.value != NUMBER {
+        return false;
+    }
+    let Expr::Value(value) = &mut *field.value else { return false };
+    let (Value::Number(number, _) | Value::SingleQuotedString(number)) = &mut value.value else {
+        return false;
+    };
+    if number.starts_with('-') {
+        return false;
+    }
+    number.insert(0, '-');
+    true
+}
+
+/// `LIMIT $1`
+fn integer_parameter(expr: &mut Expr) {
+    if let Expr::Dictionary(fields) = expr
+        && let [field] = fields.as_mut_slice()
+        && field.key.value.starts_with(PARAMETER)
+        && !field.key.value.ends_with(" bigint")
+    {
+        field.key.value.push_str(" bigint");
     }
 }
 

@@ -45,7 +45,9 @@ fn options(cursor: &mut Cursor<'_>) -> Result<Options> {
             "inherit" | "noinherit" | "nocreatedb" | "nocreaterole" | "noreplication" | "nobypassrls" => {}
             other => {
                 let error = Error::new(Kind::Unsupported, format!("role option `{other}` is not supported"));
-                return Err(error.with_hint("accepted are PASSWORD, SUPERUSER, NOSUPERUSER, LOGIN and NOLOGIN"));
+                return Err(
+                    error.with_hint("accepted are PASSWORD, SUPERUSER, NOSUPERUSER, LOGIN and NOLOGIN")
+                );
             }
         }
     }

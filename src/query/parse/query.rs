@@ -77,7 +77,9 @@ fn writing_body(body: &SetExpr) -> Option<Refusal> {
         SetExpr::Update(_) => "UPDATE",
         SetExpr::Delete(_) => "DELETE",
         SetExpr::Merge(_) => "MERGE",
-        SetExpr::SetOperation { left, right, .. } => return writing_body(left).or_else(|| writing_body(right)),
+        SetExpr::SetOperation { left, right, .. } => {
+            return writing_body(left).or_else(|| writing_body(right));
+        }
         _ => return None,
     };
     Some(Refusal::Write(what.into()))

@@ -5,12 +5,29 @@ use super::cursor::Cursor;
 use crate::error::{Error, Kind, Result};
 
 const WRITES: &[&str] = &[
-    "insert", "update", "delete", "merge", "truncate", "create", "alter", "drop", "comment", "import", "refresh",
-    "reindex", "cluster", "security", "reassign", "lock", "upsert", "replace",
+    "insert", "update", "delete", "merge", "truncate", "create", "alter", "drop", "comment", "import",
+    "refresh", "reindex", "cluster", "security", "reassign", "lock", "upsert", "replace",
 ];
 const UNSUPPORTED: &[&str] = &[
-    "declare", "fetch", "move", "close", "do", "load", "checkpoint", "notify", "vacuum", "analyze", "attach",
-    "install", "use", "describe", "desc", "pragma", "export", "unload", "kill",
+    "declare",
+    "fetch",
+    "move",
+    "close",
+    "do",
+    "load",
+    "checkpoint",
+    "notify",
+    "vacuum",
+    "analyze",
+    "attach",
+    "install",
+    "use",
+    "describe",
+    "desc",
+    "pragma",
+    "export",
+    "unload",
+    "kill",
 ];
 
 /// A statement that is never run.

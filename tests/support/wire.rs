@@ -6,16 +6,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use datafusion::catalog::TableProvider;
+use datafusion::catalog::streaming::StreamingTable;
 use datafusion::datasource::MemTable;
 use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::PartitionStream;
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tributary::error::{Error, Kind, Result};
@@ -32,7 +36,7 @@ pub(crate) const DATABASE: &str = "acme";
 pub(crate) const USER: &str = "ann";
 pub(crate) const PASSWORD: &str = "correct horse";
 
-/// Rows of `crm.number`, which has the columns `id bigint` and `name text`.
+/// Rows of `crm.number`, which has the columns `id bigint` and `name text`; `crm.endless` has no last row.
 pub(crate) const ROWS: i64 = 100_000;
 
 /// A running server. It ends when dropped.
@@ -133,20 +137,43 @@ impl Verbs for FakeVerbs {
 
 struct Memory;
 
+fn columns() -> SchemaRef {
+    let fields = vec![Field::new("id", DataType::Int64, true), Field::new("name", DataType::Utf8, true)];
+    Arc::new(Schema::new(fields))
+}
+
+fn batch(from: i64, to: i64) -> RecordBatch {
+    let names = StringArray::from_iter_values((from..to).map(|id| format!("row {id}")));
+    let arrays: Vec<ArrayRef> = vec![Arc::new(Int64Array::from_iter_values(from..to)), Arc::new(names)];
+    RecordBatch::try_new(columns(), arrays).unwrap()
+}
+
+/// `crm.endless`: rows without end.
+#[derive(Debug)]
+struct Endless(SchemaRef);
+
+impl PartitionStream for Endless {
+    fn schema(&self) -> &SchemaRef {
+        &self.0
+    }
+
+    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let rows = batch(0, 8_192);
+        let rows = futures::stream::repeat_with(move || Ok(rows.clone()));
+        Box::pin(RecordBatchStreamAdapter::new(self.0.clone(), rows))
+    }
+}
+
 #[async_trait]
 impl Tables for Memory {
-    async fn provider(&self, _: &ReleaseObject) -> Result<Arc<dyn TableProvider>> {
-        let schema = Arc::new(Schema::new(vec![
-            Field::new("id", DataType::Int64, true),
-            Field::new("name", DataType::Utf8, true),
-        ]));
-        let batch = |from: i64| {
-            let ids = from..(from + 8_192).min(ROWS);
-            let names = StringArray::from_iter_values(ids.clone().map(|id| format!("row {id}")));
-            let columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from_iter_values(ids)), Arc::new(names)];
-            RecordBatch::try_new(schema.clone(), columns).unwrap()
-        };
-        let batches = (0..ROWS).step_by(8_192).map(batch).collect();
+    async fn provider(&self, object: &ReleaseObject) -> Result<Arc<dyn TableProvider>> {
+        let schema = columns();
+        if object.name == "endless" {
+            return Ok(Arc::new(
+                StreamingTable::try_new(schema.clone(), vec![Arc::new(Endless(schema))]).unwrap(),
+            ));
+        }
+        let batches = (0..ROWS).step_by(8_192).map(|from| batch(from, (from + 8_192).min(ROWS))).collect();
         Ok(Arc::new(MemTable::try_new(schema.clone(), vec![batches]).unwrap()))
     }
 
@@ -184,15 +211,20 @@ fn release() -> Release {
         key_position: None,
         is_name: false,
     };
-    let object = ReleaseObject {
-        object_id: "number".into(),
+    let object = |name: &str| ReleaseObject {
+        object_id: name.into(),
         connection: "crm".into(),
-        name: "number".into(),
+        name: name.into(),
         version: 1,
         rows: ROWS,
         fields: vec![field("id", FieldType::Int64), field("name", FieldType::Text)],
     };
-    Release { id: 1, published_at: 0, cause: "sync 1".into(), objects: vec![object] }
+    Release {
+        id: 1,
+        published_at: 0,
+        cause: "sync 1".into(),
+        objects: vec![object("number"), object("endless")],
+    }
 }
 
 /// Starts a server that behaves as `change` says.
@@ -232,7 +264,7 @@ impl Wire {
 
     /// A client that has said nothing yet.
     pub(crate) async fn raw(&self) -> Raw {
-        Raw { stream: TcpStream::connect(("127.0.0.1", self.port)).await.unwrap() }
+        Raw { stream: BufReader::new(TcpStream::connect(("127.0.0.1", self.port)).await.unwrap()) }
     }
 
     /// A client that is logged in and may send statements.
@@ -272,7 +304,7 @@ pub(crate) fn kinds(replies: &[Reply]) -> String {
 
 /// A client that sends any bytes.
 pub(crate) struct Raw {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: BufReader<TcpStream>,
 }
 
 pub(crate) fn message(kind: u8, body: &[u8]) -> Vec<u8> {

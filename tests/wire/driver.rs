@@ -82,7 +82,7 @@ async fn a_driver_cancels() {
     let wire = start(|_| {}).await;
     let client = wire.connect().await;
     let cancel = client.cancel_token();
-    let endless = client.query("select sum(a.id * b.id) from number a cross join number b", &[]);
+    let endless = client.query("select sum(id) from endless", &[]);
     let cancel = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
         cancel.cancel_query(tokio_postgres::NoTls).await.unwrap();

@@ -7,6 +7,11 @@ use clap::Parser;
 fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_env("TRIBUTARY_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,tributary=info"));
+    // The parser logs every token, and tokens of `CALL set_secret` are secrets: nobody may turn that on.
+    let filter = match "sqlparser=off".parse() {
+        Ok(silence) => filter.add_directive(silence),
+        Err(_) => tracing_subscriber::EnvFilter::new("warn,tributary=info"),
+    };
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let cli = tributary::cli::Cli::parse();
     let result = tokio::runtime::Builder::new_multi_thread()

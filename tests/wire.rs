@@ -4,4 +4,5 @@ mod driver;
 mod hostile;
 mod login;
 mod protocol;
+mod speed;
 mod tls;

@@ -414,7 +414,18 @@ impl Raw {
 
     /// A whole login; `behind` is sent in the same packet as the proof.
     pub(crate) async fn log_in(&mut self, user: &str, password: &str, behind: &[u8]) -> Vec<Reply> {
-        self.send(&hello(user)).await;
+        self.log_in_to(user, DATABASE, password, behind).await
+    }
+
+    /// The same for any database of any server.
+    pub(crate) async fn log_in_to(
+        &mut self,
+        user: &str,
+        database: &str,
+        password: &str,
+        behind: &[u8],
+    ) -> Vec<Reply> {
+        self.send(&startup(196_608, &[("user", user), ("database", database)])).await;
         let offer = self.reply().await.unwrap();
         if offer.kind != b'R' {
             return vec![offer];

@@ -1,3 +1,4 @@
 //! What the tests share: real servers started on free ports, and clients for them.
 
+pub(crate) mod company;
 pub(crate) mod postgres;

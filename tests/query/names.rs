@@ -28,7 +28,7 @@ async fn tables_are_found_by_their_short_and_their_full_names() {
         ("\"Opportunity\"", "42P01"),
         ("tributary.runs", "42P01"),
         ("pg_catalog.nothing", "42P01"),
-        ("'opportunity'", "42P01"),
+        ("'opportunity'", "42601"),
     ] {
         let error = run(&session, &format!("select * from {name}")).await.unwrap_err();
         assert_eq!(error.sqlstate(), state, "{name}: {error:?}");

@@ -64,7 +64,6 @@ async fn no_file_and_no_address_can_be_reached() {
         "load '/tmp/x.so'".into(),
         "do $$ begin end $$".into(),
         "set datafusion.execution.batch_size = 1".into(),
-        "show datafusion.execution.batch_size".into(),
         "select @@version".into(),
         "select * from information_schema.df_settings".into(),
     ] {

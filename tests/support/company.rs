@@ -384,6 +384,12 @@ pub(crate) fn text(array: &ArrayRef, row: usize) -> Option<String> {
         return None;
     }
     let shortest = |value: f64, text: String| {
+        if value.is_nan() {
+            return "NaN".to_string();
+        }
+        if value.is_infinite() {
+            return if value > 0.0 { "Infinity".into() } else { "-Infinity".into() };
+        }
         if value == 0.0 || (1e-4..1e15).contains(&value.abs()) {
             return text;
         }

@@ -71,6 +71,7 @@ impl Users for People {
         if self.broken.load(Ordering::Relaxed) {
             return Err(Error::new(Kind::Unavailable, "the disk is gone"));
         }
+        assert_ne!(user, "defect", "a defect, as asked for");
         let exists = !user.starts_with("nobody");
         Ok(exists.then(|| Login {
             name: user.into(),
@@ -277,6 +278,11 @@ fn release() -> Release {
 
 /// Starts a server that behaves as `change` says.
 pub(crate) async fn start(change: impl FnOnce(&mut PgConfig)) -> Wire {
+    start_on("127.0.0.1", change).await
+}
+
+/// The same on another address of this machine.
+pub(crate) async fn start_on(address: &str, change: impl FnOnce(&mut PgConfig)) -> Wire {
     let folder = tempfile::tempdir().unwrap();
     let verbs = Arc::new(FakeVerbs::new());
     let engine = EngineConfig::new(DATABASE, folder.path().join("spill"));
@@ -291,7 +297,7 @@ pub(crate) async fn start(change: impl FnOnce(&mut PgConfig)) -> Wire {
     });
     let shutdown = CancellationToken::new();
     let server = Server::new(config, engine, people.clone(), shutdown.clone());
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = TcpListener::bind((address, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(server.clone().serve(vec![listener]));
     Wire { port, server, people, verbs, shutdown, _folder: folder }

@@ -6,6 +6,7 @@
 mod architecture;
 mod bad_input;
 mod drivers;
+mod query;
 mod snapshot;
 mod source_postgres;
 mod spine;

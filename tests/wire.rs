@@ -4,4 +4,6 @@ mod driver;
 mod hostile;
 mod login;
 mod protocol;
+mod same;
+mod speed;
 mod tls;

@@ -20,7 +20,7 @@ use super::sessions::Slot;
 use super::wire::{End, Unreadable, Wire};
 use super::{Server, prepare_socket, reply};
 use crate::error::{Error, Kind};
-use crate::query::{Session, SessionUser, TransactionStatus};
+use crate::query::{Notice, Session, SessionUser, TransactionStatus};
 
 /// The settings a client is told at the start, and their values where the session has none.
 const REPORTED: [(&str, &str); 13] = [
@@ -141,9 +141,10 @@ impl Connection {
         }
         let user = SessionUser { name: login.name, is_admin: login.is_admin, session_id: slot.id() };
         let session = Arc::new(server.engine.session(user));
-        if let Err(error) = apply_startup(&session, &startup) {
-            return Err((wire, error));
-        }
+        let warnings = match apply_startup(&session, &startup) {
+            Ok(warnings) => warnings,
+            Err(error) => return Err((wire, error)),
+        };
         session.take_reported();
         for (name, default) in REPORTED {
             let value = session.setting(&name.to_ascii_lowercase()).unwrap_or_else(|| match name {
@@ -155,6 +156,9 @@ impl Connection {
         }
         let key = SecretKey::Bytes(Bytes::copy_from_slice(slot.key()));
         wire.send(&BackendKeyData::new(slot.id(), key));
+        for warning in warnings {
+            wire.send(&reply::notice(&warning));
+        }
         let (statements, portals) = (HashMap::new(), HashMap::new());
         Ok(Connection { server: server.clone(), wire, slot, session, statements, portals, skipping: false })
     }
@@ -310,17 +314,24 @@ impl Connection {
 }
 
 /// Settings of the startup message: each parameter by its name, and those within `options`.
-fn apply_startup(session: &Session, startup: &Startup) -> Result<(), Error> {
+///
+/// Drivers name the zone of their machine without being asked. One we cannot show must not keep them out: every
+/// timestamp carries its offset, so that it stays the same point in time.
+fn apply_startup(session: &Session, startup: &Startup) -> Result<Vec<Notice>, Error> {
+    let mut warnings = Vec::new();
     for (name, value) in &startup.parameters {
         if name == "options" {
             for (name, value) in options(value)? {
                 session.set_startup(&name, &value)?;
             }
-        } else {
-            session.set_startup(name, value)?;
+        } else if let Err(error) = session.set_startup(name, value) {
+            if !name.eq_ignore_ascii_case("timezone") {
+                return Err(error);
+            }
+            warnings.push(Notice::warning(error.sqlstate(), error.what()));
         }
     }
-    Ok(())
+    Ok(warnings)
 }
 
 /// `-c name=value --name=value`, with backslashes before spaces that belong to a value.

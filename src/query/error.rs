@@ -132,6 +132,18 @@ fn arrow_words(error: &ArrowError) -> Error {
 fn schema(error: SchemaError) -> Error {
     let undefined = |what: String| Error::new(Kind::NotFound, what).with_sqlstate("42703");
     match error {
+        SchemaError::FieldNotFound { field, valid_fields } if is_unknown_table(&field, &valid_fields) => {
+            let table =
+                field.relation.as_ref().map(|relation| relation.table().to_string()).unwrap_or_default();
+            let error =
+                Error::new(Kind::NotFound, format!("missing FROM-clause entry for table \"{table}\""))
+                    .with_sqlstate("42P01");
+            let tables = valid_fields.iter().filter_map(|field| Some(field.relation.as_ref()?.table()));
+            match did_you_mean(&table, tables) {
+                hint if hint.is_empty() => error,
+                hint => error.with_hint(hint.trim().trim_matches(['(', ')']).to_string()),
+            }
+        }
         SchemaError::FieldNotFound { field, valid_fields } => {
             let candidates: Vec<&str> = valid_fields.iter().map(|field| field.name.as_str()).collect();
             let error = undefined(format!("column {} does not exist", shown(&field)));
@@ -162,6 +174,11 @@ fn schema(error: SchemaError) -> Error {
     }
 }
 
+fn is_unknown_table(field: &Column, valid: &[Column]) -> bool {
+    let Some(relation) = &field.relation else { return false };
+    !valid.iter().any(|other| other.relation.as_ref().is_some_and(|other| other.table() == relation.table()))
+}
+
 fn shown(column: &Column) -> String {
     match &column.relation {
         Some(relation) => format!("{}.{}", relation.table(), column.name),
@@ -174,6 +191,14 @@ fn plan(what: &str) -> Error {
     let what = planner_words(what);
     let lower = what.to_lowercase();
     let invalid = |state| Error::new(Kind::Invalid, what.clone()).with_sqlstate(state);
+    for (clause, state) in [("LIMIT", "2201W"), ("OFFSET", "2201X")] {
+        if what.starts_with(&format!("{clause} must be >= 0")) {
+            return Error::new(Kind::Invalid, format!("{clause} must not be negative")).with_sqlstate(state);
+        }
+    }
+    if lower.starts_with("cannot create filter with non-boolean predicate") {
+        return Error::new(Kind::Invalid, "argument of WHERE must be type boolean").with_sqlstate("42804");
+    }
     if lower.starts_with("invalid function") {
         let name = what.split('\'').nth(1).unwrap_or_default();
         let hint = what.split("Did you mean '").nth(1).and_then(|rest| rest.split('\'').next());

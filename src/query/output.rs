@@ -33,8 +33,15 @@ pub(super) fn finish(plan: LogicalPlan) -> Result<LogicalPlan> {
     }
     let width = types.len();
     let columns = plan.schema().columns();
-    let variable: Vec<bool> =
-        plan.schema().fields().iter().map(|field| field.metadata().contains_key(VARIABLE)).collect();
+    // A mark is lost on the way through other functions; so many digits come from a division only.
+    let is_quotient =
+        |data_type: &DataType| matches!(data_type, DataType::Decimal256(_, scale) if *scale >= 20);
+    let variable: Vec<bool> = plan
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| field.metadata().contains_key(VARIABLE) || is_quotient(field.data_type()))
+        .collect();
     let (plan, scales) = with_scales(plan)?;
     let expressions = (0..width).map(|index| {
         let column = Expr::Column(columns[index].clone());

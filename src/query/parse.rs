@@ -27,7 +27,7 @@ use self::cursor::{Cursor, Positions};
 use super::deep::{Deep, with_stack};
 use super::verb::{AdminStatement, VerbSignature};
 use super::{StatementKind, guard};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// What a statement asks for.
 #[derive(Debug)]
@@ -63,6 +63,8 @@ pub(super) enum Command {
 pub struct Parsed(Arc<Inner>);
 
 struct Inner {
+    /// Characters before it in the whole text.
+    start: u32,
     text: String,
     redacted: String,
     tag: &'static str,
@@ -119,6 +121,18 @@ impl Parsed {
         self.0.command.tokens()
     }
 
+    /// The error with the position of the name it is about.
+    pub(super) fn located(&self, error: Error) -> Error {
+        let about_a_name = ["42703", "42P01", "42883", "42702", "42P09", "42704"];
+        if error.position().is_some() || !about_a_name.contains(&error.sqlstate()) {
+            return error;
+        }
+        match subject(error.what()).and_then(|name| position_of(&self.0.text, &name)) {
+            Some(position) => error.with_position(self.0.start + position),
+            None => error,
+        }
+    }
+
     pub(super) fn tag(&self) -> &'static str {
         self.0.tag
     }
@@ -141,6 +155,7 @@ pub(super) fn parse(sql: &str, verbs: &[VerbSignature]) -> Result<Vec<Parsed>> {
     }
     if statements.is_empty() {
         let inner = Inner {
+            start: 0,
             text: String::new(),
             redacted: String::new(),
             tag: "",
@@ -167,6 +182,26 @@ pub fn redact(sql: &str) -> String {
     }
 }
 
+/// The name in a message: between quotes, or after `column` or `function`.
+fn subject(what: &str) -> Option<String> {
+    let quoted = what.split('"').nth(1).filter(|_| !what.starts_with("operator"));
+    let after = |word: &str| what.strip_prefix(word).and_then(|rest| rest.split([' ', '(']).next());
+    let name = quoted.or_else(|| after("column ")).or_else(|| after("function "))?;
+    name.rsplit('.').next().map(str::to_string)
+}
+
+/// Where a name first stands in a text, 1-based.
+fn position_of(text: &str, name: &str) -> Option<u32> {
+    let positions = Positions::new(text);
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, text).tokenize_with_location().ok()?;
+    let is_it = |token: &&TokenWithSpan| match &token.token {
+        Token::Word(word) if word.quote_style.is_none() => word.value.eq_ignore_ascii_case(name),
+        Token::Word(word) => word.value == name,
+        _ => false,
+    };
+    tokens.iter().find(is_it).map(|token| positions.of(token.span.start))
+}
+
 fn is_space(token: &TokenWithSpan) -> bool {
     matches!(token.token, Token::Whitespace(Whitespace::Space | Whitespace::Newline | Whitespace::Tab))
         || matches!(token.token, Token::Whitespace(_))
@@ -179,6 +214,7 @@ fn statement(
     verbs: &[VerbSignature],
 ) -> Result<Parsed> {
     let text = positions.slice(sql, &tokens).to_string();
+    let start = tokens.first().map_or(0, |token| positions.of(token.span.start) - 1);
     let count = tokens.len();
     let mut cursor = Cursor::new(tokens, positions);
     let (tag, command) = command::command(&mut cursor, &text, verbs)?;
@@ -190,5 +226,5 @@ fn statement(
         }
         _ => text.clone(),
     };
-    Ok(Parsed(Arc::new(Inner { text, redacted, tag, command: Deep::new(command, count) })))
+    Ok(Parsed(Arc::new(Inner { start, text, redacted, tag, command: Deep::new(command, count) })))
 }

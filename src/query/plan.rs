@@ -66,6 +66,13 @@ impl<'a> Planner<'a> {
         Ok(plan)
     }
 
+    /// The plan with all types settled, ending in what is sent.
+    pub(super) fn settled(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        let config = self.state.config_options();
+        let analyzed = self.state.analyzer().execute_and_check(plan, config, |_, _| {}).map_err(translate)?;
+        super::output::finish(analyzed).map_err(translate)
+    }
+
     /// An expression without columns, as far as it can be worked out.
     pub(super) fn constant(&self, expr: &ast::Expr) -> Result<Expr> {
         let planner = SqlToRel::new_with_options(self, self.options());

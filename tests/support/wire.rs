@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::array::{
+    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array, RecordBatch,
+    StringArray, TimestampMicrosecondArray,
+};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use base64::Engine as _;
@@ -68,6 +71,7 @@ impl Users for People {
         if self.broken.load(Ordering::Relaxed) {
             return Err(Error::new(Kind::Unavailable, "the disk is gone"));
         }
+        assert_ne!(user, "defect", "a defect, as asked for");
         let exists = !user.starts_with("nobody");
         Ok(exists.then(|| Login {
             name: user.into(),
@@ -148,6 +152,49 @@ fn batch(from: i64, to: i64) -> RecordBatch {
     RecordBatch::try_new(columns(), arrays).unwrap()
 }
 
+/// Rows of `crm.deal`, which has ten columns of the usual types.
+pub(crate) const DEALS: usize = 1_000_000;
+
+fn deal_fields() -> Vec<(&'static str, FieldType)> {
+    vec![
+        ("id", FieldType::Int64),
+        ("name", FieldType::Text),
+        ("stage", FieldType::Text),
+        ("amount", FieldType::Decimal(18, 2)),
+        ("currency", FieldType::Text),
+        ("close_date", FieldType::Date),
+        ("created", FieldType::TimestampTz),
+        ("rate", FieldType::Float64),
+        ("won", FieldType::Boolean),
+        ("owner", FieldType::Int32),
+    ]
+}
+
+/// The rows of `crm.deal`: one batch many times over, so that they cost no memory.
+fn deals() -> Vec<RecordBatch> {
+    let rows = 0..8_000_i64;
+    let fields = deal_fields().into_iter().map(|(name, data_type)| Field::new(name, data_type.arrow(), true));
+    let stages = ["Prospecting", "Proposal", "Closed Won", "Closed Lost"];
+    let amounts = Decimal128Array::from_iter_values(rows.clone().map(|row| i128::from(row * 7_919 + 55)));
+    let created = TimestampMicrosecondArray::from_iter_values(
+        rows.clone().map(|row| 1_578_218_400_000_000 + row * 61_000_000),
+    );
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from_iter_values(rows.clone().map(|row| row + 1_000_000))),
+        Arc::new(StringArray::from_iter_values(rows.clone().map(|row| format!("Opportunity number {row}")))),
+        Arc::new(StringArray::from_iter_values(rows.clone().map(|row| stages[row as usize % 4]))),
+        Arc::new(amounts.with_precision_and_scale(18, 2).unwrap()),
+        Arc::new(StringArray::from_iter_values(rows.clone().map(|_| "EUR"))),
+        Arc::new(Date32Array::from_iter_values(rows.clone().map(|row| 18_000 + (row % 1_000) as i32))),
+        Arc::new(created.with_timezone("UTC")),
+        Arc::new(Float64Array::from_iter_values(rows.clone().map(|row| row as f64 / 7.0))),
+        Arc::new(BooleanArray::from_iter(rows.clone().map(|row| (row % 5 != 0).then_some(row % 2 == 0)))),
+        Arc::new(Int32Array::from_iter_values(rows.map(|row| (row % 97) as i32))),
+    ];
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    vec![RecordBatch::try_new(schema, columns).unwrap(); DEALS / 8_000]
+}
+
 /// `crm.endless`: rows without end.
 #[derive(Debug)]
 struct Endless(SchemaRef);
@@ -167,6 +214,10 @@ impl PartitionStream for Endless {
 #[async_trait]
 impl Tables for Memory {
     async fn provider(&self, object: &ReleaseObject) -> Result<Arc<dyn TableProvider>> {
+        if object.name == "deal" {
+            let (batches, schema) = (vec![deals()], deals()[0].schema());
+            return Ok(Arc::new(MemTable::try_new(schema, batches).unwrap()));
+        }
         let schema = columns();
         if object.name == "endless" {
             return Ok(Arc::new(
@@ -211,24 +262,27 @@ fn release() -> Release {
         key_position: None,
         is_name: false,
     };
-    let object = |name: &str| ReleaseObject {
+    let numbers = vec![field("id", FieldType::Int64), field("name", FieldType::Text)];
+    let object = |name: &str, fields: Vec<ObjectField>| ReleaseObject {
         object_id: name.into(),
         connection: "crm".into(),
         name: name.into(),
         version: 1,
         rows: ROWS,
-        fields: vec![field("id", FieldType::Int64), field("name", FieldType::Text)],
+        fields,
     };
-    Release {
-        id: 1,
-        published_at: 0,
-        cause: "sync 1".into(),
-        objects: vec![object("number"), object("endless")],
-    }
+    let deals = deal_fields().into_iter().map(|(name, data_type)| field(name, data_type)).collect();
+    let objects = vec![object("number", numbers.clone()), object("endless", numbers), object("deal", deals)];
+    Release { id: 1, published_at: 0, cause: "sync 1".into(), objects }
 }
 
 /// Starts a server that behaves as `change` says.
 pub(crate) async fn start(change: impl FnOnce(&mut PgConfig)) -> Wire {
+    start_on("127.0.0.1", change).await
+}
+
+/// The same on another address of this machine.
+pub(crate) async fn start_on(address: &str, change: impl FnOnce(&mut PgConfig)) -> Wire {
     let folder = tempfile::tempdir().unwrap();
     let verbs = Arc::new(FakeVerbs::new());
     let engine = EngineConfig::new(DATABASE, folder.path().join("spill"));
@@ -243,7 +297,7 @@ pub(crate) async fn start(change: impl FnOnce(&mut PgConfig)) -> Wire {
     });
     let shutdown = CancellationToken::new();
     let server = Server::new(config, engine, people.clone(), shutdown.clone());
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = TcpListener::bind((address, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(server.clone().serve(vec![listener]));
     Wire { port, server, people, verbs, shutdown, _folder: folder }
@@ -366,7 +420,18 @@ impl Raw {
 
     /// A whole login; `behind` is sent in the same packet as the proof.
     pub(crate) async fn log_in(&mut self, user: &str, password: &str, behind: &[u8]) -> Vec<Reply> {
-        self.send(&hello(user)).await;
+        self.log_in_to(user, DATABASE, password, behind).await
+    }
+
+    /// The same for any database of any server.
+    pub(crate) async fn log_in_to(
+        &mut self,
+        user: &str,
+        database: &str,
+        password: &str,
+        behind: &[u8],
+    ) -> Vec<Reply> {
+        self.send(&startup(196_608, &[("user", user), ("database", database)])).await;
         let offer = self.reply().await.unwrap();
         if offer.kind != b'R' {
             return vec![offer];

@@ -178,6 +178,36 @@ async fn what_is_asked_for_at_the_start_is_checked() {
 }
 
 #[tokio::test]
+async fn a_defect_ends_one_connection_and_is_counted() {
+    let wire = start(|_| {}).await;
+    let mut beside = wire.raw_session().await;
+    let mut raw = wire.raw().await;
+    raw.send(&hello("defect")).await;
+    assert!(raw.replies().await.is_empty());
+    assert_eq!(wire.server.panics(), 1);
+    assert_eq!(kinds(&beside.query("").await), "IZ");
+}
+
+#[tokio::test]
+async fn from_other_machines_a_password_is_taken_over_tls_only() {
+    // An address of this machine that is not the loopback; nothing is sent to find it.
+    let probe = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    let found = probe.connect("10.255.255.255:9").and_then(|()| probe.local_addr());
+    let Some(address) = found.ok().map(|found| found.ip()).filter(|ip| !ip.is_loopback()) else { return };
+    for (allowed, expected) in [(false, 'E'), (true, 'R')] {
+        let wire = start_on("0.0.0.0", |config| config.allow_plaintext = allowed).await;
+        let stream = tokio::net::TcpStream::connect((address, wire.port)).await.unwrap();
+        let mut raw = Raw { stream: tokio::io::BufReader::new(stream) };
+        raw.send(&hello(USER)).await;
+        let reply = raw.reply().await.unwrap();
+        assert_eq!(reply.kind as char, expected);
+        if !allowed {
+            assert!(reply.fields()[&'M'].contains("is not encrypted"));
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_slow_login_is_ended() {
     let wire = start(|config| config.login_timeout = Duration::from_millis(300)).await;
     let mut silent = wire.raw().await;

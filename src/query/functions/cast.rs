@@ -102,14 +102,13 @@ pub(in crate::query) fn cast_expr(expr: Expr, from: &DataType, target: &Target) 
 
 /// Whether Arrow's cast does what PostgreSQL does. The planner can look through those.
 fn is_native(from: &DataType, to: &DataType) -> bool {
-    let is_time = |t: &DataType| matches!(t, DataType::Date32 | DataType::Timestamp(..));
     let is_decimal128 = |t: &DataType| matches!(t, DataType::Decimal128(..));
     (is_integer(from) && (is_float(to) || is_decimal128(to)))
         || (is_time(from) && is_time(to))
         || (*from == DataType::Float32 && *to == DataType::Float64)
         || matches!(from, DataType::Null)
         || !is_known(from)
-        || !is_known(to)
+        || !(is_known(to) || matches!(to, DataType::List(_)))
 }
 
 fn is_known(data_type: &DataType) -> bool {
@@ -164,6 +163,10 @@ fn float_number(value: f64, digits: usize) -> Result<Number> {
         Error::new(Kind::Unsupported, format!("cannot convert {} to numeric", text::format_float(value)))
             .with_sqlstate("22003")
     })
+}
+
+fn sql_is_number(data_type: &DataType) -> bool {
+    is_integer(data_type) || is_numeric(data_type) || is_float(data_type)
 }
 
 /// A cast that Arrow's own does differently.
@@ -227,7 +230,7 @@ impl ScalarUDFImpl for PostgresCast {
 fn arrow_cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
     let options = cast::CastOptions { safe: false, ..Default::default() };
     cast::cast_with_options(array, to, &options).map_err(|error| match array.data_type() {
-        from if is_integer(from) || is_numeric(from) || is_float(from) => {
+        from if sql_is_number(from) && (sql_is_number(to) || *to == DataType::Boolean) => {
             out_of_range(type_word(to)).with_source(error)
         }
         from => Error::new(Kind::Invalid, format!("cannot cast type {} to {}", sql_name(from), sql_name(to)))
@@ -247,6 +250,7 @@ pub(in crate::query) fn cast_array(array: &ArrayRef, target: &Target, to: &DataT
             cast_array(&arrow_cast(array, &DataType::Utf8)?, target, to)
         }
         (from, to) if from == to => Ok(array.clone()),
+        (DataType::Utf8, DataType::List(element)) => lists(array, element.data_type(), to),
         (DataType::Utf8, to) => from_text(array, to),
         (_, DataType::Utf8) => to_text(array),
         (from, to) if is_float(from) && is_integer(to) => float_to_integer(array, to),
@@ -259,8 +263,37 @@ pub(in crate::query) fn cast_array(array: &ArrayRef, target: &Target, to: &DataT
         (from, to) if (is_numeric(from) || is_integer(from)) && is_numeric(to) => renumber(array, to),
         (from, DataType::Boolean) if !is_integer(from) => Err(cannot_cast(from, to)),
         (DataType::Boolean, to) if *to != DataType::Int32 => Err(cannot_cast(from, to)),
+        (from, to) if is_time(from) && sql_is_number(to) || is_time(to) && sql_is_number(from) => {
+            Err(cannot_cast(from, to))
+        }
         _ => arrow_cast(array, to),
     }
+}
+
+fn is_time(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Date32 | DataType::Timestamp(..))
+}
+
+/// `'{1,2}'::integer[]`
+fn lists(array: &ArrayRef, element: &DataType, to: &DataType) -> Result<ArrayRef> {
+    let internal =
+        |error: datafusion::error::DataFusionError| Error::internal("a list constant").with_source(error);
+    let target = Target::Exact(element.clone());
+    let list = |text: &str| -> Result<ScalarValue> {
+        let elements =
+            text::parse_array(text)?.into_iter().map(|text| cast_scalar(&ScalarValue::Utf8(text), &target));
+        Ok(ScalarValue::List(ScalarValue::new_list_nullable(&elements.collect::<Result<Vec<_>>>()?, element)))
+    };
+    let values = array.as_string::<i32>().iter().map(|text| match text {
+        Some(text) => list(text),
+        None => ScalarValue::try_from(to).map_err(internal),
+    });
+    let values = values.collect::<Result<Vec<_>>>()?;
+    if values.is_empty() {
+        return Ok(arrow::array::new_empty_array(to));
+    }
+    let lists = ScalarValue::iter_to_array(values).map_err(internal)?;
+    arrow_cast(&lists, to)
 }
 
 fn cannot_cast(from: &DataType, to: &DataType) -> Error {

@@ -53,7 +53,11 @@ pub(in crate::query) fn quotient_type(
     // A mean is never larger than the sum and never needs the digits of a tiny quotient.
     let den_whole = if mean { 0 } else { den_whole as i32 };
     let quotient_whole = whole + den_scale as usize;
-    Some(numeric_type(quotient_whole.min(56), 20 + scale + den_whole, 20.max(scale)))
+    match numeric_type(quotient_whole.min(56), 20 + scale + den_whole, 20.max(scale)) {
+        // Always the wide type: its digits after the point are then known to differ from value to value.
+        DataType::Decimal128(precision, scale) => Some(DataType::Decimal256(precision, scale)),
+        wide => Some(wide),
+    }
 }
 
 impl ScalarUDFImpl for Division {

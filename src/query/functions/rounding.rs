@@ -95,7 +95,8 @@ impl ScalarUDFImpl for Rounding {
             [one, places] if takes_places && !is_float(one) => match digits_of(one) {
                 Some((whole, scale)) if digits_of(places).is_some_and(|(_, scale)| scale == 0) => {
                     let one = if is_numeric(one) { one.clone() } else { numeric_type(whole, scale, scale) };
-                    Ok(vec![one, DataType::Int64])
+                    // The type of the places stays: a constant has to stay one for the type of the result.
+                    Ok(vec![one, places.clone()])
                 }
                 _ => Err(missing().into()),
             },

@@ -78,10 +78,6 @@ fn figure(expr: &Expr) -> Option<(String, bool)> {
         },
         Expr::TypedString(typed) => Some((short_type_name(&typed.data_type), false)),
         Expr::Interval(_) => Some(("interval".into(), false)),
-        Expr::Value(value) => match value.value {
-            Value::Boolean(_) => Some(("bool".into(), false)),
-            _ => None,
-        },
         Expr::Case { else_result, .. } => match else_result.as_deref().and_then(figure) {
             Some((name, true)) => Some((name, true)),
             _ => Some(("case".into(), false)),

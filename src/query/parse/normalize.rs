@@ -39,6 +39,11 @@ impl VisitorMut for Normalizer {
 
     fn pre_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<()> {
         name::name_outputs(select);
+        for item in &mut select.projection {
+            if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
+                let _: ControlFlow<()> = expr.visit(&mut CountExists { depth: 0 });
+            }
+        }
         ControlFlow::Continue(())
     }
 
@@ -125,6 +130,48 @@ impl VisitorMut for Normalizer {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// The planner has `EXISTS` as a condition only. As an output it becomes `(SELECT count(*) > 0 FROM (...))`.
+struct CountExists {
+    depth: usize,
+}
+
+impl VisitorMut for CountExists {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if self.depth == 0
+            && let Expr::Exists { subquery, negated } = expr
+            && let Some(mut counting) = counting_query(*negated)
+        {
+            if let ast::SetExpr::Select(select) = &mut *counting.body
+                && let Some(from) = select.from.first_mut()
+                && let ast::TableFactor::Derived { subquery: inner, .. } = &mut from.relation
+            {
+                std::mem::swap(inner, subquery);
+                *expr = Expr::Subquery(counting);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn counting_query(negated: bool) -> Option<Box<Query>> {
+    let op = if negated { "=" } else { ">" };
+    let text = format!("SELECT count(*) {op} 0 FROM (SELECT 1) AS counted");
+    let dialect = datafusion::sql::sqlparser::dialect::PostgreSqlDialect {};
+    datafusion::sql::sqlparser::parser::Parser::new(&dialect).try_with_sql(&text).ok()?.parse_query().ok()
 }
 
 fn take(expr: &mut Expr) -> Expr {
@@ -225,9 +272,9 @@ pub(in crate::query) fn type_name(data_type: &DataType) -> Option<String> {
             "regclass" | "regtype" | "regproc" | "name" => "text".into(),
             "oid" => "bigint".into(),
             "unknown" => "text".into(),
-            _ => return None,
+            other => other.into(),
         },
-        DataType::Regclass => "text".into(),
+        DataType::Regclass | DataType::Uuid => "text".into(),
         _ => return None,
     })
 }

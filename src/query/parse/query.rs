@@ -87,6 +87,23 @@ fn writing_body(body: &SetExpr) -> Option<Refusal> {
 
 /// Clauses of other dialects that sqlparser reads, and that must not be ignored silently.
 fn unsupported(query: &ast::Query) -> Option<Error> {
+    struct Quoted;
+    impl Visitor for Quoted {
+        type Break = String;
+
+        fn pre_visit_relation(&mut self, name: &ast::ObjectName) -> ControlFlow<String> {
+            let is_text =
+                |part: &ast::ObjectNamePart| part.as_ident().is_some_and(|i| i.quote_style == Some('\''));
+            if name.0.iter().any(is_text) {
+                ControlFlow::Break(name.to_string())
+            } else {
+                ControlFlow::Continue(())
+            }
+        }
+    }
+    if let ControlFlow::Break(name) = query.visit(&mut Quoted) {
+        return Some(super::cursor::syntax_error(format!("syntax error at or near \"{name}\"")));
+    }
     let found = if !query.locks.is_empty() {
         "FOR UPDATE and FOR SHARE"
     } else if query.for_clause.is_some() {

@@ -21,9 +21,9 @@ use crate::query::functions::cast::{Target, cast_scalar};
 use crate::query::functions::number::is_numeric;
 use crate::query::parse::{Command, Parsed};
 use crate::query::plan::{Planner, parameters_of, shown_schema};
+use crate::query::resolve;
 use crate::query::run::{self, Limits};
 use crate::query::typing::Parameters;
-use crate::query::{output, resolve};
 
 impl Session {
     /// The query inside a statement that has one.
@@ -36,26 +36,28 @@ impl Session {
         }
     }
 
-    /// The plan of a statement's query in a release.
+    /// The plan of a statement's query in a release. A draft only serves to find the types of parameters.
     async fn plan(
         &self,
         parsed: &Parsed,
         release: Arc<Release>,
         parameters: Parameters,
+        draft: bool,
     ) -> Result<LogicalPlan> {
         let (engine, who, facts, parsed) =
             (self.engine.clone(), self.who.clone(), self.facts(), parsed.clone());
-        let tokens = parsed.tokens();
+        let (tokens, located) = (parsed.tokens(), parsed.clone());
         let work = async move {
             let query =
                 Self::query_of(&parsed).ok_or_else(|| Error::internal("a statement without a query"))?;
             let tables = resolve::tables(&engine, &who, &release, query).await?;
             with_stack(tokens, || {
                 let planner = Planner::new(&engine.state, &engine.registry, facts, tables, parameters);
-                output::finish(planner.query(query)?).map_err(translate)
+                let plan = planner.query(query)?;
+                if draft { Ok(plan) } else { planner.settled(plan) }
             })
         };
-        self.engine.run(poll_with_stack(tokens, work)).await
+        self.engine.run(poll_with_stack(tokens, work)).await.map_err(|error| located.located(error))
     }
 
     /// The plan with the types of its parameters: the ones it does not tell are text.
@@ -66,33 +68,29 @@ impl Session {
     ) -> Result<Prepared> {
         let release = self.release().await?;
         let id = release.id;
+        if declared.is_empty() && Self::placeholders(parsed).is_empty() {
+            let plan = self.plan(parsed, release, Parameters::default(), false).await?;
+            let schema = Some(Self::result_schema(parsed, &plan));
+            let planned = Some(Arc::new(Planned { release: id, plan: Deep::new(plan, parsed.tokens()) }));
+            return Ok(Prepared { parsed: parsed.clone(), schema, parameters: Vec::new(), plan: planned });
+        }
         let mut types = declared.to_vec();
         let known = Parameters { types: types.clone(), values: None };
-        let first = self.plan(parsed, release.clone(), known).await;
-        let found = match &first {
+        let draft = self.plan(parsed, release.clone(), known, true).await;
+        let found = match &draft {
             Ok(plan) => parameters_of(plan)?,
             // An operator between two parameters, for example, has no type without theirs.
             Err(_) => Self::placeholders(parsed),
         };
-        if found.is_empty() && types.is_empty() {
-            let plan = first?;
-            let schema = Some(Self::result_schema(parsed, &plan));
-            let planned = Planned { release: id, plan: Deep::new(plan, parsed.tokens()) };
-            return Ok(Prepared {
-                parsed: parsed.clone(),
-                schema,
-                parameters: Vec::new(),
-                plan: Some(Arc::new(planned)),
-            });
-        }
         types.resize(types.len().max(found.len()), None);
         for (known, found) in types.iter_mut().zip(found) {
-            *known = known.take().or(found);
+            *known = known.take().or(found.filter(|found| *found != DataType::Null));
         }
         let parameters: Vec<_> =
             types.into_iter().map(|data_type| data_type.unwrap_or(DataType::Utf8)).collect();
         let known = Parameters { types: parameters.iter().cloned().map(Some).collect(), values: None };
-        let plan = self.plan(parsed, release, known).await.map_err(|second| first.err().unwrap_or(second))?;
+        let plan =
+            self.plan(parsed, release, known, false).await.map_err(|second| draft.err().unwrap_or(second))?;
         let schema = Some(Self::result_schema(parsed, &plan));
         Ok(Prepared { parsed: parsed.clone(), schema, parameters, plan: None })
     }
@@ -166,7 +164,7 @@ impl Session {
                 let types = prepared.parameters.iter().cloned().map(Some).collect();
                 let parameters = Parameters { types, values: Some(Arc::new(values)) };
                 let (id, parsed) = (release.id, &prepared.parsed);
-                let plan = self.plan(parsed, release, parameters).await?;
+                let plan = self.plan(parsed, release, parameters, false).await?;
                 Arc::new(Planned { release: id, plan: Deep::new(plan, tokens) })
             }
         };

@@ -2,6 +2,7 @@
 //! consistent, immutable releases of all of them as SQL.
 
 pub mod error;
+pub mod filter;
 pub mod model;
 pub mod secret;
 pub mod source;

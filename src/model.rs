@@ -135,6 +135,19 @@ impl Default for ImportSettings {
     }
 }
 
+/// The runs that were started together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sync {
+    /// Grows by one.
+    pub id: i64,
+    /// What was asked for: `diff` or `full`.
+    pub mode: String,
+    /// Who asked.
+    pub actor: String,
+    /// When it began.
+    pub started_at: Micros,
+}
+
 /// One sync of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {

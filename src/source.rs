@@ -1,13 +1,81 @@
 //! The contract between tributary and a source system. A source is read only; it knows nothing of state,
 //! snapshots or the query engine.
 
+pub mod demo;
 pub mod postgres;
+
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use futures::stream::BoxStream;
 
-use crate::error::Result;
+use crate::error::{Error, Kind, Result, did_you_mean};
 use crate::model::FieldType;
+
+/// A kind of source system, for people.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnectorInfo {
+    /// The name that connections are made with.
+    pub name: &'static str,
+    /// The product's own name.
+    pub label: &'static str,
+    /// What a connection must or may be given.
+    pub settings: &'static [SettingInfo],
+    /// What a connection must or may be given and nobody may see.
+    pub secrets: &'static [&'static str],
+}
+
+/// A setting of a connector.
+#[derive(Debug, Clone, Copy)]
+pub struct SettingInfo {
+    /// Its name within the settings object.
+    pub name: &'static str,
+    /// Whether there is no connection without it.
+    pub is_required: bool,
+    /// What it is for, with its default.
+    pub doc: &'static str,
+}
+
+impl SettingInfo {
+    /// A setting without a default.
+    pub const fn required(name: &'static str, doc: &'static str) -> Self {
+        SettingInfo { name, is_required: true, doc }
+    }
+
+    /// A setting that may be left out.
+    pub const fn optional(name: &'static str, doc: &'static str) -> Self {
+        SettingInfo { name, is_required: false, doc }
+    }
+}
+
+/// Every connector.
+pub fn connectors() -> &'static [ConnectorInfo] {
+    &[postgres::CONNECTOR, demo::CONNECTOR]
+}
+
+/// The source that a connection stands for. Checks the settings; reaches out to nobody yet.
+pub fn open(
+    connector: &str,
+    settings: &serde_json::Value,
+    secrets: &HashMap<String, String>,
+) -> Result<Arc<dyn Source>> {
+    let names = || connectors().iter().map(|connector| connector.name);
+    let Some(info) = connectors().iter().find(|info| info.name == connector) else {
+        let shown: String = connector.chars().take(80).collect();
+        let suggestion = did_you_mean(&shown, names());
+        return Err(Error::new(Kind::NotFound, format!("unknown connector `{shown}`{suggestion}"))
+            .with_hint(format!("known are {}", names().collect::<Vec<_>>().join(", "))));
+    };
+    if let Some(unknown) = secrets.keys().find(|name| !info.secrets.contains(&name.as_str())) {
+        return Err(Error::new(Kind::Invalid, format!("connector `{connector}` has no secret `{unknown}`"))
+            .with_hint(format!("accepted are {}", info.secrets.join(", "))));
+    }
+    Ok(match info.name {
+        "demo" => Arc::new(demo::DemoSource::new(settings)?),
+        _ => Arc::new(postgres::PostgresSource::new(settings, secrets.get("password").cloned())?),
+    })
+}
 
 /// A remote system, read only.
 #[async_trait::async_trait]
@@ -27,6 +95,11 @@ pub trait Source: Send + Sync {
     /// Pages of one object. Every batch has exactly the schema of [`Read::schema`]. Dropping the stream
     /// stops the reading. Rows of one [`Page::lane`] come in source order; lanes may interleave.
     fn read(&self, read: Read) -> BoxStream<'static, Result<Page>>;
+
+    /// What people should know about a read before it starts: rows it cannot see, work it costs.
+    async fn warnings(&self, _read: &Read) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
 }
 
 /// Who is logged in.

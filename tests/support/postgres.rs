@@ -63,9 +63,7 @@ pub(crate) async fn database() -> Database {
 
 fn start() -> Cluster {
     let bin = binaries();
-    let root = std::env::temp_dir().join(format!("tributary-test-postgres-{}", std::process::id()));
-    remove_leftovers();
-    std::fs::create_dir_all(&root).unwrap();
+    let root = super::folder::folder_of_this_run("tributary-test-postgres");
     let data = root.join("data");
     let password_file = root.join("password");
     std::fs::write(&password_file, PASSWORD).unwrap();
@@ -110,18 +108,6 @@ fn start() -> Cluster {
     Cluster { port, data }
 }
 
-/// Clusters of test runs that have ended.
-fn remove_leftovers() {
-    for entry in std::fs::read_dir(std::env::temp_dir()).unwrap().flatten() {
-        let name = entry.file_name();
-        let owner =
-            name.to_str().and_then(|name| name.strip_prefix("tributary-test-postgres-")?.parse::<u32>().ok());
-        if owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
-            std::fs::remove_dir_all(entry.path()).ok();
-        }
-    }
-}
-
 /// The newest installed PostgreSQL server; Debian does not put it on the PATH.
 pub(crate) fn binaries() -> PathBuf {
     let mut versions: Vec<_> = std::fs::read_dir("/usr/lib/postgresql")
@@ -134,7 +120,7 @@ pub(crate) fn binaries() -> PathBuf {
 }
 
 /// A command that runs as a user PostgreSQL accepts (it refuses root) and that dies with its parent.
-fn as_postgres(program: &Path) -> Command {
+pub(crate) fn as_postgres(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "QUIT"]);
     if is_root() {
@@ -144,12 +130,12 @@ fn as_postgres(program: &Path) -> Command {
     command
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     std::env::var_os("USER").is_some_and(|user| user == "root")
         || Command::new("id").arg("-u").output().is_ok_and(|out| out.stdout == b"0\n")
 }
 
-fn run(command: &mut Command) {
+pub(crate) fn run(command: &mut Command) {
     let out = command.output().unwrap();
     assert!(out.status.success(), "{command:?}: {}", String::from_utf8_lossy(&out.stderr));
 }

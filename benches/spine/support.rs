@@ -1,0 +1,8 @@
+//! The servers and clients of the tests.
+
+#[path = "../../tests/support/folder.rs"]
+pub(crate) mod folder;
+#[path = "../../tests/support/postgres.rs"]
+pub(crate) mod postgres;
+#[path = "../../tests/support/server.rs"]
+pub(crate) mod server;

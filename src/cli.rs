@@ -1,0 +1,65 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Settings;
+use crate::error::Result;
+
+/// One consistent SQL view of your CRM, HRIS and sheets
+#[derive(Debug, Parser)]
+#[command(name = "tributary", version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server
+    Serve(Options),
+    /// Run the server with a demonstration connection, already synced
+    Demo(Options),
+    /// Set the password of a login on this machine's state; makes an admin when the login is new
+    Password {
+        /// Login name
+        name: String,
+        #[command(flatten)]
+        options: Options,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Options {
+    /// Configuration file; ./tributary.toml when there is one
+    #[arg(long, env = "TRIBUTARY_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+impl Options {
+    fn resolve(self) -> Result<crate::config::Config> {
+        let default = PathBuf::from("tributary.toml");
+        let file = match self.config {
+            Some(path) => Settings::from_file(&path)?,
+            None if default.is_file() => Settings::from_file(&default)?,
+            None => Settings::default(),
+        };
+        self.settings.or(file).resolve()
+    }
+}
+
+impl Cli {
+    /// Runs the chosen command to its end.
+    pub async fn run(self) -> Result<()> {
+        match self.command {
+            Command::Serve(options) => crate::server::serve(options.resolve()?, false).await,
+            Command::Demo(options) => crate::server::serve(options.resolve()?, true).await,
+            Command::Password { name, options } => {
+                crate::server::set_password(options.resolve()?, &name).await
+            }
+        }
+    }
+}

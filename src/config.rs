@@ -1,0 +1,187 @@
+//! Settings of the server: command line over environment over `tributary.toml` over defaults.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Kind, Result};
+use crate::model::check_name;
+
+/// How a server runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Name of the company: the SQL database.
+    pub company: String,
+    /// Folder of the key, the embedded state and, by default, the snapshots.
+    pub data: PathBuf,
+    /// Where Postgres clients connect. Port 0 chooses a free one.
+    pub listen: SocketAddr,
+    /// State database; the embedded one when `None`.
+    pub state: Option<String>,
+    /// Object store of the snapshots; a folder in `data` when `None`.
+    pub storage: Option<String>,
+    /// PEM files of the server's certificate chain and key.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// Refuse sessions without TLS.
+    pub require_tls: bool,
+    /// Let clients on other machines log in without TLS.
+    pub allow_plaintext: bool,
+    /// Bytes that all queries together may hold in memory.
+    pub query_memory_bytes: usize,
+    /// Bytes that queries may spill to disk.
+    pub spill_bytes: u64,
+}
+
+/// What one of the places may say. Every key of the file is listed here.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize, clap::Args)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Name of the company: the SQL database
+    #[arg(long, env = "TRIBUTARY_COMPANY")]
+    pub company: Option<String>,
+    /// Folder of the key, the embedded state and the snapshots
+    #[arg(long, env = "TRIBUTARY_DATA")]
+    pub data: Option<PathBuf>,
+    /// Address for Postgres clients; port 0 chooses a free one
+    #[arg(long, env = "TRIBUTARY_LISTEN")]
+    pub listen: Option<String>,
+    /// State database: postgres://user@host/database; embedded by default
+    #[arg(long, env = "TRIBUTARY_STATE", hide_env_values = true)]
+    pub state: Option<String>,
+    /// Snapshots: a folder or s3://bucket/prefix
+    #[arg(long, env = "TRIBUTARY_STORAGE")]
+    pub storage: Option<String>,
+    /// PEM file of the certificate chain
+    #[arg(long, env = "TRIBUTARY_TLS_CERT")]
+    pub tls_cert: Option<PathBuf>,
+    /// PEM file of the certificate's key
+    #[arg(long, env = "TRIBUTARY_TLS_KEY")]
+    pub tls_key: Option<PathBuf>,
+    /// Refuse sessions without TLS
+    #[arg(long, env = "TRIBUTARY_REQUIRE_TLS", num_args = 0..=1, default_missing_value = "true")]
+    pub require_tls: Option<bool>,
+    /// Let clients on other machines log in without TLS, for networks that are encrypted below
+    #[arg(long, env = "TRIBUTARY_ALLOW_PLAINTEXT", num_args = 0..=1, default_missing_value = "true")]
+    pub allow_plaintext: Option<bool>,
+    /// Memory of all queries together, in MiB
+    #[arg(long, env = "TRIBUTARY_QUERY_MEMORY_MIB")]
+    pub query_memory_mib: Option<u64>,
+    /// Disk that queries may spill to, in MiB
+    #[arg(long, env = "TRIBUTARY_SPILL_MIB")]
+    pub spill_mib: Option<u64>,
+}
+
+impl Settings {
+    /// Reads a file. A mistake is told with file, line and key.
+    pub fn from_file(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Error::new(Kind::Invalid, format!("cannot read the configuration `{}`: {error}", path.display()))
+        })?;
+        toml::from_str(&text).map_err(|error| {
+            let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+            let what = format!("{}:{line}: {}", path.display(), error.message());
+            Error::new(Kind::Invalid, what).with_hint(
+                "`tributary serve --help` lists the settings; in the file their dashes are underscores",
+            )
+        })
+    }
+
+    /// These settings, completed by `fallback`.
+    pub fn or(self, fallback: Settings) -> Settings {
+        Settings {
+            company: self.company.or(fallback.company),
+            data: self.data.or(fallback.data),
+            listen: self.listen.or(fallback.listen),
+            state: self.state.or(fallback.state),
+            storage: self.storage.or(fallback.storage),
+            tls_cert: self.tls_cert.or(fallback.tls_cert),
+            tls_key: self.tls_key.or(fallback.tls_key),
+            require_tls: self.require_tls.or(fallback.require_tls),
+            allow_plaintext: self.allow_plaintext.or(fallback.allow_plaintext),
+            query_memory_mib: self.query_memory_mib.or(fallback.query_memory_mib),
+            spill_mib: self.spill_mib.or(fallback.spill_mib),
+        }
+    }
+
+    /// The complete configuration, with defaults for what nobody said.
+    pub fn resolve(self) -> Result<Config> {
+        let company = self.company.unwrap_or_else(|| "company".into());
+        check_name("a company", &company)?;
+        let listen = self.listen.unwrap_or_else(|| "127.0.0.1:5433".into());
+        let listen = listen.parse().map_err(|_| {
+            Error::new(Kind::Invalid, format!("`{listen}` is no address to listen on"))
+                .with_hint("write IP address and port, for example 127.0.0.1:5433 or 0.0.0.0:5433")
+        })?;
+        let tls = match (self.tls_cert, self.tls_key) {
+            (Some(cert), Some(key)) => Some((cert, key)),
+            (None, None) => None,
+            _ => {
+                return Err(Error::new(
+                    Kind::Invalid,
+                    "tls-cert and tls-key belong together: only one is set",
+                ));
+            }
+        };
+        let require_tls = self.require_tls.unwrap_or(false);
+        if require_tls && tls.is_none() {
+            return Err(Error::new(Kind::Invalid, "require-tls is set without tls-cert and tls-key"));
+        }
+        Ok(Config {
+            company,
+            data: self.data.unwrap_or_else(|| "tributary-data".into()),
+            listen,
+            state: self.state,
+            storage: self.storage,
+            tls,
+            require_tls,
+            allow_plaintext: self.allow_plaintext.unwrap_or(false),
+            query_memory_bytes: mebibytes("query-memory-mib", self.query_memory_mib.unwrap_or(1024))?,
+            spill_bytes: mebibytes("spill-mib", self.spill_mib.unwrap_or(16 * 1024))? as u64,
+        })
+    }
+}
+
+fn mebibytes(name: &str, value: u64) -> Result<usize> {
+    let bytes = value.checked_mul(1 << 20).and_then(|bytes| usize::try_from(bytes).ok());
+    bytes.filter(|bytes| *bytes >= 16 << 20).ok_or_else(|| {
+        Error::new(Kind::Invalid, format!("`{name}` cannot be {value}")).with_hint("accepted: 16 MiB or more")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_in_the_file_names_file_line_and_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tributary.toml");
+        std::fs::write(&path, "company = \"acme\"\nlissten = \"x\"\n").unwrap();
+        let error = Settings::from_file(&path).unwrap_err();
+        assert!(error.what().contains("tributary.toml:2:") && error.what().contains("lissten"), "{error}");
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_file() {
+        let file = Settings {
+            company: Some("acme".into()),
+            listen: Some("1.2.3.4:1".into()),
+            ..Settings::default()
+        };
+        let line = Settings { listen: Some("127.0.0.1:0".into()), ..Settings::default() };
+        let config = line.or(file).resolve().unwrap();
+        assert_eq!((config.company.as_str(), config.listen.port()), ("acme", 0));
+    }
+
+    #[test]
+    fn impossible_settings_are_refused() {
+        for settings in [
+            Settings { listen: Some("localhost".into()), ..Settings::default() },
+            Settings { company: Some("ACME Inc".into()), ..Settings::default() },
+            Settings { require_tls: Some(true), ..Settings::default() },
+            Settings { tls_cert: Some("a".into()), ..Settings::default() },
+            Settings { query_memory_mib: Some(0), ..Settings::default() },
+        ] {
+            assert!(settings.resolve().is_err());
+        }
+    }
+}

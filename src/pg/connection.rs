@@ -1,0 +1,385 @@
+//! One client from its first byte to its last.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use pgwire::messages::response::{ReadyForQuery, TransactionStatus as Status};
+use pgwire::messages::startup::{BackendKeyData, ParameterStatus, SecretKey};
+use tokio::net::TcpStream;
+
+use super::encode::Zone;
+use super::extended::{Portal, Statement};
+use super::frame::{MAX_MESSAGE, Message};
+use super::login::{Opened, Startup};
+use super::run::Fault;
+use super::sessions::Slot;
+use super::wire::{End, Unreadable, Wire};
+use super::{Server, prepare_socket, reply};
+use crate::error::{Error, Kind};
+use crate::query::{Session, SessionUser, TransactionStatus};
+
+/// The settings a client is told at the start, and their values where the session has none.
+const REPORTED: [(&str, &str); 13] = [
+    ("application_name", ""),
+    ("client_encoding", "UTF8"),
+    ("DateStyle", "ISO, MDY"),
+    ("default_transaction_read_only", "on"),
+    ("in_hot_standby", "off"),
+    ("integer_datetimes", "on"),
+    ("IntervalStyle", "postgres"),
+    ("is_superuser", "off"),
+    ("server_encoding", "UTF8"),
+    ("server_version", "15.18"),
+    ("session_authorization", ""),
+    ("standard_conforming_strings", "on"),
+    ("TimeZone", "UTC"),
+];
+
+/// Serves one accepted socket until it ends.
+pub(super) async fn run(server: Arc<Server>, stream: TcpStream, address: SocketAddr) {
+    prepare_socket(&stream);
+    // The last net: a panic outside of a message must not take the accept loop with it, and none is expected.
+    if let Err(panic) = AssertUnwindSafe(serve(&server, stream, address)).catch_unwind().await {
+        server.report_panic(&*panic);
+    }
+}
+
+async fn serve(server: &Arc<Server>, stream: TcpStream, address: SocketAddr) {
+    let knock = match server.sessions.knock(&server.config.limits) {
+        Ok(knock) => knock,
+        Err(error) => {
+            let mut wire =
+                Wire::new(super::wire::Transport::Plain(stream), std::time::Duration::from_secs(1));
+            wire.send(&reply::error("FATAL", &error));
+            return wire.close().await;
+        }
+    };
+    let opening = tokio::time::timeout(server.config.login_timeout, server.open(stream, address));
+    let opened = tokio::select! {
+        opened = opening => opened,
+        () = server.shutdown.cancelled() => return,
+    };
+    let (mut wire, startup, end_point) = match opened {
+        Ok(Ok(Opened::Session(wire, startup, end_point))) => (wire, startup, end_point),
+        Ok(Err((Some(mut wire), end))) => return finish(&mut wire, end).await,
+        // Too slow, gone, or a cancel request, which is never answered.
+        Ok(Err((None, _)) | Ok(Opened::Done)) | Err(_) => return,
+    };
+    let authenticated = tokio::select! {
+        login = server.authenticate(&mut wire, &startup.user, address, end_point.as_deref()) => login,
+        () = server.shutdown.cancelled() => Err(End::Fatal(shutting_down())),
+    };
+    let end = match authenticated {
+        Err(end) => end,
+        Ok(login) => {
+            drop(knock);
+            match Connection::open(server, wire, startup, login, address) {
+                Ok(mut connection) => {
+                    let end = connection.converse().await;
+                    return finish(&mut connection.wire, end).await;
+                }
+                Err((refused, error)) => {
+                    wire = refused;
+                    End::Fatal(error)
+                }
+            }
+        }
+    };
+    finish(&mut wire, end).await;
+}
+
+async fn finish(wire: &mut Wire, end: End) {
+    if let End::Fatal(error) = end {
+        wire.send(&reply::error("FATAL", &error));
+        wire.close().await;
+    }
+}
+
+fn shutting_down() -> Error {
+    Error::new(Kind::Unavailable, "terminating connection due to administrator command")
+        .with_sqlstate("57P01")
+}
+
+/// A session and everything the protocol keeps for it.
+pub(super) struct Connection {
+    pub(super) server: Arc<Server>,
+    pub(super) wire: Box<Wire>,
+    pub(super) slot: Slot,
+    pub(super) session: Arc<Session>,
+    pub(super) statements: HashMap<String, Arc<Statement>>,
+    pub(super) portals: HashMap<String, Portal>,
+    /// After an error in the extended protocol: everything up to Sync is read over.
+    skipping: bool,
+}
+
+impl Connection {
+    fn open(
+        server: &Arc<Server>,
+        mut wire: Box<Wire>,
+        startup: Startup,
+        login: super::Login,
+        address: SocketAddr,
+    ) -> Result<Self, (Box<Wire>, Error)> {
+        let key = if startup.minor >= 2 {
+            rand::random::<[u8; 32]>().to_vec()
+        } else {
+            rand::random::<[u8; 4]>().to_vec()
+        };
+        let limits = &server.config.limits;
+        let slot = match server.sessions.open(limits, &login.name, login.is_admin, address, key) {
+            Ok(slot) => slot,
+            Err(error) => return Err((wire, error)),
+        };
+        if startup.database != server.config.database {
+            let what = format!("database \"{}\" does not exist", startup.database);
+            let hint = format!("the database of this server is `{}`", server.config.database);
+            return Err((wire, Error::new(Kind::NotFound, what).with_sqlstate("3D000").with_hint(hint)));
+        }
+        let user = SessionUser { name: login.name, is_admin: login.is_admin, session_id: slot.id() };
+        let session = Arc::new(server.engine.session(user));
+        if let Err(error) = apply_startup(&session, &startup) {
+            return Err((wire, error));
+        }
+        session.take_reported();
+        for (name, default) in REPORTED {
+            let value = session.setting(&name.to_ascii_lowercase()).unwrap_or_else(|| match name {
+                "session_authorization" => session.user().name.clone(),
+                "is_superuser" if session.user().is_admin => "on".into(),
+                _ => default.to_owned(),
+            });
+            wire.send(&ParameterStatus::new(name.to_owned(), value));
+        }
+        let key = SecretKey::Bytes(Bytes::copy_from_slice(slot.key()));
+        wire.send(&BackendKeyData::new(slot.id(), key));
+        let (statements, portals) = (HashMap::new(), HashMap::new());
+        Ok(Connection { server: server.clone(), wire, slot, session, statements, portals, skipping: false })
+    }
+
+    /// Answers messages until the connection ends.
+    async fn converse(&mut self) -> End {
+        if let Err(end) = self.ready().await {
+            return end;
+        }
+        loop {
+            let message = match self.next_message().await {
+                Ok(message) => message,
+                Err(end) => return end,
+            };
+            let handled = match message {
+                Ok(message) => AssertUnwindSafe(self.handle(message)).catch_unwind().await,
+                Err(unreadable) => AssertUnwindSafe(self.unreadable(unreadable)).catch_unwind().await,
+            };
+            match handled {
+                Ok(Ok(())) => {}
+                Ok(Err(end)) => return end,
+                Err(panic) => {
+                    self.wire.drop_unfinished();
+                    return End::Fatal(self.server.report_panic(&*panic));
+                }
+            }
+        }
+    }
+
+    async fn next_message(&mut self) -> Result<Result<Message, Unreadable>, End> {
+        let server = self.server.clone();
+        let idle = async {
+            match server.config.idle_timeout {
+                Some(timeout) => tokio::time::sleep(timeout).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = server.shutdown.cancelled() => Err(End::Fatal(shutting_down())),
+            () = self.slot.end().cancelled() => Err(End::Fatal(shutting_down())),
+            message = self.wire.message(MAX_MESSAGE) => message,
+            () = idle => {
+                let what = "terminating connection due to idle-session timeout";
+                Err(End::Fatal(Error::new(Kind::Unavailable, what).with_sqlstate("57P05")))
+            }
+        }
+    }
+
+    async fn handle(&mut self, message: Message) -> Result<(), End> {
+        if self.skipping && !matches!(message, Message::Sync | Message::Terminate) {
+            return Ok(());
+        }
+        let outcome = match message {
+            Message::Query(sql) => return self.simple_query(&sql).await,
+            Message::Terminate => return Err(End::Gone),
+            Message::Sync => return self.sync().await,
+            Message::Flush => return self.wire.flush().await,
+            // Left over from a COPY that ended in an error.
+            Message::Copy => return Ok(()),
+            Message::Password(_) => {
+                return Err(End::Fatal(super::frame::violation(
+                    "a password was sent though none was asked for",
+                )));
+            }
+            Message::Parse { name, sql, types } => self.parse(name, &sql, &types).await,
+            Message::Bind(bind) => self.bind(bind),
+            Message::Describe(target) => self.describe(&target),
+            Message::Execute { portal, max_rows } => self.execute(&portal, max_rows).await,
+            Message::Close(target) => {
+                self.close(&target);
+                Ok(())
+            }
+        };
+        match outcome {
+            Ok(()) if self.wire.is_full() => self.wire.flush().await,
+            Ok(()) => Ok(()),
+            Err(fault) => {
+                self.fail(fault)?;
+                self.skipping = true;
+                // A client that uses Flush alone would otherwise wait for it.
+                self.wire.flush().await
+            }
+        }
+    }
+
+    /// A message whose content is wrong while its bounds are right ends the statement; everything else the
+    /// connection.
+    async fn unreadable(&mut self, unreadable: Unreadable) -> Result<(), End> {
+        let Unreadable { kind, error } = unreadable;
+        if error.sqlstate() != "22021" {
+            return Err(End::Fatal(error));
+        }
+        if self.skipping {
+            return Ok(());
+        }
+        self.fail(Fault::Statement(error))?;
+        if kind == b'Q' {
+            return self.ready().await;
+        }
+        self.skipping = true;
+        Ok(())
+    }
+
+    async fn sync(&mut self) -> Result<(), End> {
+        self.skipping = false;
+        self.ready().await
+    }
+
+    /// Tells the client about an error of a statement. The transaction, if there is one, has failed with it.
+    pub(super) fn fail(&mut self, fault: Fault) -> Result<(), End> {
+        let error = match fault {
+            Fault::Statement(error) => error,
+            Fault::End(end) => return Err(end),
+        };
+        if error.kind() == Kind::Internal {
+            tracing::error!(session = self.slot.id(), error = ?error, "a statement met a defect");
+        } else {
+            tracing::debug!(session = self.slot.id(), error = ?error, "a statement failed");
+        }
+        self.session.fail_transaction();
+        self.portals.clear();
+        self.wire.send(&reply::error("ERROR", &error));
+        Ok(())
+    }
+
+    /// Says that the next statement may come.
+    pub(super) async fn ready(&mut self) -> Result<(), End> {
+        for (name, value) in self.session.take_reported() {
+            self.wire.send(&ParameterStatus::new(name, value));
+        }
+        let status = match self.session.transaction() {
+            TransactionStatus::Idle => Status::Idle,
+            TransactionStatus::InTransaction => Status::Transaction,
+            TransactionStatus::Failed => Status::Error,
+        };
+        if status == Status::Idle {
+            // A portal lives as long as its transaction.
+            self.portals.clear();
+        }
+        self.wire.send(&ReadyForQuery::new(status));
+        self.wire.flush().await
+    }
+
+    /// The time zone of the session.
+    pub(super) fn zone(&self) -> Zone {
+        self.session.setting("timezone").map_or(Zone::UTC, |zone| Zone::of_setting(&zone))
+    }
+
+    pub(super) fn shutting_down() -> Error {
+        shutting_down()
+    }
+}
+
+/// Settings of the startup message: each parameter by its name, and those within `options`.
+fn apply_startup(session: &Session, startup: &Startup) -> Result<(), Error> {
+    for (name, value) in &startup.parameters {
+        if name == "options" {
+            for (name, value) in options(value)? {
+                session.set_startup(&name, &value)?;
+            }
+        } else {
+            session.set_startup(name, value)?;
+        }
+    }
+    Ok(())
+}
+
+/// `-c name=value --name=value`, with backslashes before spaces that belong to a value.
+fn options(text: &str) -> Result<Vec<(String, String)>, Error> {
+    let mut words: Vec<String> = Vec::new();
+    let (mut open, mut rest) = (false, text.chars());
+    while let Some(c) = rest.next() {
+        if c.is_ascii_whitespace() {
+            open = false;
+            continue;
+        }
+        if !open {
+            words.push(String::new());
+            open = true;
+        }
+        let c = if c == '\\' { rest.next().unwrap_or('\\') } else { c };
+        if let Some(word) = words.last_mut() {
+            word.push(c);
+        }
+    }
+    let mut settings = Vec::new();
+    let mut words = words.into_iter();
+    while let Some(word) = words.next() {
+        let setting = match word.strip_prefix("--") {
+            Some(setting) => setting.to_owned(),
+            None if word == "-c" => words.next().unwrap_or_default(),
+            None => word.strip_prefix("-c").map(str::to_owned).unwrap_or_default(),
+        };
+        let (name, value) =
+            setting.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(|| {
+                Error::new(Kind::Invalid, format!("invalid command-line argument for server process: {word}"))
+                    .with_sqlstate("42601")
+                    .with_hint("options are written `-c name=value`")
+            })?;
+        settings.push((name.replace('-', "_"), value.to_owned()));
+    }
+    Ok(settings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_settings() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let text =
+            r"-c statement_timeout=5s --search-path=crm,public -ctimezone=UTC -c tributary.as_of=batch\ 1";
+        assert_eq!(
+            options(text).unwrap(),
+            [
+                pair("statement_timeout", "5s"),
+                pair("search_path", "crm,public"),
+                pair("timezone", "UTC"),
+                pair("tributary.as_of", "batch 1"),
+            ]
+        );
+        assert!(options("").unwrap().is_empty());
+        assert!(options("-d 5").is_err());
+        assert!(options("-c").is_err());
+    }
+}

@@ -1,0 +1,40 @@
+//! SQL: sessions, statements and their execution over one release of the company.
+//!
+//! The wire hands text to a [`Session`] in three steps: [`Session::parse`], [`Session::prepare`],
+//! [`Session::execute`]. Planning and execution happen on the [`Engine`]'s own runtime, so that a heavy
+//! statement never keeps the network waiting; results come back through a channel of a few batches, and
+//! dropping the stream stops the work.
+//!
+//! The fields of a result carry what an Arrow type cannot say in their metadata: see [`PG_TYPE`].
+
+mod as_of;
+mod call;
+mod deep;
+mod engine;
+mod error;
+mod functions;
+mod guard;
+mod output;
+mod parse;
+mod plan;
+mod resolve;
+mod run;
+mod session;
+mod settings;
+mod tables;
+mod typing;
+mod verb;
+
+pub use engine::{Engine, EngineConfig};
+pub use error::translate;
+pub use parse::{CopyFormat, CopyOptions, Parsed, redact};
+pub use session::{
+    Execution, Notice, NoticeSender, Prepared, Session, SessionUser, StatementKind, TransactionStatus,
+};
+pub use tables::{AsOf, SystemTable, SystemTables, Tables};
+pub use verb::{AdminStatement, GrantTarget, Password, VerbCall, VerbParam, VerbSignature, Verbs};
+
+/// Metadata key of a result field: the PostgreSQL type name where it is not the one its Arrow type stands for,
+/// for example `name`, `oid`, or `numeric`. A `numeric` kept as Arrow text holds the exact decimal text with the
+/// digits PostgreSQL would print; it has to be sent as a numeric in either format.
+pub const PG_TYPE: &str = "pg.type";

@@ -1,0 +1,242 @@
+//! Errors of the planner and of execution in PostgreSQL's words.
+
+use arrow::error::ArrowError;
+use datafusion::common::{Column, SchemaError};
+use datafusion::error::DataFusionError;
+
+use crate::error::{Error, Kind, did_you_mean};
+
+impl From<Error> for DataFusionError {
+    fn from(error: Error) -> Self {
+        DataFusionError::External(Box::new(error))
+    }
+}
+
+/// What a client is told about an error of DataFusion.
+pub fn translate(error: DataFusionError) -> Error {
+    match error {
+        DataFusionError::External(inner) => match inner.downcast::<Error>() {
+            Ok(error) => *error,
+            Err(inner) => match inner.downcast::<DataFusionError>() {
+                Ok(error) => translate(*error),
+                Err(inner) => match inner.downcast::<ArrowError>() {
+                    Ok(error) => arrow(*error),
+                    Err(inner) => {
+                        Error::new(Kind::Internal, first_line(&inner.to_string())).with_source(inner)
+                    }
+                },
+            },
+        },
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => translate(*inner),
+        DataFusionError::Shared(inner) => translate_shared(&inner),
+        DataFusionError::Collection(errors) => match errors.into_iter().next() {
+            Some(error) => translate(error),
+            None => Error::internal("an empty list of errors"),
+        },
+        DataFusionError::ArrowError(inner, _) => arrow(*inner),
+        DataFusionError::SchemaError(inner, _) => schema(*inner),
+        DataFusionError::ResourcesExhausted(what) => {
+            Error::new(Kind::Limit, "out of memory").with_detail(first_line(&what)).with_hint(
+                "add a filter or a LIMIT, or ask for fewer columns; an admin can raise the memory limit",
+            )
+        }
+        DataFusionError::NotImplemented(what) => Error::new(Kind::Unsupported, planner_words(&what)),
+        DataFusionError::Plan(what) => plan(&what),
+        DataFusionError::SQL(inner, _) => {
+            Error::new(Kind::Invalid, first_line(&inner.to_string())).with_sqlstate("42601")
+        }
+        DataFusionError::Execution(what) => execution(&what),
+        DataFusionError::ObjectStore(inner) => {
+            Error::new(Kind::Unavailable, "the object store does not answer").with_source(inner)
+        }
+        DataFusionError::IoError(inner) if inner.kind() == std::io::ErrorKind::StorageFull => {
+            Error::new(Kind::Limit, "no space left for spilled data")
+                .with_sqlstate("53100")
+                .with_source(inner)
+        }
+        DataFusionError::ExecutionJoin(inner) => {
+            Error::internal("a part of the query stopped").with_source(inner)
+        }
+        other => {
+            let what = first_line(&other.strip_backtrace());
+            Error::internal(what).with_source(other)
+        }
+    }
+}
+
+/// An error that several partitions share can only be looked at.
+fn translate_shared(error: &DataFusionError) -> Error {
+    match error {
+        DataFusionError::External(inner) => match inner.downcast_ref::<Error>() {
+            Some(error) => copy(error),
+            None => Error::internal(first_line(&inner.to_string())),
+        },
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => translate_shared(inner),
+        DataFusionError::Shared(inner) => translate_shared(inner),
+        DataFusionError::ArrowError(inner, _) => arrow_words(inner),
+        DataFusionError::ResourcesExhausted(what) => {
+            translate(DataFusionError::ResourcesExhausted(what.clone()))
+        }
+        DataFusionError::Execution(what) => execution(what),
+        DataFusionError::Plan(what) => plan(what),
+        DataFusionError::NotImplemented(what) => Error::new(Kind::Unsupported, planner_words(what)),
+        other => Error::internal(first_line(&other.strip_backtrace())),
+    }
+}
+
+fn copy(error: &Error) -> Error {
+    let mut copy = Error::new(error.kind(), error.what()).with_sqlstate(error.sqlstate());
+    if let Some(detail) = error.detail() {
+        copy = copy.with_detail(detail);
+    }
+    if let Some(hint) = error.hint() {
+        copy = copy.with_hint(hint);
+    }
+    copy
+}
+
+fn first_line(what: &str) -> String {
+    what.lines().next().unwrap_or_default().trim().to_string()
+}
+
+fn arrow(error: ArrowError) -> Error {
+    match error {
+        ArrowError::ExternalError(inner) => translate(DataFusionError::External(inner)),
+        other => arrow_words(&other).with_source(other),
+    }
+}
+
+fn arrow_words(error: &ArrowError) -> Error {
+    let data = |what: &str, state| Error::new(Kind::Data, what).with_sqlstate(state);
+    match error {
+        ArrowError::DivideByZero => data("division by zero", "22012"),
+        ArrowError::ArithmeticOverflow(what) => {
+            data("value out of range", "22003").with_detail(first_line(what))
+        }
+        ArrowError::CastError(what) if what.contains("is too large") || what.contains("Can't cast value") => {
+            data("value out of range", "22003").with_detail(first_line(what))
+        }
+        ArrowError::CastError(what) => data(&first_line(what), "22P02"),
+        ArrowError::ParseError(what) => data(&first_line(what), "22007"),
+        ArrowError::InvalidArgumentError(what) if what.contains("too large to store in a Decimal") => {
+            data("numeric field overflow", "22003").with_detail(first_line(what))
+        }
+        ArrowError::ExternalError(inner) => match inner.downcast_ref::<Error>() {
+            Some(error) => copy(error),
+            None => Error::internal(first_line(&inner.to_string())),
+        },
+        other => Error::internal(first_line(&other.to_string())),
+    }
+}
+
+fn schema(error: SchemaError) -> Error {
+    let undefined = |what: String| Error::new(Kind::NotFound, what).with_sqlstate("42703");
+    match error {
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            let candidates: Vec<&str> = valid_fields.iter().map(|field| field.name.as_str()).collect();
+            let error = undefined(format!("column {} does not exist", shown(&field)));
+            match did_you_mean(&field.name, candidates.iter().copied()) {
+                hint if hint.is_empty() && candidates.is_empty() => error,
+                hint if hint.is_empty() => {
+                    let mut names = candidates;
+                    names.sort_unstable();
+                    names.dedup();
+                    names.truncate(30);
+                    error.with_hint(format!("columns are: {}", names.join(", ")))
+                }
+                hint => error.with_hint(hint.trim().trim_matches(['(', ')']).to_string()),
+            }
+        }
+        SchemaError::AmbiguousReference { field } => {
+            Error::new(Kind::Invalid, format!("column reference \"{}\" is ambiguous", field.name))
+                .with_sqlstate("42702")
+                .with_hint("put the name of the table before it")
+        }
+        SchemaError::DuplicateQualifiedField { name, .. }
+        | SchemaError::DuplicateUnqualifiedField { name } => Error::new(
+            Kind::Invalid,
+            format!("column \"{}\" is there more than once", super::parse::shown_name(&name)),
+        )
+        .with_sqlstate("42701")
+        .with_hint("give one of them another name with AS"),
+    }
+}
+
+fn shown(column: &Column) -> String {
+    match &column.relation {
+        Some(relation) => format!("{}.{}", relation.table(), column.name),
+        None => format!("\"{}\"", column.name),
+    }
+}
+
+/// Whatever the planner says in free text.
+fn plan(what: &str) -> Error {
+    let what = planner_words(what);
+    let lower = what.to_lowercase();
+    let invalid = |state| Error::new(Kind::Invalid, what.clone()).with_sqlstate(state);
+    if lower.starts_with("invalid function") {
+        let name = what.split('\'').nth(1).unwrap_or_default();
+        let hint = what.split("Did you mean '").nth(1).and_then(|rest| rest.split('\'').next());
+        let error =
+            Error::new(Kind::NotFound, format!("function {name} does not exist")).with_sqlstate("42883");
+        return match hint {
+            Some(hint) => error.with_hint(format!("did you mean `{hint}`?")),
+            None => error,
+        };
+    }
+    if lower.contains("must appear in the group by")
+        || lower.contains("could not be resolved from available columns")
+    {
+        return invalid("42803");
+    }
+    if lower.contains("failed to coerce arguments") || lower.contains("no function matches") {
+        return invalid("42883");
+    }
+    if lower.contains("table function") && lower.contains("not found") {
+        return invalid("42883");
+    }
+    if lower.contains("cannot coerce")
+        || lower.contains("cannot infer common")
+        || lower.contains("incompatible")
+    {
+        return invalid("42804");
+    }
+    if lower.contains("aggregate functions are not allowed")
+        || lower.contains("aggregate function calls cannot")
+    {
+        return invalid("42803");
+    }
+    if lower.contains("placeholder") && lower.contains("type") {
+        return invalid("42P18");
+    }
+    if lower.contains("unexpectedly") || lower.contains("internal error") {
+        return Error::internal(what);
+    }
+    invalid("42601")
+}
+
+fn execution(what: &str) -> Error {
+    let lower = what.to_lowercase();
+    let data = |state| Error::new(Kind::Data, first_line(what)).with_sqlstate(state);
+    if lower.contains("divide by zero") || lower.contains("division by zero") {
+        return Error::new(Kind::Data, "division by zero").with_sqlstate("22012");
+    }
+    if lower.contains("overflow") || lower.contains("out of range") {
+        return data("22003");
+    }
+    if lower.contains("error parsing timestamp") || lower.contains("error parsing date") {
+        return data("22007");
+    }
+    if lower.contains("more than one row") {
+        let what = "more than one row returned by a subquery used as an expression";
+        return Error::new(Kind::Data, what).with_sqlstate("21000");
+    }
+    data("22023")
+}
+
+/// The first line without the planner's own prefixes and without our name marks.
+fn planner_words(what: &str) -> String {
+    let what = first_line(what);
+    let what = what.trim_start_matches("Error during planning: ");
+    what.chars().filter(|c| *c != '\u{1f}').collect()
+}

@@ -1,0 +1,11 @@
+//! Functions and operators as PostgreSQL has them, where the planner's own differ.
+
+pub(super) mod aggregate;
+pub(super) mod arithmetic;
+pub(super) mod cast;
+pub(super) mod division;
+pub(super) mod number;
+pub(super) mod registry;
+pub(super) mod rounding;
+pub(super) mod system;
+pub(super) mod text;

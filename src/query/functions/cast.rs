@@ -1,0 +1,460 @@
+//! Casts that a person wrote: they round as PostgreSQL rounds and fail as PostgreSQL fails.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanBuilder, Float32Array, Float64Array, Int64Array, PrimitiveArray,
+    StringBuilder,
+};
+use arrow::compute::kernels::cast;
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Field, FieldRef, Float32Type, Float64Type, Int16Type, Int32Type,
+    Int64Type, TimeUnit, TimestampMicrosecondType,
+};
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+
+use super::arithmetic::{VARIABLE, type_word, variable};
+use super::number::{Number, build, is_float, is_integer, is_numeric, numeric_type, out_of_range};
+use super::text;
+use crate::error::{Error, Kind, Result};
+
+/// What is cast to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(in crate::query) enum Target {
+    /// A type with one Arrow type.
+    Exact(DataType),
+    /// `numeric` without precision and scale: keeps the digits that are there.
+    Numeric,
+    /// `varchar(n)`: cuts.
+    Varchar(usize),
+}
+
+impl Target {
+    /// The target of a type name as `parse` writes it.
+    pub(in crate::query) fn parse(name: &str) -> Result<Target> {
+        if name == "numeric" {
+            return Ok(Target::Numeric);
+        }
+        if let Some(rest) = name.strip_prefix("varchar") {
+            let length = rest.trim_matches(['(', ')']).parse::<usize>();
+            return Ok(length.map_or(Target::Exact(DataType::Utf8), Target::Varchar));
+        }
+        if let Some(arguments) = name.strip_prefix("numeric(") {
+            return numeric_target(arguments.trim_end_matches(')')).map(Target::Exact);
+        }
+        let field: crate::model::FieldType = name.parse().map_err(|_| {
+            Error::new(Kind::NotFound, format!("type \"{name}\" does not exist")).with_sqlstate("42704")
+        })?;
+        Ok(Target::Exact(field.arrow()))
+    }
+
+    fn result(&self, from: &DataType) -> DataType {
+        match self {
+            Target::Exact(data_type) => data_type.clone(),
+            Target::Varchar(_) => DataType::Utf8,
+            Target::Numeric => match super::number::digits_of(from) {
+                Some(_) if is_numeric(from) => from.clone(),
+                Some((whole, _)) => numeric_type(whole, 0, 0),
+                // The digits of texts and floats differ from value to value.
+                None => DataType::Decimal256(76, 36),
+            },
+        }
+    }
+}
+
+fn numeric_target(arguments: &str) -> Result<DataType> {
+    let (precision, scale) = arguments.split_once(',').unwrap_or((arguments, "0"));
+    let invalid = |what: String| Error::new(Kind::Invalid, what);
+    let precision: i64 =
+        precision.trim().parse().map_err(|_| invalid("numeric precision must be a number".into()))?;
+    let scale: i64 = scale.trim().parse().map_err(|_| invalid("numeric scale must be a number".into()))?;
+    if !(1..=1_000).contains(&precision) {
+        return Err(invalid(format!("NUMERIC precision {precision} must be between 1 and 1000")));
+    }
+    if precision > 76 || !(0..=precision).contains(&scale) {
+        let error = Error::new(Kind::Unsupported, format!("numeric({precision},{scale}) is not supported"));
+        return Err(error.with_hint("accepted are up to 76 digits, and a scale from 0 to the precision"));
+    }
+    Ok(match precision {
+        ..=38 => DataType::Decimal128(precision as u8, scale as i8),
+        _ => DataType::Decimal256(precision as u8, scale as i8),
+    })
+}
+
+/// The cast of a planned expression of a known type.
+pub(in crate::query) fn cast_expr(expr: Expr, from: &DataType, target: &Target) -> Result<Expr> {
+    if let Expr::Literal(value, _) = &expr {
+        return cast_scalar(value, target).map(|value| Expr::Literal(value, None));
+    }
+    let to = target.result(from);
+    if *from == to && !matches!(target, Target::Varchar(_)) {
+        return Ok(expr);
+    }
+    if is_native(from, &to) {
+        return Ok(Expr::Cast(datafusion::logical_expr::Cast::new(Box::new(expr), to)));
+    }
+    let function = ScalarUDF::from(PostgresCast::new(target.clone()));
+    Ok(function.call(vec![expr]))
+}
+
+/// Whether Arrow's cast does what PostgreSQL does. The planner can look through those.
+fn is_native(from: &DataType, to: &DataType) -> bool {
+    let is_time = |t: &DataType| matches!(t, DataType::Date32 | DataType::Timestamp(..));
+    let is_decimal128 = |t: &DataType| matches!(t, DataType::Decimal128(..));
+    (is_integer(from) && (is_float(to) || is_decimal128(to)))
+        || (is_time(from) && is_time(to))
+        || (*from == DataType::Float32 && *to == DataType::Float64)
+        || matches!(from, DataType::Null)
+        || !is_known(from)
+        || !is_known(to)
+}
+
+fn is_known(data_type: &DataType) -> bool {
+    is_integer(data_type)
+        || is_float(data_type)
+        || is_numeric(data_type)
+        || matches!(
+            data_type,
+            DataType::Utf8
+                | DataType::LargeUtf8
+                | DataType::Utf8View
+                | DataType::Boolean
+                | DataType::Date32
+                | DataType::Timestamp(..)
+        )
+}
+
+/// Casts a constant.
+pub(in crate::query) fn cast_scalar(value: &ScalarValue, target: &Target) -> Result<ScalarValue> {
+    let internal =
+        |error: datafusion::error::DataFusionError| Error::internal("a constant").with_source(error);
+    if matches!(target, Target::Numeric) && !value.is_null() {
+        if let Some(number) = numeric_constant(value)? {
+            let too_long = || out_of_range("numeric").with_detail("at most 76 digits are supported");
+            return number.scalar().ok_or_else(too_long);
+        }
+    }
+    let to = target.result(&value.data_type());
+    if value.is_null() {
+        return ScalarValue::try_from(&to).map_err(internal);
+    }
+    let array = value.to_array().map_err(internal)?;
+    let array = cast_array(&array, target, &to)?;
+    ScalarValue::try_from_array(&array, 0).map_err(internal)
+}
+
+/// The exact number of a text or float constant that becomes a `numeric`.
+fn numeric_constant(value: &ScalarValue) -> Result<Option<Number>> {
+    if let Some(text) = value.try_as_str() {
+        let text = text.unwrap_or_default();
+        return Number::parse(text).map(Some).ok_or_else(|| text::invalid_syntax("numeric", text));
+    }
+    match value {
+        ScalarValue::Float64(Some(value)) => Ok(Some(float_number(*value, 15)?)),
+        ScalarValue::Float32(Some(value)) => Ok(Some(float_number(f64::from(*value), 6)?)),
+        _ => Ok(None),
+    }
+}
+
+fn float_number(value: f64, digits: usize) -> Result<Number> {
+    Number::from_float(value, digits).ok_or_else(|| {
+        Error::new(Kind::Unsupported, format!("cannot convert {} to numeric", text::format_float(value)))
+            .with_sqlstate("22003")
+    })
+}
+
+/// A cast that Arrow's own does differently.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(in crate::query) struct PostgresCast {
+    target: Target,
+    signature: Signature,
+}
+
+impl PostgresCast {
+    pub(in crate::query) fn new(target: Target) -> Self {
+        PostgresCast { target, signature: Signature::any(1, Volatility::Immutable) }
+    }
+}
+
+impl ScalarUDFImpl for PostgresCast {
+    fn name(&self) -> &str {
+        match &self.target {
+            Target::Numeric => "numeric",
+            Target::Varchar(_) => "varchar",
+            Target::Exact(data_type) => match data_type {
+                DataType::Boolean => "bool",
+                DataType::Utf8 => "text",
+                DataType::Date32 => "date",
+                DataType::Timestamp(_, None) => "timestamp",
+                DataType::Timestamp(..) => "timestamptz",
+                other => type_word(other),
+            },
+        }
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> datafusion::common::Result<DataType> {
+        Ok(self.target.result(&types[0]))
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> datafusion::common::Result<FieldRef> {
+        let from = &args.arg_fields[0];
+        let field = Field::new(self.name(), self.target.result(from.data_type()), true);
+        let is_variable = self.target == Target::Numeric
+            && (from.metadata().contains_key(VARIABLE)
+                || !(is_numeric(from.data_type()) || is_integer(from.data_type())));
+        Ok(Arc::new(if is_variable { variable(field) } else { field }))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> datafusion::common::Result<ColumnarValue> {
+        let to = args.return_type().clone();
+        Ok(match &args.args[0] {
+            ColumnarValue::Array(array) => ColumnarValue::Array(cast_array(array, &self.target, &to)?),
+            ColumnarValue::Scalar(value) => {
+                let array = cast_array(&value.to_array()?, &self.target, &to)?;
+                ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?)
+            }
+        })
+    }
+}
+
+fn arrow_cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
+    let options = cast::CastOptions { safe: false, ..Default::default() };
+    cast::cast_with_options(array, to, &options).map_err(|error| match array.data_type() {
+        from if is_integer(from) || is_numeric(from) || is_float(from) => {
+            out_of_range(type_word(to)).with_source(error)
+        }
+        from => Error::new(Kind::Invalid, format!("cannot cast type {} to {}", sql_name(from), sql_name(to)))
+            .with_sqlstate("42846")
+            .with_source(error),
+    })
+}
+
+/// Casts a whole column.
+pub(in crate::query) fn cast_array(array: &ArrayRef, target: &Target, to: &DataType) -> Result<ArrayRef> {
+    let from = array.data_type();
+    if let Target::Varchar(length) = target {
+        return Ok(truncate(&cast_array(array, &Target::Exact(DataType::Utf8), &DataType::Utf8)?, *length));
+    }
+    match (from, to) {
+        (DataType::LargeUtf8 | DataType::Utf8View, _) => {
+            cast_array(&arrow_cast(array, &DataType::Utf8)?, target, to)
+        }
+        (from, to) if from == to => Ok(array.clone()),
+        (DataType::Utf8, to) => from_text(array, to),
+        (_, DataType::Utf8) => to_text(array),
+        (from, to) if is_float(from) && is_integer(to) => float_to_integer(array, to),
+        (from, to) if is_float(from) && is_numeric(to) => float_to_numeric(array, to),
+        (from, to) if is_numeric(from) && is_integer(to) => {
+            let whole = DataType::Decimal256(76, 0);
+            arrow_cast(&renumber(array, &whole)?, to)
+        }
+        (from, to) if is_numeric(from) && is_float(to) => numeric_to_float(array, to),
+        (from, to) if (is_numeric(from) || is_integer(from)) && is_numeric(to) => renumber(array, to),
+        (from, DataType::Boolean) if !is_integer(from) => Err(cannot_cast(from, to)),
+        (DataType::Boolean, to) if *to != DataType::Int32 => Err(cannot_cast(from, to)),
+        _ => arrow_cast(array, to),
+    }
+}
+
+fn cannot_cast(from: &DataType, to: &DataType) -> Error {
+    Error::new(Kind::Invalid, format!("cannot cast type {} to {}", sql_name(from), sql_name(to)))
+        .with_sqlstate("42846")
+}
+
+/// The name people know a type by.
+pub(in crate::query) fn sql_name(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Boolean => "boolean".into(),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "text".into(),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "bytea".into(),
+        DataType::Date32 => "date".into(),
+        DataType::Timestamp(_, None) => "timestamp without time zone".into(),
+        DataType::Timestamp(..) => "timestamp with time zone".into(),
+        DataType::Interval(_) | DataType::Duration(_) => "interval".into(),
+        DataType::Time64(_) | DataType::Time32(_) => "time without time zone".into(),
+        DataType::Null => "unknown".into(),
+        DataType::List(element) => format!("{}[]", sql_name(element.data_type())),
+        other => match type_word(other) {
+            "value" => other.to_string().to_lowercase(),
+            word => word.into(),
+        },
+    }
+}
+
+/// Numbers in another numeric type: rounded, and refused when they do not fit.
+fn renumber(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
+    // Arrow rounds halves away from zero, too, and is much faster; its range check words an error that is ours.
+    let overflow = |error: arrow::error::ArrowError| {
+        let exact = build(to, (0..array.len()).map(|row| Ok(Number::from_array(array, row))));
+        exact.err().unwrap_or_else(|| out_of_range("numeric").with_source(error))
+    };
+    let options = cast::CastOptions { safe: false, ..Default::default() };
+    let cast = cast::cast_with_options(array, to, &options).map_err(overflow)?;
+    match cast.as_primitive_opt::<Decimal128Type>() {
+        Some(numbers) => {
+            let DataType::Decimal128(precision, _) = to else { return Ok(cast) };
+            numbers.validate_decimal_precision(*precision).map_err(overflow)?;
+            Ok(cast)
+        }
+        None => Ok(cast),
+    }
+}
+
+fn float_to_integer(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
+    let floats =
+        cast::cast(array, &DataType::Float64).map_err(|e| Error::internal("floats").with_source(e))?;
+    let (least, most) = match to {
+        DataType::Int16 => (-32_768.0, 32_768.0),
+        DataType::Int32 => (-2_147_483_648.0, 2_147_483_648.0),
+        _ => (-9_223_372_036_854_775_808.0, 9_223_372_036_854_775_808.0),
+    };
+    let mut integers = Vec::with_capacity(floats.len());
+    for value in floats.as_primitive::<Float64Type>() {
+        integers.push(match value.map(f64::round_ties_even) {
+            Some(value) if value >= least && value < most => Some(value as i64),
+            Some(_) => return Err(out_of_range(type_word(to))),
+            None => None,
+        });
+    }
+    let integers: ArrayRef = Arc::new(Int64Array::from(integers));
+    arrow_cast(&integers, to)
+}
+
+fn float_to_numeric(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
+    let digits = if *array.data_type() == DataType::Float32 { 6 } else { 15 };
+    let floats =
+        cast::cast(array, &DataType::Float64).map_err(|e| Error::internal("floats").with_source(e))?;
+    let floats = floats.as_primitive::<Float64Type>().clone();
+    build(to, floats.iter().map(|value| value.map(|value| float_number(value, digits)).transpose()))
+}
+
+fn numeric_to_float(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
+    let texts = (0..array.len()).map(|row| Number::from_array(array, row).map(|number| number.to_string()));
+    // By way of the text, because that rounds once; a quotient of two floats would round twice.
+    Ok(match to {
+        DataType::Float32 => Arc::new(
+            texts.map(|text| text.and_then(|text| text.parse::<f32>().ok())).collect::<Float32Array>(),
+        ),
+        _ => Arc::new(
+            texts.map(|text| text.and_then(|text| text.parse::<f64>().ok())).collect::<Float64Array>(),
+        ),
+    })
+}
+
+fn from_text(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
+    let texts = array.as_string::<i32>();
+    let integers = |name: &str, least: i64, most: i64| -> Result<Vec<Option<i64>>> {
+        texts
+            .iter()
+            .map(|text| text.map(|text| text::parse_integer(text, name, least, most)).transpose())
+            .collect()
+    };
+    Ok(match to {
+        DataType::Int16 => Arc::new(
+            integers("smallint", i16::MIN.into(), i16::MAX.into())?
+                .into_iter()
+                .map(|value| value.map(|value| value as i16))
+                .collect::<PrimitiveArray<Int16Type>>(),
+        ),
+        DataType::Int32 => Arc::new(
+            integers("integer", i32::MIN.into(), i32::MAX.into())?
+                .into_iter()
+                .map(|value| value.map(|value| value as i32))
+                .collect::<PrimitiveArray<Int32Type>>(),
+        ),
+        DataType::Int64 => {
+            Arc::new(PrimitiveArray::<Int64Type>::from(integers("bigint", i64::MIN, i64::MAX)?))
+        }
+        DataType::Float64 => Arc::new(PrimitiveArray::<Float64Type>::from(parsed(texts, |text| {
+            text::parse_float(text, "double precision")
+        })?)),
+        DataType::Float32 => {
+            let floats = parsed(texts, |text| text::parse_float(text, "real"))?;
+            let floats = floats.into_iter().map(|value| value.map(|value| value as f32));
+            Arc::new(floats.collect::<PrimitiveArray<Float32Type>>())
+        }
+        DataType::Decimal128(..) | DataType::Decimal256(..) => {
+            let number =
+                |text: &str| Number::parse(text).ok_or_else(|| text::invalid_syntax("numeric", text));
+            build(to, texts.iter().map(|text| text.map(number).transpose()))?
+        }
+        DataType::Boolean => {
+            let mut builder = BooleanBuilder::with_capacity(texts.len());
+            parsed(texts, text::parse_bool)?.into_iter().for_each(|value| builder.append_option(value));
+            Arc::new(builder.finish())
+        }
+        DataType::Date32 => Arc::new(PrimitiveArray::<Date32Type>::from(parsed(texts, text::parse_date)?)),
+        DataType::Timestamp(TimeUnit::Microsecond, None) => {
+            Arc::new(PrimitiveArray::<TimestampMicrosecondType>::from(parsed(texts, text::parse_timestamp)?))
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, Some(zone)) => Arc::new(
+            PrimitiveArray::<TimestampMicrosecondType>::from(parsed(texts, text::parse_timestamptz)?)
+                .with_timezone(zone.clone()),
+        ),
+        _ => arrow_cast(array, to)?,
+    })
+}
+
+fn parsed<T>(texts: &arrow::array::StringArray, parse: impl Fn(&str) -> Result<T>) -> Result<Vec<Option<T>>> {
+    texts.iter().map(|text| text.map(&parse).transpose()).collect()
+}
+
+fn truncate(array: &ArrayRef, length: usize) -> ArrayRef {
+    let mut builder = StringBuilder::new();
+    for text in array.as_string::<i32>() {
+        builder.append_option(text.map(|text| match text.char_indices().nth(length) {
+            Some((end, _)) => &text[..end],
+            None => text,
+        }));
+    }
+    Arc::new(builder.finish())
+}
+
+/// The text PostgreSQL prints for a value.
+pub(in crate::query) fn to_text(array: &ArrayRef) -> Result<ArrayRef> {
+    let mut builder = StringBuilder::with_capacity(array.len(), array.len() * 8);
+    let zone = matches!(array.data_type(), DataType::Timestamp(_, Some(_)));
+    let micros = match array.data_type() {
+        DataType::Timestamp(..) => {
+            let utc = arrow_cast(array, &DataType::Timestamp(TimeUnit::Microsecond, None))?;
+            Some(utc.as_primitive::<TimestampMicrosecondType>().clone())
+        }
+        _ => None,
+    };
+    for row in 0..array.len() {
+        if array.is_null(row) {
+            builder.append_null();
+            continue;
+        }
+        match array.data_type() {
+            DataType::Boolean => {
+                builder.append_value(if array.as_boolean().value(row) { "true" } else { "false" })
+            }
+            DataType::Float64 => {
+                builder.append_value(text::format_float(array.as_primitive::<Float64Type>().value(row)))
+            }
+            DataType::Float32 => {
+                builder.append_value(text::format_real(array.as_primitive::<Float32Type>().value(row)))
+            }
+            DataType::Date32 => {
+                builder.append_value(text::format_date(array.as_primitive::<Date32Type>().value(row)))
+            }
+            DataType::Timestamp(..) => {
+                let value = micros.as_ref().map_or(0, |micros| micros.value(row));
+                builder.append_value(text::format_timestamp(value) + if zone { "+00" } else { "" });
+            }
+            _ => match Number::from_array(array, row) {
+                Some(number) => builder.append_value(number.to_string()),
+                None => return arrow_cast(array, &DataType::Utf8),
+            },
+        }
+    }
+    Ok(Arc::new(builder.finish()))
+}

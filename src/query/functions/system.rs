@@ -1,0 +1,196 @@
+//! Functions that answer from the session.
+
+use arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::{Result, ScalarValue};
+use datafusion::logical_expr::{
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+use std::sync::Arc;
+
+use crate::error::{Error, Kind};
+use crate::query::PG_TYPE;
+use crate::query::settings::SharedSettings;
+
+/// The PostgreSQL whose behaviour and catalog are the reference.
+pub(in crate::query) const SERVER_VERSION: &str = "15.18";
+
+/// What a session's functions answer.
+#[derive(Debug, Clone)]
+pub(in crate::query) struct Facts {
+    pub(in crate::query) user: String,
+    pub(in crate::query) database: String,
+    pub(in crate::query) session_id: i32,
+    /// When the transaction began, microseconds UTC.
+    pub(in crate::query) transaction_start: i64,
+    /// When the statement began.
+    pub(in crate::query) statement_start: i64,
+    pub(in crate::query) settings: SharedSettings,
+}
+
+/// The function of that name, when it is one of the session's.
+pub(in crate::query) fn function(name: &str, facts: &Facts) -> Option<ScalarUDF> {
+    let utc = || Some("UTC".into());
+    let text = |value: &str| ScalarValue::Utf8(Some(value.to_string()));
+    let (value, pg_type) = match name {
+        "version" => {
+            let version = format!("PostgreSQL {SERVER_VERSION} (tributary {})", env!("CARGO_PKG_VERSION"));
+            (text(&version), None)
+        }
+        "current_database" | "current_catalog" => (text(&facts.database), Some("name")),
+        "current_user" | "session_user" | "user" | "current_role" => (text(&facts.user), Some("name")),
+        "current_schema" => (text("public"), Some("name")),
+        "pg_backend_pid" => (ScalarValue::Int32(Some(facts.session_id)), None),
+        "pg_is_in_recovery" => (ScalarValue::Boolean(Some(false)), None),
+        "pg_my_temp_schema" => (ScalarValue::Int64(Some(0)), Some("oid")),
+        "now" | "current_timestamp" | "transaction_timestamp" => {
+            (ScalarValue::TimestampMicrosecond(Some(facts.transaction_start), utc()), None)
+        }
+        "statement_timestamp" | "clock_timestamp" => {
+            (ScalarValue::TimestampMicrosecond(Some(facts.statement_start), utc()), None)
+        }
+        "localtimestamp" => (ScalarValue::TimestampMicrosecond(Some(facts.transaction_start), None), None),
+        "current_date" | "today" if name == "current_date" => {
+            (ScalarValue::Date32(Some(facts.transaction_start.div_euclid(86_400_000_000) as i32)), None)
+        }
+        "current_setting" => return Some(SettingFunction::new(false, facts.settings.clone()).into()),
+        "set_config" => return Some(SettingFunction::new(true, facts.settings.clone()).into()),
+        _ => return None,
+    };
+    let signature = Signature::nullary(Volatility::Stable);
+    let function = Constant { name: name.to_string(), value, pg_type, signature };
+    Some(ScalarUDF::from(function))
+}
+
+/// The names of all of them, for suggestions.
+pub(in crate::query) const NAMES: &[&str] = &[
+    "version",
+    "current_database",
+    "current_user",
+    "session_user",
+    "current_schema",
+    "pg_backend_pid",
+    "now",
+    "transaction_timestamp",
+    "statement_timestamp",
+    "clock_timestamp",
+    "current_setting",
+    "set_config",
+    "pg_is_in_recovery",
+];
+
+/// A function without arguments whose answer is known when the statement is planned.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Constant {
+    name: String,
+    value: ScalarValue,
+    pg_type: Option<&'static str>,
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Constant {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(self.value.data_type())
+    }
+
+    fn return_field_from_args(&self, _: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        let mut field = Field::new(&self.name, self.value.data_type(), true);
+        if let Some(pg_type) = self.pg_type {
+            field = field.with_metadata([(PG_TYPE.to_string(), pg_type.to_string())].into());
+        }
+        Ok(Arc::new(field))
+    }
+
+    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        Ok(ColumnarValue::Scalar(self.value.clone()))
+    }
+}
+
+/// `current_setting(name [, missing_ok])` and `set_config(name, value, is_local)`.
+#[derive(Debug)]
+struct SettingFunction {
+    sets: bool,
+    settings: SharedSettings,
+    signature: Signature,
+}
+
+impl SettingFunction {
+    fn new(sets: bool, settings: SharedSettings) -> ScalarUDFShell {
+        let signature = Signature::variadic_any(Volatility::Volatile);
+        ScalarUDFShell(SettingFunction { sets, settings, signature })
+    }
+}
+
+/// Only to write `.into()`.
+struct ScalarUDFShell(SettingFunction);
+
+impl From<ScalarUDFShell> for ScalarUDF {
+    fn from(shell: ScalarUDFShell) -> Self {
+        ScalarUDF::from(shell.0)
+    }
+}
+
+impl PartialEq for SettingFunction {
+    fn eq(&self, other: &Self) -> bool {
+        self.sets == other.sets
+    }
+}
+
+impl Eq for SettingFunction {}
+
+impl std::hash::Hash for SettingFunction {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.sets.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for SettingFunction {
+    fn name(&self) -> &str {
+        if self.sets { "set_config" } else { "current_setting" }
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Utf8)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let scalar = |index: usize| match args.args.get(index) {
+            Some(ColumnarValue::Scalar(value)) => Some(value.clone()),
+            Some(ColumnarValue::Array(array)) if !array.is_empty() => {
+                ScalarValue::try_from_array(array, 0).ok()
+            }
+            _ => None,
+        };
+        let text =
+            |index: usize| scalar(index).and_then(|value| value.try_as_str().flatten().map(str::to_string));
+        let is_true = |index: usize| matches!(scalar(index), Some(ScalarValue::Boolean(Some(true))));
+        let Some(name) = text(0) else {
+            return Ok(ColumnarValue::Scalar(ScalarValue::Utf8(None)));
+        };
+        let name = name.to_lowercase();
+        let mut settings = self.settings.lock();
+        if self.sets {
+            let value = text(1).unwrap_or_default();
+            settings.set(&name, &value, is_true(2))?;
+            return Ok(ColumnarValue::Scalar(ScalarValue::Utf8(settings.show(&name))));
+        }
+        let value = settings.show(&name);
+        if value.is_none() && !is_true(1) {
+            let error =
+                Error::new(Kind::NotFound, format!("unrecognized configuration parameter \"{name}\""));
+            return Err(error.with_sqlstate("42704").into());
+        }
+        Ok(ColumnarValue::Scalar(ScalarValue::Utf8(value)))
+    }
+}

@@ -1,0 +1,194 @@
+//! From text to statements. Queries are parsed by sqlparser; everything else is small enough to be read here,
+//! exactly as PostgreSQL writes it.
+
+mod call;
+mod command;
+mod cursor;
+mod name;
+mod normalize;
+mod people;
+mod query;
+mod refuse;
+
+use std::sync::Arc;
+
+use datafusion::sql::sqlparser::ast;
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Whitespace};
+
+pub(super) use call::CallArgument;
+pub use command::{CopyFormat, CopyOptions};
+pub(super) use command::{Show, Value};
+pub(super) use name::shown as shown_name;
+pub(super) use normalize::{ANY, CAST, NAME_END, NUMBER, PARAMETER, type_name};
+pub(super) use refuse::Refusal;
+
+use self::cursor::{Cursor, Positions};
+use super::deep::{Deep, with_stack};
+use super::verb::{AdminStatement, VerbSignature};
+use super::{StatementKind, guard};
+use crate::error::Result;
+
+/// What a statement asks for.
+#[derive(Debug)]
+pub(super) enum Command {
+    Empty,
+    Query(Box<ast::Query>),
+    Explain { query: Box<ast::Query>, analyze: bool, verbose: bool },
+    Copy { query: Box<ast::Query>, options: CopyOptions },
+    Call { name: String, arguments: Vec<CallArgument> },
+    Admin(AdminStatement),
+    Set { name: String, value: Value, local: bool },
+    SetTransaction,
+    Show(Show),
+    Reset(Option<String>),
+    DiscardAll,
+    DiscardPlans,
+    Begin,
+    Commit,
+    Rollback,
+    Savepoint(String),
+    ReleaseSavepoint(String),
+    RollbackTo(String),
+    Prepare { name: String, types: Vec<ast::DataType>, statement: Parsed },
+    Execute { name: String, arguments: Vec<ast::Expr> },
+    Deallocate(Option<String>),
+    Listen,
+    Unlisten,
+    Refused(Refusal),
+}
+
+/// A statement that was parsed, with its own text. Cheap to clone.
+#[derive(Clone)]
+pub struct Parsed(Arc<Inner>);
+
+struct Inner {
+    text: String,
+    redacted: String,
+    tag: &'static str,
+    command: Deep<Command>,
+}
+
+impl std::fmt::Debug for Parsed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.redacted)
+    }
+}
+
+impl Parsed {
+    /// The statement's text, secrets included: never store or show it.
+    pub fn text(&self) -> &str {
+        &self.0.text
+    }
+
+    /// The text with every secret replaced by `***`.
+    pub fn redacted_text(&self) -> &str {
+        &self.0.redacted
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> StatementKind {
+        match *self.0.command {
+            Command::Empty => StatementKind::Empty,
+            Command::Query(_) => StatementKind::Query,
+            Command::Copy { .. } => StatementKind::CopyOut,
+            Command::Call { .. } => StatementKind::Call,
+            _ => StatementKind::Other,
+        }
+    }
+
+    /// Whether it is accepted in a failed transaction: `COMMIT`, `ROLLBACK`, `ROLLBACK TO`.
+    pub fn ends_transaction(&self) -> bool {
+        matches!(*self.0.command, Command::Commit | Command::Rollback | Command::RollbackTo(_))
+    }
+
+    /// How `COPY` wants its rows, when it is one.
+    pub fn copy_options(&self) -> Option<&CopyOptions> {
+        match &*self.0.command {
+            Command::Copy { options, .. } => Some(options),
+            _ => None,
+        }
+    }
+
+    pub(super) fn command(&self) -> &Command {
+        &self.0.command
+    }
+
+    /// Tokens of the statement.
+    pub(super) fn tokens(&self) -> usize {
+        self.0.command.tokens()
+    }
+
+    pub(super) fn tag(&self) -> &'static str {
+        self.0.tag
+    }
+}
+
+/// The statements in a text.
+pub(super) fn parse(sql: &str, verbs: &[VerbSignature]) -> Result<Vec<Parsed>> {
+    guard::check(sql)?;
+    let positions = Positions::new(sql);
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, sql)
+        .tokenize_with_location()
+        .map_err(|error| positions.tokenizer_error(sql, &error))?;
+    let mut statements = Vec::new();
+    for tokens in tokens.split(|token| token.token == Token::SemiColon) {
+        let tokens: Vec<_> = tokens.iter().filter(|token| !is_space(token)).cloned().collect();
+        if !tokens.is_empty() {
+            let count = tokens.len();
+            statements.push(with_stack(count, || statement(sql, &positions, tokens, verbs))?);
+        }
+    }
+    if statements.is_empty() {
+        let inner = Inner {
+            text: String::new(),
+            redacted: String::new(),
+            tag: "",
+            command: Deep::new(Command::Empty, 0),
+        };
+        statements.push(Parsed(Arc::new(inner)));
+    }
+    Ok(statements)
+}
+
+/// Replaces what may be a secret in a text that could not be parsed: every constant of a statement that can carry
+/// one.
+pub fn redact(sql: &str) -> String {
+    let lower = sql.to_ascii_lowercase();
+    let risky =
+        ["call", "password", "execute", "set_secret", "connect"].iter().any(|word| lower.contains(word));
+    if !risky {
+        return sql.to_string();
+    }
+    // Everything from the first quote on: an unterminated constant has no end.
+    match sql.find(['\'', '$', '"']) {
+        Some(at) => format!("{}***", &sql[..at]),
+        None => sql.to_string(),
+    }
+}
+
+fn is_space(token: &TokenWithSpan) -> bool {
+    matches!(token.token, Token::Whitespace(Whitespace::Space | Whitespace::Newline | Whitespace::Tab))
+        || matches!(token.token, Token::Whitespace(_))
+}
+
+fn statement(
+    sql: &str,
+    positions: &Positions,
+    tokens: Vec<TokenWithSpan>,
+    verbs: &[VerbSignature],
+) -> Result<Parsed> {
+    let text = positions.slice(sql, &tokens).to_string();
+    let count = tokens.len();
+    let mut cursor = Cursor::new(tokens, positions);
+    let (tag, command) = command::command(&mut cursor, &text, verbs)?;
+    let redacted = match &command {
+        Command::Call { name, .. } => call::redacted(name, &cursor, verbs),
+        Command::Admin(_) | Command::Execute { .. } => cursor.redacted(|_| true),
+        Command::Prepare { name, statement, .. } => {
+            format!("PREPARE {name} AS {}", statement.redacted_text())
+        }
+        _ => text.clone(),
+    };
+    Ok(Parsed(Arc::new(Inner { text, redacted, tag, command: Deep::new(command, count) })))
+}

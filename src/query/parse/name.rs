@@ -1,0 +1,138 @@
+//! Names of output columns, as PostgreSQL gives them.
+
+use std::collections::HashMap;
+
+use datafusion::sql::sqlparser::ast::{self, Expr, Ident, SelectItem, Value};
+
+use super::normalize::{NAME_END, is_wildcard, type_name};
+
+/// Names every unnamed output column, and makes names that repeat unique behind a [`NAME_END`].
+pub(super) fn name_outputs(select: &mut ast::Select) {
+    let has_wildcard = select.projection.len() > 1 && select.projection.iter().any(is_wildcard);
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    for item in &mut select.projection {
+        let (name, is_plain_column) = match item {
+            SelectItem::UnnamedExpr(expr) => {
+                let plain = matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
+                (figure_name(expr), plain)
+            }
+            SelectItem::ExprWithAlias { alias, .. } => (folded(alias), true),
+            _ => continue,
+        };
+        let count = seen.entry(name.clone()).or_insert(0);
+        *count += 1;
+        let is_unnamed = matches!(item, SelectItem::UnnamedExpr(_));
+        let unique = if *count > 1 || (has_wildcard && is_unnamed) {
+            format!("{name}{NAME_END}{count}")
+        } else if is_plain_column {
+            continue;
+        } else {
+            name
+        };
+        let alias = Ident::with_quote('"', unique);
+        match item {
+            SelectItem::UnnamedExpr(expr) => {
+                let expr = std::mem::replace(expr, Expr::value(Value::Null));
+                *item = SelectItem::ExprWithAlias { expr, alias };
+            }
+            SelectItem::ExprWithAlias { alias: given, .. } => *given = alias,
+            _ => {}
+        }
+    }
+}
+
+/// The name shown to the client.
+pub(in crate::query) fn shown(name: &str) -> &str {
+    name.split(NAME_END).next().unwrap_or(name)
+}
+
+fn folded(ident: &Ident) -> String {
+    match ident.quote_style {
+        Some(_) => ident.value.clone(),
+        None => ident.value.to_lowercase(),
+    }
+}
+
+fn figure_name(expr: &Expr) -> String {
+    figure(expr).map_or_else(|| "?column?".into(), |(name, _)| name)
+}
+
+/// The name and whether it is a strong one: a weak one (of a type) gives way to a name from inside.
+fn figure(expr: &Expr) -> Option<(String, bool)> {
+    let strong = |name: &str| Some((name.to_string(), true));
+    match expr {
+        Expr::Identifier(ident) => Some((folded(ident), true)),
+        Expr::CompoundIdentifier(idents) => Some((folded(idents.last()?), true)),
+        Expr::CompoundFieldAccess { root, access_chain } => match access_chain.last() {
+            Some(ast::AccessExpr::Dot(Expr::Identifier(ident))) => Some((folded(ident), true)),
+            _ => figure(root),
+        },
+        Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => figure(inner),
+        Expr::Function(function) => {
+            let part = function.name.0.last()?.as_ident()?;
+            Some((folded(part), true))
+        }
+        Expr::Cast { expr, data_type, .. } => match figure(expr) {
+            Some((name, true)) => Some((name, true)),
+            _ => Some((short_type_name(data_type), false)),
+        },
+        Expr::TypedString(typed) => Some((short_type_name(&typed.data_type), false)),
+        Expr::Interval(_) => Some(("interval".into(), false)),
+        Expr::Value(value) => match value.value {
+            Value::Boolean(_) => Some(("bool".into(), false)),
+            _ => None,
+        },
+        Expr::Case { else_result, .. } => match else_result.as_deref().and_then(figure) {
+            Some((name, true)) => Some((name, true)),
+            _ => Some(("case".into(), false)),
+        },
+        Expr::Exists { .. } => strong("exists"),
+        Expr::Array(_) => strong("array"),
+        Expr::Subquery(query) => subquery_name(&query.body),
+        Expr::Extract { .. } => strong("extract"),
+        Expr::Position { .. } => strong("position"),
+        Expr::Substring { .. } => strong("substring"),
+        Expr::Overlay { .. } => strong("overlay"),
+        Expr::Trim { trim_where, .. } => strong(match trim_where {
+            Some(ast::TrimWhereField::Leading) => "ltrim",
+            Some(ast::TrimWhereField::Trailing) => "rtrim",
+            _ => "btrim",
+        }),
+        Expr::Ceil { .. } => strong("ceil"),
+        Expr::Floor { .. } => strong("floor"),
+        Expr::AtTimeZone { .. } => strong("timezone"),
+        Expr::Tuple(_) => strong("row"),
+        _ => None,
+    }
+}
+
+fn subquery_name(body: &ast::SetExpr) -> Option<(String, bool)> {
+    match body {
+        ast::SetExpr::Select(select) => match select.projection.first()? {
+            SelectItem::UnnamedExpr(expr) => figure(expr),
+            SelectItem::ExprWithAlias { alias, .. } => Some((folded(alias), true)),
+            _ => None,
+        },
+        ast::SetExpr::Query(query) => subquery_name(&query.body),
+        ast::SetExpr::SetOperation { left, .. } => subquery_name(left),
+        ast::SetExpr::Values(_) => Some(("column1".into(), true)),
+        _ => None,
+    }
+}
+
+fn short_type_name(data_type: &ast::DataType) -> String {
+    let name = type_name(data_type).unwrap_or_else(|| data_type.to_string().to_lowercase());
+    let base = name.split('(').next().unwrap_or(&name).trim_end_matches("[]");
+    match base {
+        "smallint" => "int2",
+        "integer" => "int4",
+        "bigint" => "int8",
+        "real" => "float4",
+        "double precision" => "float8",
+        "boolean" => "bool",
+        "timestamp without time zone" => "timestamp",
+        "timestamp with time zone" => "timestamptz",
+        other => other,
+    }
+    .to_string()
+}

@@ -1,0 +1,241 @@
+//! The syntax tree as the planner wants it.
+//!
+//! The planner lets us decide about dictionary literals, which PostgreSQL does not have. So every number, cast and
+//! array comparison becomes one, whose first key says what it is; `super::super::typing` turns it into an
+//! expression once the types of its parts are known.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    self, BinaryOperator, CastKind, DataType, DictionaryField, Expr, Ident, LimitClause, Query, SelectItem,
+    Value, VisitMut, VisitorMut, WindowFrameBound, WindowSpec, WindowType,
+};
+
+use super::name;
+
+/// Key of a number.
+pub(in crate::query) const NUMBER: &str = "number";
+/// Key of a cast, followed by the type.
+pub(in crate::query) const CAST: &str = "cast ";
+/// Key of a parameter, followed by `$n` and a type where the place asks for one.
+pub(in crate::query) const PARAMETER: &str = "parameter ";
+/// Key of `x op ANY(array)`, followed by the operator.
+pub(in crate::query) const ANY: &str = "any ";
+
+/// Normalizes a whole query.
+pub(super) fn query(query: &mut Query) {
+    let _: ControlFlow<()> = query.visit(&mut Normalizer);
+}
+
+/// Normalizes an expression that stands alone.
+pub(super) fn expr(expr: &mut Expr) {
+    let _: ControlFlow<()> = expr.visit(&mut Normalizer);
+}
+
+struct Normalizer;
+
+impl VisitorMut for Normalizer {
+    type Break = ();
+
+    fn pre_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<()> {
+        name::name_outputs(select);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<()> {
+        if let ast::GroupByExpr::Expressions(expressions, _) = &mut select.group_by {
+            expressions.iter_mut().for_each(plain_number);
+        }
+        if let Some(ast::Distinct::On(expressions)) = &mut select.distinct {
+            expressions.iter_mut().for_each(plain_number);
+        }
+        for window in &mut select.named_window {
+            if let ast::NamedWindowExpr::WindowSpec(spec) = &mut window.1 {
+                plain_frame(spec);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        if let Some(ast::OrderBy { kind: ast::OrderByKind::Expressions(expressions), .. }) =
+            &mut query.order_by
+        {
+            expressions.iter_mut().for_each(|order| plain_number(&mut order.expr));
+        }
+        if let Some(LimitClause::LimitOffset { limit, offset, .. }) = &mut query.limit_clause {
+            for place in limit.iter_mut().chain(offset.iter_mut().map(|offset| &mut offset.value)) {
+                plain_number(place);
+                integer_parameter(place);
+            }
+        }
+        if let Some(fetch) = query.fetch.take() {
+            let mut quantity =
+                fetch.quantity.unwrap_or_else(|| Expr::value(Value::Number("1".into(), false)));
+            plain_number(&mut quantity);
+            let (limit, offset) = match query.limit_clause.take() {
+                Some(LimitClause::LimitOffset { limit, offset, .. }) => (limit, offset),
+                _ => (None, None),
+            };
+            let limit = limit.or(Some(quantity));
+            query.limit_clause = Some(LimitClause::LimitOffset { limit, offset, limit_by: Vec::new() });
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Value(ast::ValueWithSpan { value: Value::Number(number, _), .. }) => {
+                let value = match number.contains(['e', 'E']) {
+                    true => Expr::value(Value::SingleQuotedString(number.replace('_', ""))),
+                    false => take(expr),
+                };
+                *expr = node(NUMBER.into(), vec![value]);
+            }
+            Expr::Value(ast::ValueWithSpan { value: Value::Placeholder(id), .. }) => {
+                *expr = node(format!("{PARAMETER}{id}"), vec![Expr::value(Value::Null)]);
+            }
+            Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr: inner } => {
+                if negate(inner) {
+                    *expr = take(inner);
+                }
+            }
+            Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, expr: inner, data_type, .. } => {
+                if let Some(name) = type_name(data_type) {
+                    *expr = node(format!("{CAST}{name}"), vec![take(inner)]);
+                }
+            }
+            Expr::TypedString(typed) => {
+                if let Some(name) = type_name(&typed.data_type) {
+                    let value = Expr::Value(typed.value.clone());
+                    *expr = node(format!("{CAST}{name}"), vec![value]);
+                }
+            }
+            Expr::AnyOp { left, compare_op, right, .. } if !matches!(**right, Expr::Subquery(_)) => {
+                if matches!(compare_op, BinaryOperator::Eq) {
+                    *expr = node(format!("{ANY}{compare_op}"), vec![take(left), take(right)]);
+                }
+            }
+            Expr::Function(function) => {
+                if let Some(WindowType::WindowSpec(spec)) = &mut function.over {
+                    plain_frame(spec);
+                }
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn take(expr: &mut Expr) -> Expr {
+    std::mem::replace(expr, Expr::value(Value::Null))
+}
+
+fn node(key: String, values: Vec<Expr>) -> Expr {
+    let fields = values
+        .into_iter()
+        .map(|value| DictionaryField { key: Ident::new(key.clone()), value: Box::new(value) });
+    Expr::Dictionary(fields.collect())
+}
+
+/// Takes a number back where a number is a place, not a value.
+fn plain_number(expr: &mut Expr) {
+    if let Expr::Dictionary(fields) = expr
+        && let [field] = fields.as_mut_slice()
+        && field.key.value == NUMBER
+    {
+        *expr = take(&mut field.value);
+    }
+}
+
+/// `-5` is one constant.
+fn negate(expr: &mut Expr) -> bool {
+    let Expr::Dictionary(fields) = expr else { return false };
+    let [field] = fields.as_mut_slice() else { return false };
+    if field.key.value != NUMBER {
+        return false;
+    }
+    let Expr::Value(value) = &mut *field.value else { return false };
+    let (Value::Number(number, _) | Value::SingleQuotedString(number)) = &mut value.value else {
+        return false;
+    };
+    if number.starts_with('-') {
+        return false;
+    }
+    number.insert(0, '-');
+    true
+}
+
+/// `LIMIT $1`
+fn integer_parameter(expr: &mut Expr) {
+    if let Expr::Dictionary(fields) = expr
+        && let [field] = fields.as_mut_slice()
+        && field.key.value.starts_with(PARAMETER)
+        && !field.key.value.ends_with(" bigint")
+    {
+        field.key.value.push_str(" bigint");
+    }
+}
+
+fn plain_frame(spec: &mut WindowSpec) {
+    spec.order_by.iter_mut().for_each(|order| plain_number(&mut order.expr));
+    let Some(frame) = &mut spec.window_frame else { return };
+    for bound in std::iter::once(&mut frame.start_bound).chain(frame.end_bound.as_mut()) {
+        if let WindowFrameBound::Preceding(Some(expr)) | WindowFrameBound::Following(Some(expr)) = bound {
+            plain_number(expr);
+        }
+    }
+}
+
+/// PostgreSQL's name of a type whose casts are ours; `None` leaves the cast to the planner.
+pub(in crate::query) fn type_name(data_type: &DataType) -> Option<String> {
+    use ast::{ArrayElemTypeDef, CharacterLength, ExactNumberInfo, TimezoneInfo};
+    let length = |length: &Option<CharacterLength>| match length {
+        Some(CharacterLength::IntegerLength { length, .. }) => format!("({length})"),
+        _ => String::new(),
+    };
+    Some(match data_type {
+        DataType::SmallInt(None) | DataType::Int2(None) => "smallint".into(),
+        DataType::Integer(None) | DataType::Int(None) | DataType::Int4(None) => "integer".into(),
+        DataType::BigInt(None) | DataType::Int8(None) => "bigint".into(),
+        DataType::Real | DataType::Float4 => "real".into(),
+        DataType::DoublePrecision | DataType::Double(_) | DataType::Float8 | DataType::Float64 => {
+            "double precision".into()
+        }
+        DataType::Float(ExactNumberInfo::None) => "double precision".into(),
+        DataType::Numeric(info) | DataType::Decimal(info) | DataType::Dec(info) => match info {
+            ExactNumberInfo::None => "numeric".into(),
+            ExactNumberInfo::Precision(precision) => format!("numeric({precision},0)"),
+            ExactNumberInfo::PrecisionAndScale(precision, scale) => format!("numeric({precision},{scale})"),
+        },
+        DataType::Text | DataType::String(None) => "text".into(),
+        DataType::Varchar(size) | DataType::CharacterVarying(size) | DataType::CharVarying(size) => {
+            format!("varchar{}", length(size))
+        }
+        DataType::Boolean | DataType::Bool => "boolean".into(),
+        DataType::Date => "date".into(),
+        DataType::Timestamp(None, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
+            "timestamp without time zone".into()
+        }
+        DataType::Timestamp(None, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) => {
+            "timestamp with time zone".into()
+        }
+        DataType::Array(ArrayElemTypeDef::SquareBracket(element, _)) => format!("{}[]", type_name(element)?),
+        DataType::Custom(name, _) => match name.to_string().to_lowercase().as_str() {
+            "regclass" | "regtype" | "regproc" | "name" => "text".into(),
+            "oid" => "bigint".into(),
+            "unknown" => "text".into(),
+            _ => return None,
+        },
+        DataType::Regclass => "text".into(),
+        _ => return None,
+    })
+}
+
+/// Separates the name of an output column from the number that makes it unique.
+pub(in crate::query) const NAME_END: char = '\u{1f}';
+
+/// What a select item may be seen as, for [`name`].
+pub(super) fn is_wildcard(item: &SelectItem) -> bool {
+    matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..))
+}

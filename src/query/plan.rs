@@ -1,0 +1,206 @@
+//! From a query's syntax tree to its logical plan.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{Result as PlanResult, TableReference};
+use datafusion::datasource::cte_worktable::CteWorkTable;
+use datafusion::datasource::provider_as_source;
+use datafusion::execution::context::SQLOptions;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::expr::Placeholder;
+use datafusion::logical_expr::planner::ExprPlanner;
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::logical_expr::{
+    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF,
+};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+use datafusion::sql::planner::{ContextProvider, ParserOptions, PlannerContext, SqlToRel};
+use datafusion::sql::sqlparser::ast;
+
+use super::error::translate;
+use super::functions::registry::Registry;
+use super::functions::system::{self, Facts};
+use super::typing::{Parameters, Typing};
+use crate::error::{Error, Kind, Result};
+
+/// Everything that planning one statement needs.
+pub(super) struct Planner<'a> {
+    state: &'a SessionState,
+    registry: &'a Registry,
+    facts: Facts,
+    tables: HashMap<TableReference, Arc<dyn TableSource>>,
+    planners: Vec<Arc<dyn ExprPlanner>>,
+}
+
+impl<'a> Planner<'a> {
+    pub(super) fn new(
+        state: &'a SessionState,
+        registry: &'a Registry,
+        facts: Facts,
+        tables: HashMap<TableReference, Arc<dyn TableSource>>,
+        parameters: Parameters,
+    ) -> Self {
+        let mut planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(Typing { parameters })];
+        planners.extend(registry.planners.iter().cloned());
+        Planner { state, registry, facts, tables, planners }
+    }
+
+    fn options(&self) -> ParserOptions {
+        ParserOptions::new().with_parse_float_as_decimal(true)
+    }
+
+    /// The logical plan of a query. It only reads.
+    pub(super) fn query(&self, query: &ast::Query) -> Result<LogicalPlan> {
+        let planner = SqlToRel::new_with_options(self, self.options());
+        let statement = ast::Statement::Query(Box::new(query.clone()));
+        let plan = planner.sql_statement_to_plan(statement).map_err(translate)?;
+        let only_reading =
+            SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        only_reading.verify_plan(&plan).map_err(|error| {
+            Error::new(Kind::Denied, "tributary is read-only").with_sqlstate("25006").with_source(error)
+        })?;
+        Ok(plan)
+    }
+
+    /// An expression without columns, as far as it can be worked out.
+    pub(super) fn constant(&self, expr: &ast::Expr) -> Result<Expr> {
+        let planner = SqlToRel::new_with_options(self, self.options());
+        let schema = datafusion::common::DFSchema::empty();
+        let planned =
+            planner.sql_to_expr(expr.clone(), &schema, &mut PlannerContext::new()).map_err(translate)?;
+        let simplifier = ExprSimplifier::new(
+            SimplifyContext::builder().with_config_options(Arc::clone(self.state.config_options())).build(),
+        );
+        let coerced = simplifier.coerce(planned, &schema).map_err(translate)?;
+        simplifier.simplify(coerced).map_err(translate)
+    }
+}
+
+impl ContextProvider for Planner<'_> {
+    fn get_table_source(&self, name: TableReference) -> PlanResult<Arc<dyn TableSource>> {
+        let missing = || super::resolve::undefined(&name);
+        Ok(self.tables.get(&name).cloned().ok_or_else(missing)?)
+    }
+
+    fn get_table_function_source(&self, name: &str, args: Vec<Expr>) -> PlanResult<Arc<dyn TableSource>> {
+        let Some(function) = self.registry.table.get(name) else {
+            let error = Error::new(Kind::NotFound, format!("function {name} does not exist in FROM"));
+            return Err(error.with_sqlstate("42883").into());
+        };
+        let simplifier = ExprSimplifier::new(
+            SimplifyContext::builder().with_config_options(Arc::clone(self.state.config_options())).build(),
+        );
+        let schema = datafusion::common::DFSchema::empty();
+        let args = args
+            .into_iter()
+            .map(|arg| simplifier.coerce(arg, &schema).and_then(|arg| simplifier.simplify(arg)).map(widen))
+            .collect::<PlanResult<Vec<_>>>()?;
+        let args = datafusion::catalog::TableFunctionArgs::new(&args, self.state);
+        Ok(provider_as_source(function.create_table_provider_with_args(args)?))
+    }
+
+    fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> PlanResult<Arc<dyn TableSource>> {
+        Ok(provider_as_source(Arc::new(CteWorkTable::new(name, schema))))
+    }
+
+    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
+        &self.planners
+    }
+
+    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        system::function(name, &self.facts).map(Arc::new).or_else(|| self.registry.scalar.get(name).cloned())
+    }
+
+    fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
+        self.registry.higher_order.get(name).cloned()
+    }
+
+    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        self.registry.aggregate.get(name).cloned()
+    }
+
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        self.registry.window.get(name).cloned()
+    }
+
+    fn get_variable_type(&self, _: &[String]) -> Option<DataType> {
+        None
+    }
+
+    fn options(&self) -> &ConfigOptions {
+        self.state.config_options()
+    }
+
+    fn udf_names(&self) -> Vec<String> {
+        self.registry.scalar.keys().cloned().chain(system::NAMES.iter().map(ToString::to_string)).collect()
+    }
+
+    fn higher_order_function_names(&self) -> Vec<String> {
+        self.registry.higher_order.keys().cloned().collect()
+    }
+
+    fn udaf_names(&self) -> Vec<String> {
+        self.registry.aggregate.keys().cloned().collect()
+    }
+
+    fn udwf_names(&self) -> Vec<String> {
+        self.registry.window.keys().cloned().collect()
+    }
+}
+
+/// Table functions take 64-bit integers only.
+fn widen(expr: Expr) -> Expr {
+    use datafusion::common::ScalarValue;
+    match expr {
+        Expr::Literal(ScalarValue::Int32(value), metadata) => {
+            Expr::Literal(ScalarValue::Int64(value.map(i64::from)), metadata)
+        }
+        other => other,
+    }
+}
+
+/// The parameters in a plan with the types they got.
+pub(super) fn parameters_of(plan: &LogicalPlan) -> Result<Vec<Option<DataType>>> {
+    let mut found = Vec::new();
+    plan.apply_with_subqueries(|node| {
+        for expr in node.expressions() {
+            collect_parameters(&expr, &mut found)?;
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })
+    .map_err(translate)?;
+    Ok(found)
+}
+
+/// The parameters in an expression with the types they got.
+pub(super) fn collect_parameters(expr: &Expr, found: &mut Vec<Option<DataType>>) -> PlanResult<()> {
+    expr.apply(|expr| {
+        if let Expr::Placeholder(Placeholder { id, field }) = expr
+            && let Ok(index @ 1..) = id.trim_start_matches('$').parse::<usize>()
+        {
+            if found.len() < index {
+                found.resize(index, None);
+            }
+            if found[index - 1].is_none() {
+                found[index - 1] = field.as_ref().map(|field| field.data_type().clone());
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(())
+}
+
+/// The columns as clients see them: names may repeat.
+pub(super) fn shown_schema(schema: &Schema) -> SchemaRef {
+    let fields = schema.fields().iter().map(|field| {
+        let name = super::parse::shown_name(field.name()).to_string();
+        let mut metadata = field.metadata().clone();
+        metadata.retain(|key, _| key == super::PG_TYPE);
+        field.as_ref().clone().with_name(name).with_metadata(metadata)
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}

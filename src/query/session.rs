@@ -1,0 +1,307 @@
+//! One client's conversation: settings, transaction, prepared statements, pinned release.
+
+mod command;
+mod rows;
+mod transaction;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::ScalarValue;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::logical_expr::LogicalPlan;
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use self::transaction::Transaction;
+use super::as_of;
+use super::deep::Deep;
+use super::engine::Engine;
+use super::functions::system::Facts;
+use super::parse::{self, Parsed};
+use super::run::Limits;
+use super::settings::{AS_OF, Settings, SharedSettings};
+use crate::error::{Error, Kind, Result};
+use crate::model::{Release, now_micros};
+
+/// Who a session belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionUser {
+    /// Login name.
+    pub name: String,
+    /// Whether everything may be read and changed.
+    pub is_admin: bool,
+    /// Number of the session, as shown by `pg_backend_pid()`.
+    pub session_id: i32,
+}
+
+/// A message beside the result, sent while a statement runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// `NOTICE`, `WARNING` or `INFO`.
+    pub severity: &'static str,
+    /// SQLSTATE, `00000` for a plain notice.
+    pub sqlstate: &'static str,
+    /// What is said.
+    pub message: String,
+    /// The facts beside it.
+    pub detail: Option<String>,
+    /// What the reader can do.
+    pub hint: Option<String>,
+}
+
+impl Notice {
+    /// A plain notice.
+    pub fn new(message: impl Into<String>) -> Self {
+        Notice { severity: "NOTICE", sqlstate: "00000", message: message.into(), detail: None, hint: None }
+    }
+
+    /// A warning.
+    pub fn warning(sqlstate: &'static str, message: impl Into<String>) -> Self {
+        Notice { severity: "WARNING", sqlstate, message: message.into(), detail: None, hint: None }
+    }
+}
+
+/// Where notices go. Sending to a client that has gone is no error.
+pub type NoticeSender = mpsc::UnboundedSender<Notice>;
+
+/// What `ReadyForQuery` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransactionStatus {
+    /// No transaction.
+    Idle,
+    /// In a transaction.
+    InTransaction,
+    /// In a transaction that failed; only its end is accepted.
+    Failed,
+}
+
+/// What a statement is, as far as the wire has to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatementKind {
+    /// Nothing between the semicolons.
+    Empty,
+    /// Gives rows of data.
+    Query,
+    /// `COPY (query) TO STDOUT`: its rows are to be sent as COPY data, see [`Parsed::copy_options`].
+    CopyOut,
+    /// `CALL`.
+    Call,
+    /// Anything else.
+    Other,
+}
+
+/// A statement with the types of its parameters and of its result.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    parsed: Parsed,
+    schema: Option<SchemaRef>,
+    parameters: Vec<DataType>,
+    plan: Option<Arc<Planned>>,
+}
+
+/// A plan without parameters, for the release it was made in.
+#[derive(Debug)]
+struct Planned {
+    release: i64,
+    plan: Deep<LogicalPlan>,
+}
+
+impl Prepared {
+    fn without_rows(parsed: &Parsed) -> Self {
+        Prepared { parsed: parsed.clone(), schema: None, parameters: Vec::new(), plan: None }
+    }
+
+    /// The statement.
+    pub fn parsed(&self) -> &Parsed {
+        &self.parsed
+    }
+
+    /// The columns of its result; `None` when it gives no rows.
+    pub fn schema(&self) -> Option<&SchemaRef> {
+        self.schema.as_ref()
+    }
+
+    /// The types of `$1`, `$2` ... A numeric one takes values of any precision and scale.
+    pub fn parameters(&self) -> &[DataType] {
+        &self.parameters
+    }
+}
+
+/// The outcome of a statement.
+pub enum Execution {
+    /// Rows, produced while they are read. Dropping the stream stops the work.
+    Rows {
+        /// The columns; names may repeat.
+        schema: SchemaRef,
+        /// The rows.
+        stream: SendableRecordBatchStream,
+        /// `SELECT`, `SHOW`, `EXPLAIN`, `CALL`, `COPY` ...
+        tag: String,
+        /// Whether the number of rows belongs to the tag, as in `SELECT 3`.
+        count_in_tag: bool,
+    },
+    /// No rows.
+    Done {
+        /// `SET`, `BEGIN` ...; empty for an empty statement.
+        tag: String,
+    },
+}
+
+/// One client's session. All methods may be called from the network's runtime.
+pub struct Session {
+    engine: Arc<Engine>,
+    who: SessionUser,
+    settings: SharedSettings,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    transaction: Transaction,
+    /// `PREPARE name`.
+    named: HashMap<String, Named>,
+    /// The release that the setting's text stands for.
+    as_of: Option<(String, Arc<Release>)>,
+    current: CancellationToken,
+}
+
+#[derive(Clone)]
+struct Named {
+    statement: Parsed,
+    types: Vec<Option<DataType>>,
+}
+
+impl Session {
+    pub(super) fn new(engine: Arc<Engine>, who: SessionUser) -> Self {
+        let settings = Arc::new(Mutex::new(Settings::new(&who.name, who.is_admin)));
+        Session { engine, who, settings, inner: Mutex::default() }
+    }
+
+    /// The statements in a text. The guards against oversized and too deeply nested texts come first.
+    pub fn parse(&self, sql: &str) -> Result<Vec<Parsed>> {
+        parse::parse(sql, self.engine.verbs.describe())
+    }
+
+    /// Plans a statement as far as its parameters and columns are known.
+    pub async fn prepare(&self, parsed: &Parsed, declared: &[Option<DataType>]) -> Result<Prepared> {
+        self.refuse_in_failed(parsed)?;
+        let limits = self.limits();
+        limits.within(self.prepare_command(parsed, declared)).await
+    }
+
+    /// Runs a statement; plans it anew when the release has moved since. `statement_timeout` begins here and also
+    /// covers the rows.
+    pub async fn execute(
+        &self,
+        prepared: &Prepared,
+        parameters: Vec<ScalarValue>,
+        notices: NoticeSender,
+    ) -> Result<Execution> {
+        self.refuse_in_failed(&prepared.parsed)?;
+        let limits = self.limits();
+        self.execute_command(prepared, parameters, notices, limits).await
+    }
+
+    /// Stops what runs now: its future or stream ends with 57014. A `CALL` is told to stop, too.
+    pub fn cancel(&self) {
+        self.inner.lock().current.cancel();
+    }
+
+    /// What `ReadyForQuery` says.
+    pub fn transaction(&self) -> TransactionStatus {
+        self.inner.lock().transaction.status()
+    }
+
+    /// Marks the transaction, if there is one, as failed. To be called with every error sent to the client.
+    pub fn fail_transaction(&self) {
+        self.inner.lock().transaction.fail();
+    }
+
+    /// The value of a setting, as `SHOW` prints it.
+    pub fn setting(&self, name: &str) -> Option<String> {
+        self.settings.lock().show(&name.to_lowercase())
+    }
+
+    /// How long a statement may take. [`Session::execute`] and its rows keep to it by themselves.
+    pub fn statement_timeout(&self) -> Option<Duration> {
+        self.settings.lock().statement_timeout()
+    }
+
+    /// Takes a parameter of the startup message; it becomes the value `RESET` goes back to.
+    pub fn set_startup(&self, name: &str, value: &str) -> Result<()> {
+        let name = name.to_lowercase();
+        if name == AS_OF {
+            as_of::parse(value)?;
+        }
+        self.settings.lock().set_startup(&name, value)
+    }
+
+    /// Settings whose change the client is told about (`ParameterStatus`) that changed since the last call; at the
+    /// first call all of them.
+    pub fn take_reported(&self) -> Vec<(String, String)> {
+        self.settings.lock().take_reported()
+    }
+
+    /// Who the session belongs to.
+    pub fn user(&self) -> &SessionUser {
+        &self.who
+    }
+
+    /// The limits of a statement that begins now.
+    fn limits(&self) -> Limits {
+        let current = CancellationToken::new();
+        self.inner.lock().current = current.clone();
+        Limits::new(current, self.statement_timeout())
+    }
+
+    fn refuse_in_failed(&self, parsed: &Parsed) -> Result<()> {
+        if self.transaction() == TransactionStatus::Failed
+            && !parsed.ends_transaction()
+            && parsed.kind() != StatementKind::Empty
+        {
+            let what = "current transaction is aborted, commands ignored until end of transaction block";
+            return Err(Error::new(Kind::Invalid, what).with_sqlstate("25P02").with_hint("send ROLLBACK"));
+        }
+        Ok(())
+    }
+
+    /// The release this session reads now.
+    async fn release(&self) -> Result<Arc<Release>> {
+        if let Some(release) = self.inner.lock().transaction.release() {
+            return Ok(release);
+        }
+        let text = self.settings.lock().value(AS_OF).unwrap_or_default().to_string();
+        let Some(as_of) = as_of::parse(&text)? else { return Ok(self.engine.newest()) };
+        if let Some((known, release)) = &self.inner.lock().as_of
+            && *known == text
+        {
+            return Ok(release.clone());
+        }
+        let found = self.engine.system.release(&as_of).await?.ok_or_else(|| as_of::missing(&text))?;
+        self.inner.lock().as_of = Some((text, found.clone()));
+        Ok(found)
+    }
+
+    /// The release this session reads now and, within a transaction, until its end.
+    async fn pinned_release(&self) -> Result<Arc<Release>> {
+        let release = self.release().await?;
+        self.inner.lock().transaction.pin(&release);
+        Ok(release)
+    }
+
+    fn facts(&self) -> Facts {
+        let now = now_micros();
+        Facts {
+            user: self.who.name.clone(),
+            database: self.engine.config.company.clone(),
+            session_id: self.who.session_id,
+            transaction_start: self.inner.lock().transaction.started_at().unwrap_or(now),
+            statement_start: now,
+            settings: self.settings.clone(),
+        }
+    }
+}

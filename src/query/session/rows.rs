@@ -1,0 +1,281 @@
+//! Statements that give rows: planned, optimized, started.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::display::DisplayableExecutionPlan;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::sql::sqlparser::ast;
+use futures::StreamExt;
+
+use super::{Execution, Planned, Prepared, Session};
+use crate::error::{Error, Kind, Result};
+use crate::model::Release;
+use crate::query::deep::{Deep, poll_with_stack, with_stack};
+use crate::query::error::translate;
+use crate::query::functions::cast::{Target, cast_scalar};
+use crate::query::functions::number::is_numeric;
+use crate::query::parse::{Command, Parsed};
+use crate::query::plan::{Planner, parameters_of, shown_schema};
+use crate::query::run::{self, Limits};
+use crate::query::typing::Parameters;
+use crate::query::{output, resolve};
+
+impl Session {
+    /// The query inside a statement that has one.
+    fn query_of(parsed: &Parsed) -> Option<&ast::Query> {
+        match parsed.command() {
+            Command::Query(query) | Command::Explain { query, .. } | Command::Copy { query, .. } => {
+                Some(query)
+            }
+            _ => None,
+        }
+    }
+
+    /// The plan of a statement's query in a release.
+    async fn plan(
+        &self,
+        parsed: &Parsed,
+        release: Arc<Release>,
+        parameters: Parameters,
+    ) -> Result<LogicalPlan> {
+        let (engine, who, facts, parsed) =
+            (self.engine.clone(), self.who.clone(), self.facts(), parsed.clone());
+        let tokens = parsed.tokens();
+        let work = async move {
+            let query =
+                Self::query_of(&parsed).ok_or_else(|| Error::internal("a statement without a query"))?;
+            let tables = resolve::tables(&engine, &who, &release, query).await?;
+            with_stack(tokens, || {
+                let planner = Planner::new(&engine.state, &engine.registry, facts, tables, parameters);
+                output::finish(planner.query(query)?).map_err(translate)
+            })
+        };
+        self.engine.run(poll_with_stack(tokens, work)).await
+    }
+
+    /// The plan with the types of its parameters: the ones it does not tell are text.
+    pub(super) async fn prepare_query(
+        &self,
+        parsed: &Parsed,
+        declared: &[Option<DataType>],
+    ) -> Result<Prepared> {
+        let release = self.release().await?;
+        let id = release.id;
+        let mut types = declared.to_vec();
+        let known = Parameters { types: types.clone(), values: None };
+        let first = self.plan(parsed, release.clone(), known).await;
+        let found = match &first {
+            Ok(plan) => parameters_of(plan)?,
+            // An operator between two parameters, for example, has no type without theirs.
+            Err(_) => Self::placeholders(parsed),
+        };
+        if found.is_empty() && types.is_empty() {
+            let plan = first?;
+            let schema = Some(Self::result_schema(parsed, &plan));
+            let planned = Planned { release: id, plan: Deep::new(plan, parsed.tokens()) };
+            return Ok(Prepared {
+                parsed: parsed.clone(),
+                schema,
+                parameters: Vec::new(),
+                plan: Some(Arc::new(planned)),
+            });
+        }
+        types.resize(types.len().max(found.len()), None);
+        for (known, found) in types.iter_mut().zip(found) {
+            *known = known.take().or(found);
+        }
+        let parameters: Vec<_> =
+            types.into_iter().map(|data_type| data_type.unwrap_or(DataType::Utf8)).collect();
+        let known = Parameters { types: parameters.iter().cloned().map(Some).collect(), values: None };
+        let plan = self.plan(parsed, release, known).await.map_err(|second| first.err().unwrap_or(second))?;
+        let schema = Some(Self::result_schema(parsed, &plan));
+        Ok(Prepared { parsed: parsed.clone(), schema, parameters, plan: None })
+    }
+
+    /// The parameters that the text names, without types.
+    fn placeholders(parsed: &Parsed) -> Vec<Option<DataType>> {
+        let count = parsed
+            .text()
+            .split('$')
+            .skip(1)
+            .filter_map(|rest| {
+                let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+                rest[..end].parse::<usize>().ok().filter(|n| (1..=65_535).contains(n))
+            })
+            .max();
+        vec![None; count.unwrap_or(0)]
+    }
+
+    fn result_schema(parsed: &Parsed, plan: &LogicalPlan) -> SchemaRef {
+        match parsed.command() {
+            Command::Explain { .. } => text_schema(&["QUERY PLAN"]),
+            _ => shown_schema(plan.schema().as_arrow()),
+        }
+    }
+
+    /// Runs a query, `EXPLAIN` or `COPY`.
+    pub(super) async fn execute_query(
+        &self,
+        prepared: &Prepared,
+        values: Vec<ScalarValue>,
+        limits: Limits,
+    ) -> Result<Execution> {
+        let release = self.pinned_release().await?;
+        let physical = limits.within(self.physical(prepared, values, release)).await?;
+        let tag = prepared.parsed.tag().to_string();
+        let Some(schema) = prepared.schema.clone() else {
+            return Err(Error::internal("a query without columns"));
+        };
+        if let Command::Explain { analyze, verbose, .. } = prepared.parsed.command() {
+            if *analyze {
+                limits.within(self.run_to_end(physical.clone())).await?;
+            }
+            return Ok(explained(&physical, *analyze, *verbose, schema));
+        }
+        let actual = shown_schema(&physical.schema());
+        let same = actual.fields().len() == schema.fields().len()
+            && actual.fields().iter().zip(schema.fields()).all(|(a, b)| a.data_type() == b.data_type());
+        let same_with_parameters = !prepared.parameters.is_empty() && can_be_cast(&actual, &schema);
+        if !same && !same_with_parameters {
+            return Err(Error::new(Kind::Unsupported, "cached plan must not change result type")
+                .with_hint("prepare the statement again: the definition of a table has changed"));
+        }
+        let physical = if same { physical } else { cast_plan(physical, &schema)? };
+        let stream =
+            limits.within(run::start(&self.engine, physical, schema.clone(), limits.clone())).await?;
+        Ok(Execution::Rows { schema, stream, tag, count_in_tag: true })
+    }
+
+    async fn physical(
+        &self,
+        prepared: &Prepared,
+        values: Vec<ScalarValue>,
+        release: Arc<Release>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let tokens = prepared.parsed.tokens();
+        let cached = prepared.plan.clone().filter(|planned| planned.release == release.id);
+        let plan = match cached {
+            Some(planned) => planned,
+            None => {
+                let values = bind(&prepared.parameters, values)?;
+                let types = prepared.parameters.iter().cloned().map(Some).collect();
+                let parameters = Parameters { types, values: Some(Arc::new(values)) };
+                let (id, parsed) = (release.id, &prepared.parsed);
+                let plan = self.plan(parsed, release, parameters).await?;
+                Arc::new(Planned { release: id, plan: Deep::new(plan, tokens) })
+            }
+        };
+        let engine = self.engine.clone();
+        let work = async move {
+            let optimized = with_stack(tokens, || engine.state.optimize(&plan.plan)).map_err(translate)?;
+            let optimized = Deep::new(optimized, tokens);
+            let planner = engine.state.query_planner().clone();
+            planner.create_physical_plan(&optimized, &engine.state).await.map_err(translate)
+        };
+        self.engine.run(poll_with_stack(tokens, work)).await
+    }
+
+    async fn run_to_end(&self, plan: Arc<dyn ExecutionPlan>) -> Result<()> {
+        let permit = self.engine.turn().await?;
+        let context = self.engine.task_context();
+        let work = async move {
+            let mut rows = execute_stream(plan, context).map_err(translate)?;
+            while let Some(batch) = rows.next().await {
+                batch.map_err(translate)?;
+            }
+            drop(permit);
+            Ok(())
+        };
+        self.engine.run(work).await
+    }
+}
+
+/// Values in the types that were announced.
+pub(super) fn bind(types: &[DataType], values: Vec<ScalarValue>) -> Result<Vec<ScalarValue>> {
+    if types.len() != values.len() {
+        let what = format!(
+            "bind message supplies {} parameters, but the statement needs {}",
+            values.len(),
+            types.len()
+        );
+        return Err(Error::new(Kind::Invalid, what).with_sqlstate("08P01"));
+    }
+    let pairs = values.into_iter().zip(types);
+    pairs
+        .map(|(value, data_type)| match value.data_type() {
+            given if given == *data_type => Ok(value),
+            given if is_numeric(&given) && is_numeric(data_type) => Ok(value),
+            _ if is_numeric(data_type) => cast_scalar(&value, &Target::Numeric),
+            DataType::List(_) if matches!(data_type, DataType::List(_)) => Ok(value),
+            _ => cast_scalar(&value, &Target::Exact(data_type.clone())),
+        })
+        .collect()
+}
+
+/// Whether only the precision of numerics differs, which depends on the values of parameters.
+fn can_be_cast(actual: &Schema, announced: &Schema) -> bool {
+    let is_number = |data_type: &DataType| is_numeric(data_type) || *data_type == DataType::Utf8;
+    actual.fields().len() == announced.fields().len()
+        && actual.fields().iter().zip(announced.fields()).all(|(a, b)| {
+            a.data_type() == b.data_type() || (is_number(a.data_type()) && is_number(b.data_type()))
+        })
+}
+
+fn cast_plan(plan: Arc<dyn ExecutionPlan>, schema: &SchemaRef) -> Result<Arc<dyn ExecutionPlan>> {
+    use datafusion::physical_expr::PhysicalExpr;
+    use datafusion::physical_expr::expressions::{CastExpr, Column};
+    use datafusion::physical_plan::projection::ProjectionExec;
+    let from = plan.schema();
+    let expressions = from.fields().iter().zip(schema.fields()).enumerate().map(|(index, (from, to))| {
+        let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(from.name(), index));
+        let expression = match from.data_type() == to.data_type() {
+            true => column,
+            false => Arc::new(CastExpr::new(column, to.data_type().clone(), None)) as Arc<dyn PhysicalExpr>,
+        };
+        (expression, format!("{index}"))
+    });
+    let expressions: Vec<_> = expressions.collect();
+    Ok(Arc::new(ProjectionExec::try_new(expressions, plan).map_err(translate)?))
+}
+
+/// Columns of text.
+pub(super) fn text_schema(names: &[&str]) -> SchemaRef {
+    Arc::new(Schema::new(
+        names.iter().map(|name| Field::new(*name, DataType::Utf8, true)).collect::<Vec<_>>(),
+    ))
+}
+
+/// Rows that are there already.
+pub(super) fn ready(tag: &str, batch: RecordBatch) -> Execution {
+    let schema = batch.schema();
+    let rows = futures::stream::iter([Ok(batch)]);
+    let stream = Box::pin(RecordBatchStreamAdapter::new(schema.clone(), rows));
+    Execution::Rows { schema, stream, tag: tag.into(), count_in_tag: false }
+}
+
+/// Columns of text with their rows.
+pub(super) fn texts(tag: &str, schema: SchemaRef, columns: Vec<Vec<String>>) -> Result<Execution> {
+    let columns = columns.into_iter().map(|column| Arc::new(StringArray::from(column)) as ArrayRef).collect();
+    let batch =
+        RecordBatch::try_new(schema, columns).map_err(|e| Error::internal("text rows").with_source(e))?;
+    Ok(ready(tag, batch))
+}
+
+fn explained(plan: &Arc<dyn ExecutionPlan>, analyze: bool, verbose: bool, schema: SchemaRef) -> Execution {
+    let shown = match analyze {
+        true => DisplayableExecutionPlan::with_metrics(plan.as_ref()),
+        false => DisplayableExecutionPlan::new(plan.as_ref()),
+    };
+    let text = shown.indent(verbose).to_string().replace('\u{1f}', "#");
+    let lines: Vec<String> = text.lines().map(str::to_string).collect();
+    let lines: ArrayRef = Arc::new(StringArray::from(lines));
+    let batch = RecordBatch::try_new(schema.clone(), vec![lines]);
+    let rows = futures::stream::iter([batch.map_err(Into::into)]);
+    let stream = Box::pin(RecordBatchStreamAdapter::new(schema.clone(), rows));
+    Execution::Rows { schema, stream, tag: "EXPLAIN".into(), count_in_tag: false }
+}

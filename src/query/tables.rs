@@ -1,0 +1,59 @@
+//! What the query engine needs from the rest: tables of a release, system tables, and rights.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::TableProvider;
+use datafusion::execution::runtime_env::RuntimeEnv;
+
+use super::session::SessionUser;
+use crate::error::Result;
+use crate::model::{Micros, Release, ReleaseObject};
+
+/// Where the rows of objects are.
+#[async_trait]
+pub trait Tables: Send + Sync {
+    /// The table of one object as it stood in a release.
+    async fn provider(&self, object: &ReleaseObject) -> Result<Arc<dyn TableProvider>>;
+
+    /// Makes the object store known to the engine. Called once.
+    fn register(&self, env: &RuntimeEnv);
+}
+
+/// A table of schema `tributary`.
+#[derive(Debug, Clone)]
+pub struct SystemTable {
+    /// Name within the schema.
+    pub name: String,
+    /// Its columns.
+    pub schema: SchemaRef,
+}
+
+/// Which release a session wants to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AsOf {
+    /// By number.
+    Release(i64),
+    /// By cause, for example `batch 2026-10-31`.
+    Cause(String),
+    /// The newest one published at or before that time.
+    Time(Micros),
+}
+
+/// The system as tables, releases of the past, and who may read what.
+#[async_trait]
+pub trait SystemTables: Send + Sync {
+    /// The tables of schema `tributary`.
+    fn tables(&self) -> &[SystemTable];
+
+    /// All rows of a table that `who` may see, in the schema given by [`SystemTables::tables`].
+    async fn rows(&self, table: &str, who: &SessionUser) -> Result<RecordBatch>;
+
+    /// A release of the past; `None` when there is none.
+    async fn release(&self, as_of: &AsOf) -> Result<Option<Arc<Release>>>;
+
+    /// Whether a user who is no admin was granted the object, alone or with its whole connection.
+    async fn may_read(&self, who: &SessionUser, connection: &str, object: &str) -> Result<bool>;
+}

@@ -1,0 +1,473 @@
+//! Types as PostgreSQL gives them: constants, casts, parameters, operators on numbers.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::logical_expr::expr::{
+    AggregateFunction, AggregateFunctionParams, InList, Placeholder, WindowFunction, WindowFunctionParams,
+};
+use datafusion::logical_expr::planner::{
+    ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawDictionaryExpr, RawWindowExpr,
+};
+use datafusion::logical_expr::{
+    Cast, ColumnarValue, Expr, ExprSchemable, Operator, ScalarFunctionArgs, ScalarUDF,
+    WindowFunctionDefinition,
+};
+use datafusion::sql::sqlparser::ast::BinaryOperator;
+
+use super::functions::arithmetic::{Arithmetic, result_type};
+use super::functions::cast::{Target, cast_expr, cast_scalar, sql_name};
+use super::functions::division::{Division, Gives};
+use super::functions::number::{Number, is_float, is_integer, is_numeric};
+use super::functions::text::parse_float;
+use super::parse::{ANY, CAST, NUMBER, PARAMETER};
+use crate::error::{Error, Kind};
+
+/// What is known about `$1`, `$2` ...
+#[derive(Clone, Default)]
+pub(super) struct Parameters {
+    /// Declared or already inferred types.
+    pub(super) types: Vec<Option<DataType>>,
+    /// Values, when the statement is executed.
+    pub(super) values: Option<Arc<Vec<ScalarValue>>>,
+}
+
+impl fmt::Debug for Parameters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Values may be secrets.
+        write!(f, "{:?}", self.types)
+    }
+}
+
+/// The rules of this module for one statement.
+#[derive(Debug)]
+pub(super) struct Typing {
+    pub(super) parameters: Parameters,
+}
+
+impl ExprPlanner for Typing {
+    fn plan_dictionary_literal(
+        &self,
+        raw: RawDictionaryExpr,
+        schema: &DFSchema,
+    ) -> Result<PlannerResult<RawDictionaryExpr>> {
+        let Some(Expr::Literal(key, _)) = raw.keys.first() else { return Ok(PlannerResult::Original(raw)) };
+        let Some(key) = key.try_as_str().flatten().map(str::to_string) else {
+            return Ok(PlannerResult::Original(raw));
+        };
+        let mut values = raw.values.into_iter();
+        let Some(value) = values.next() else { return Err(Error::internal("an empty node").into()) };
+        let planned = if key == NUMBER {
+            number(value)?
+        } else if let Some(name) = key.strip_prefix(CAST) {
+            let target = Target::parse(name)?;
+            cast(value, &target, schema)?
+        } else if let Some(parameter) = key.strip_prefix(PARAMETER) {
+            self.parameter(parameter)?
+        } else if key.strip_prefix(ANY).is_some() {
+            let array = values.next().ok_or_else(|| Error::internal("ANY without an array"))?;
+            any(value, array, schema)?
+        } else {
+            let what = "dictionary literals are not supported";
+            return Err(Error::new(Kind::Unsupported, what).into());
+        };
+        Ok(PlannerResult::Planned(planned))
+    }
+
+    fn plan_binary_op(&self, raw: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+        match operator(&raw.op) {
+            Some(op) if op.is_numerical_operators() => arithmetic(raw, op, schema),
+            Some(_) => comparison(raw, schema),
+            None => Ok(PlannerResult::Original(raw)),
+        }
+    }
+
+    fn plan_aggregate(&self, raw: RawAggregateExpr) -> Result<PlannerResult<RawAggregateExpr>> {
+        if raw.func.name() != "avg" || raw.args.len() != 1 {
+            return Ok(PlannerResult::Original(raw));
+        }
+        let part = |func| {
+            Expr::AggregateFunction(AggregateFunction {
+                func,
+                params: AggregateFunctionParams {
+                    args: raw.args.clone(),
+                    distinct: raw.distinct,
+                    filter: raw.filter.clone(),
+                    order_by: raw.order_by.clone(),
+                    null_treatment: raw.null_treatment,
+                },
+            })
+        };
+        Ok(PlannerResult::Planned(mean(part(sum()), part(count()))))
+    }
+
+    fn plan_window(&self, raw: RawWindowExpr) -> Result<PlannerResult<RawWindowExpr>> {
+        if raw.func_def.name() != "avg" || raw.args.len() != 1 {
+            return Ok(PlannerResult::Original(raw));
+        }
+        let part = |func| {
+            Expr::WindowFunction(Box::new(WindowFunction {
+                fun: WindowFunctionDefinition::AggregateUDF(func),
+                params: WindowFunctionParams {
+                    args: raw.args.clone(),
+                    partition_by: raw.partition_by.clone(),
+                    order_by: raw.order_by.clone(),
+                    window_frame: raw.window_frame.clone(),
+                    filter: raw.filter.clone(),
+                    null_treatment: raw.null_treatment,
+                    distinct: raw.distinct,
+                },
+            }))
+        };
+        Ok(PlannerResult::Planned(mean(part(sum()), part(count()))))
+    }
+}
+
+impl Typing {
+    /// `$n` or `$n type`.
+    fn parameter(&self, text: &str) -> Result<Expr> {
+        let (id, type_name) = text.split_once(' ').unwrap_or((text, ""));
+        let index =
+            id.trim_start_matches('$').parse::<usize>().ok().filter(|index| (1..=65_535).contains(index));
+        let Some(index) = index else {
+            return Err(Error::new(Kind::Invalid, format!("there is no parameter {id}"))
+                .with_sqlstate("42P02")
+                .into());
+        };
+        if let Some(values) = &self.parameters.values {
+            let missing =
+                || Error::new(Kind::Invalid, format!("there is no parameter {id}")).with_sqlstate("42P02");
+            let value = values.get(index - 1).ok_or_else(missing)?.clone();
+            return Ok(Expr::Literal(value, None));
+        }
+        let known = self.parameters.types.get(index - 1).cloned().flatten();
+        let wanted = (!type_name.is_empty()).then_some(DataType::Int64);
+        Ok(placeholder(id, known.or(wanted)))
+    }
+}
+
+fn placeholder(id: &str, data_type: Option<DataType>) -> Expr {
+    let field = data_type.map(|data_type| Arc::new(Field::new(id, data_type, true)));
+    Expr::Placeholder(Placeholder::new_with_field(id.to_string(), field))
+}
+
+/// Gives a parameter whose type is not known yet one.
+fn with_type(expr: Expr, data_type: &DataType) -> Expr {
+    match expr {
+        Expr::Placeholder(Placeholder { id, field: None }) => placeholder(&id, Some(data_type.clone())),
+        other => other,
+    }
+}
+
+fn is_open_parameter(expr: &Expr) -> bool {
+    matches!(expr, Expr::Placeholder(Placeholder { field: None, .. }))
+}
+
+/// A text constant whose type the other side decides.
+fn is_unknown_text(expr: &Expr) -> bool {
+    matches!(expr, Expr::Literal(ScalarValue::Utf8(_), None))
+}
+
+fn number(value: Expr) -> Result<Expr> {
+    let Expr::Literal(scalar, _) = &value else { return Ok(value) };
+    let scalar = match scalar {
+        ScalarValue::Int64(Some(number)) => match i32::try_from(*number) {
+            Ok(number) => ScalarValue::Int32(Some(number)),
+            Err(_) => return Ok(value),
+        },
+        ScalarValue::UInt64(Some(number)) => {
+            let number = Number::new((*number).into(), 0);
+            number.scalar().ok_or_else(|| Error::internal("an integer constant"))?
+        }
+        // A number with an exponent arrives as text.
+        ScalarValue::Utf8(Some(text)) => ScalarValue::Float64(Some(parse_float(text, "double precision")?)),
+        _ => return Ok(value),
+    };
+    Ok(Expr::Literal(scalar, None))
+}
+
+fn cast(value: Expr, target: &Target, schema: &DFSchema) -> Result<Expr> {
+    if is_open_parameter(&value) {
+        let data_type = match target {
+            Target::Exact(data_type) => data_type.clone(),
+            Target::Varchar(_) => DataType::Utf8,
+            Target::Numeric => PARAMETER_NUMERIC,
+        };
+        return Ok(with_type(value, &data_type));
+    }
+    let from = value.get_type(schema)?;
+    Ok(cast_expr(value, &from, target)?)
+}
+
+/// The type of a parameter that is a numeric of any precision.
+pub(super) const PARAMETER_NUMERIC: DataType = DataType::Decimal128(38, 10);
+
+/// `x = ANY(array)`
+fn any(left: Expr, array: Expr, schema: &DFSchema) -> Result<Expr> {
+    let (mut left, mut array) = (left, array);
+    if is_open_parameter(&array) {
+        let element = if is_open_parameter(&left) { DataType::Utf8 } else { left.get_type(schema)? };
+        let element = if element == DataType::Null { DataType::Utf8 } else { element };
+        array = with_type(array, &DataType::List(Arc::new(Field::new("element", element, true))));
+    }
+    let left_type = if is_open_parameter(&left) { None } else { Some(left.get_type(schema)?) };
+    if let Expr::Literal(ScalarValue::Utf8(Some(text)), _) = &array {
+        let elements = super::functions::text::parse_array(text)?;
+        let target = Target::Exact(left_type.clone().unwrap_or(DataType::Utf8));
+        let list = elements
+            .into_iter()
+            .map(|element| Ok(Expr::Literal(cast_scalar(&ScalarValue::Utf8(element), &target)?, None)));
+        let list = list.collect::<Result<Vec<_>>>()?;
+        return Ok(in_list(left, list));
+    }
+    if let Expr::Literal(ScalarValue::List(list), _) = &array {
+        let values = list.value(0);
+        let elements =
+            (0..values.len()).map(|row| Ok(Expr::Literal(ScalarValue::try_from_array(&values, row)?, None)));
+        return Ok(in_list(left, elements.collect::<Result<Vec<_>>>()?));
+    }
+    if let DataType::List(element) = array.get_type(schema)? {
+        left = with_type(left, element.data_type());
+        if let Some(left_type) = left_type.filter(|left_type| left_type != element.data_type()) {
+            // Both sides need one type; the array's elements follow the value.
+            let list = DataType::List(Arc::new(Field::new("element", left_type, true)));
+            array = Expr::Cast(Cast::new(Box::new(array), list));
+        }
+    }
+    Ok(datafusion::functions_nested::expr_fn::array_has(array, left))
+}
+
+fn in_list(left: Expr, list: Vec<Expr>) -> Expr {
+    match list.is_empty() {
+        true => Expr::Literal(ScalarValue::Boolean(Some(false)), None),
+        false => Expr::InList(InList::new(Box::new(left), list, false)),
+    }
+}
+
+fn operator(op: &BinaryOperator) -> Option<Operator> {
+    Some(match op {
+        BinaryOperator::Plus => Operator::Plus,
+        BinaryOperator::Minus => Operator::Minus,
+        BinaryOperator::Multiply => Operator::Multiply,
+        BinaryOperator::Divide => Operator::Divide,
+        BinaryOperator::Modulo => Operator::Modulo,
+        BinaryOperator::Eq => Operator::Eq,
+        BinaryOperator::NotEq => Operator::NotEq,
+        BinaryOperator::Lt => Operator::Lt,
+        BinaryOperator::LtEq => Operator::LtEq,
+        BinaryOperator::Gt => Operator::Gt,
+        BinaryOperator::GtEq => Operator::GtEq,
+        _ => return None,
+    })
+}
+
+/// Both sides with parameters and text constants resolved from the other side.
+fn sides(raw: &RawBinaryExpr, schema: &DFSchema) -> Result<Option<(Expr, DataType, Expr, DataType)>> {
+    let (mut left, mut right) = (raw.left.clone(), raw.right.clone());
+    let open = (is_open_parameter(&left), is_open_parameter(&right));
+    match open {
+        (true, true) => return Ok(None),
+        (true, false) => left = with_type(left, &open_type(&right, schema)?),
+        (false, true) => right = with_type(right, &open_type(&left, schema)?),
+        (false, false) => {}
+    }
+    let (left_type, right_type) = (left.get_type(schema)?, right.get_type(schema)?);
+    if is_unknown_text(&left) && takes_text(&right_type) {
+        left = cast_expr(left, &left_type, &unknown_target(&right_type))?;
+    } else if is_unknown_text(&right) && takes_text(&left_type) {
+        right = cast_expr(right, &right_type, &unknown_target(&left_type))?;
+    }
+    let (left_type, right_type) = (left.get_type(schema)?, right.get_type(schema)?);
+    Ok(Some((left, left_type, right, right_type)))
+}
+
+/// The type a parameter takes from the other side.
+fn open_type(other: &Expr, schema: &DFSchema) -> Result<DataType> {
+    Ok(match other.get_type(schema)? {
+        DataType::Null => DataType::Utf8,
+        DataType::Decimal256(..) => PARAMETER_NUMERIC,
+        other => other,
+    })
+}
+
+fn takes_text(data_type: &DataType) -> bool {
+    is_integer(data_type)
+        || is_float(data_type)
+        || is_numeric(data_type)
+        || matches!(data_type, DataType::Boolean | DataType::Date32 | DataType::Timestamp(..))
+}
+
+fn unknown_target(data_type: &DataType) -> Target {
+    if is_numeric(data_type) { Target::Numeric } else { Target::Exact(data_type.clone()) }
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+fn is_number(data_type: &DataType) -> bool {
+    is_integer(data_type) || is_float(data_type) || is_numeric(data_type)
+}
+
+/// 42883
+fn no_operator(op: &BinaryOperator, left: &DataType, right: &DataType) -> Error {
+    let what = format!("operator does not exist: {} {op} {}", sql_name(left), sql_name(right));
+    Error::new(Kind::Invalid, what)
+        .with_sqlstate("42883")
+        .with_hint("a cast may be missing, for example x::numeric")
+}
+
+fn comparison(raw: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+    let Some((left, left_type, right, right_type)) = sides(&raw, schema)? else {
+        return Ok(PlannerResult::Original(raw));
+    };
+    let is_mixed = |text: &DataType, other: &DataType| {
+        is_text(text)
+            && (is_number(other)
+                || matches!(other, DataType::Boolean | DataType::Date32 | DataType::Timestamp(..)))
+    };
+    if is_mixed(&left_type, &right_type) || is_mixed(&right_type, &left_type) {
+        return Err(no_operator(&raw.op, &left_type, &right_type).into());
+    }
+    let left = like_other(left, &right, &right_type)?;
+    let right = like_other(right, &left, &left_type)?;
+    Ok(PlannerResult::Original(RawBinaryExpr { op: raw.op, left, right }))
+}
+
+/// A numeric constant in the type of the column it is compared with, when that loses nothing: the comparison then
+/// reaches the files as it is.
+fn like_other(expr: Expr, other: &Expr, data_type: &DataType) -> Result<Expr> {
+    let Expr::Literal(value, _) = &expr else { return Ok(expr) };
+    if matches!(other, Expr::Literal(..)) || value.is_null() || value.data_type() == *data_type {
+        return Ok(expr);
+    }
+    if is_float(data_type) && (is_numeric(&value.data_type()) || is_integer(&value.data_type())) {
+        let value = cast_scalar(value, &Target::Exact(data_type.clone()))?;
+        return Ok(Expr::Literal(value, None));
+    }
+    let Some(number) = Number::from_array(&value.to_array()?, 0) else { return Ok(expr) };
+    match data_type {
+        DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale) => {
+            let rounded = number.round(i32::from(*scale));
+            let is_same = number.round(number.scale.max(i32::from(*scale)))
+                == rounded.round(number.scale.max(i32::from(*scale)));
+            match rounded.scalar_of(data_type) {
+                Ok(value) if is_same => Ok(Expr::Literal(value, None)),
+                _ => Ok(expr),
+            }
+        }
+        _ => Ok(expr),
+    }
+}
+
+fn arithmetic(raw: RawBinaryExpr, op: Operator, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+    let Some((left, left_type, right, right_type)) = sides(&raw, schema)? else {
+        return Ok(PlannerResult::Original(raw));
+    };
+    if let Some(planned) = day_arithmetic(op, &left, &left_type, &right, &right_type)? {
+        return Ok(PlannerResult::Planned(planned));
+    }
+    let null_as = |data_type: &DataType, other: &DataType| match data_type {
+        DataType::Null if is_number(other) => other.clone(),
+        other => other.clone(),
+    };
+    let (left_as, right_as) = (null_as(&left_type, &right_type), null_as(&right_type, &left_type));
+    if (is_text(&left_as) && is_number(&right_as)) || (is_text(&right_as) && is_number(&left_as)) {
+        return Err(no_operator(&raw.op, &left_type, &right_type).into());
+    }
+    if result_type(op, &left_as, &right_as).is_none() {
+        return Ok(PlannerResult::Original(RawBinaryExpr { op: raw.op, left, right }));
+    }
+    let typed = |expr: Expr, from: &DataType, to: &DataType| match from == to {
+        true => expr,
+        false => Expr::Cast(Cast::new(Box::new(expr), to.clone())),
+    };
+    let (left, right) = (typed(left, &left_type, &left_as), typed(right, &right_type, &right_as));
+    let is_exact = is_numeric(&left_as) || is_numeric(&right_as);
+    let is_float = is_float(&left_as) || is_float(&right_as);
+    if is_exact && !is_float {
+        if let Some(folded) = fold_exact(op, &left, &right) {
+            return Ok(PlannerResult::Planned(folded));
+        }
+    }
+    let function = match op {
+        Operator::Divide if is_exact && !is_float => ScalarUDF::from(Division::new(false, Gives::Quotient)),
+        _ => ScalarUDF::from(Arithmetic::new(op)),
+    };
+    Ok(PlannerResult::Planned(fold(function, left, right)))
+}
+
+/// `date + integer`, `date - integer`, `date - date`.
+fn day_arithmetic(
+    op: Operator,
+    left: &Expr,
+    left_type: &DataType,
+    right: &Expr,
+    right_type: &DataType,
+) -> Result<Option<Expr>> {
+    let days = |expr: &Expr| Expr::Cast(Cast::new(Box::new(expr.clone()), DataType::Int32));
+    let calculate = |left, right| ScalarUDF::from(Arithmetic::new(op)).call(vec![left, right]);
+    let is_days = |data_type: &DataType| matches!(data_type, DataType::Int16 | DataType::Int32);
+    let to_date = |expr| Expr::Cast(Cast::new(Box::new(expr), DataType::Date32));
+    Ok(match (op, left_type, right_type) {
+        (Operator::Minus, DataType::Date32, DataType::Date32) => Some(calculate(days(left), days(right))),
+        (Operator::Plus | Operator::Minus, DataType::Date32, other) if is_days(other) => {
+            Some(to_date(calculate(days(left), days(right))))
+        }
+        (Operator::Plus, other, DataType::Date32) if is_days(other) => {
+            Some(to_date(calculate(days(left), days(right))))
+        }
+        _ => None,
+    })
+}
+
+/// The exact result of two numeric constants, with PostgreSQL's digits.
+fn fold_exact(op: Operator, left: &Expr, right: &Expr) -> Option<Expr> {
+    let number = |expr: &Expr| match expr {
+        Expr::Literal(value, _) => Number::from_array(&value.to_array().ok()?, 0),
+        _ => None,
+    };
+    let (left, right) = (number(left)?, number(right)?);
+    let scale = left.scale.max(right.scale);
+    let number = match op {
+        Operator::Plus => Number::new(left.round(scale).unscaled + right.round(scale).unscaled, scale),
+        Operator::Minus => Number::new(left.round(scale).unscaled - right.round(scale).unscaled, scale),
+        Operator::Multiply => Number::new(left.unscaled * right.unscaled, left.scale + right.scale),
+        Operator::Divide => left.divide(&right, left.division_scale(&right))?,
+        _ => return None,
+    };
+    Some(Expr::Literal(number.scalar()?, None))
+}
+
+/// The function's value when both sides are constants and nothing goes wrong; else the call.
+fn fold(function: ScalarUDF, left: Expr, right: Expr) -> Expr {
+    let call = function.call(vec![left.clone(), right.clone()]);
+    let (Expr::Literal(left, _), Expr::Literal(right, _)) = (left, right) else { return call };
+    let Ok(field) = call.to_field(&DFSchema::empty()) else { return call };
+    let args = ScalarFunctionArgs {
+        arg_fields: [&left, &right].map(|value| Arc::new(Field::new("", value.data_type(), true))).to_vec(),
+        args: vec![ColumnarValue::Scalar(left), ColumnarValue::Scalar(right)],
+        number_rows: 1,
+        return_field: field.1,
+        config_options: Arc::new(ConfigOptions::new()),
+    };
+    match function.invoke_with_args(args) {
+        Ok(ColumnarValue::Scalar(value)) => Expr::Literal(value, None),
+        _ => call,
+    }
+}
+
+fn sum() -> Arc<datafusion::logical_expr::AggregateUDF> {
+    Arc::new(super::functions::aggregate::Sum::new().into())
+}
+
+fn count() -> Arc<datafusion::logical_expr::AggregateUDF> {
+    datafusion::functions_aggregate::count::count_udaf()
+}
+
+fn mean(sum: Expr, count: Expr) -> Expr {
+    ScalarUDF::from(Division::new(true, Gives::Quotient)).call(vec![sum, count])
+}

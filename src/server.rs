@@ -1,0 +1,230 @@
+//! Puts the parts together: state, keys, warehouse, service, engine, wire.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::pg;
+use crate::query::{Engine, EngineConfig};
+use crate::secret::Keyring;
+use crate::service::{Actor, App, Catalog, LiveSession, LiveSessions, Registry};
+use crate::snapshot::Warehouse;
+use crate::state::State;
+
+/// The login that the first start makes.
+const FIRST_ADMIN: &str = "admin";
+
+/// Serves until it is told to stop (SIGINT, SIGTERM). With `demo` the demonstration is there and synced before
+/// the port is announced.
+pub async fn serve(config: Config, demo: bool) -> Result<()> {
+    let app = open(&config).await?;
+    let listener = listen(&config).await?;
+    let tls = config.tls.as_ref().map(|(certificate, key)| pg::Tls::load(certificate, key)).transpose()?;
+    let engine = engine(&config, &app)?;
+    app.serve_with(engine.clone());
+    app.start().await?;
+    let password = first_admin(&app).await?;
+    if demo {
+        app.set_up_demo().await?;
+    }
+    let address =
+        listener.local_addr().map_err(|error| Error::internal(format!("no local address: {error}")))?;
+    greet(&config, address, password.as_deref(), demo)?;
+    let shutdown = CancellationToken::new();
+    let stop = shutdown.clone();
+    tokio::spawn(async move {
+        wait_for_signal().await;
+        tracing::info!("stopping");
+        stop.cancel();
+    });
+    let wire = pg::PgConfig {
+        tls,
+        require_tls: config.require_tls,
+        allow_plaintext: config.allow_plaintext,
+        secret: app.derived_secret("salts of users who do not exist"),
+        ..pg::PgConfig::new(&config.company)
+    };
+    let server = pg::Server::new(wire, engine, Arc::new(Directory(app.clone())), shutdown);
+    app.watch(Arc::new(Connected(server.sessions().clone())));
+    server.serve(vec![listener]).await;
+    app.stop().await;
+    Ok(())
+}
+
+/// Sets a password from the environment or a random one, without a server.
+pub async fn set_password(config: Config, name: &str) -> Result<()> {
+    let app = open(&config).await?;
+    let (password, generated) = chosen_password()?;
+    app.set_password(&Actor::system(), name, &password).await?;
+    match generated {
+        true => say(&format!("password of {name}: {password}")),
+        false => say(&format!("password of {name} set from TRIBUTARY_ADMIN_PASSWORD")),
+    }
+}
+
+/// Logins, for the wire.
+struct Directory(Arc<App>);
+
+#[async_trait::async_trait]
+impl pg::Users for Directory {
+    async fn verifier(&self, user: &str) -> Result<Option<pg::Login>> {
+        let login = |user: crate::model::User| pg::Login {
+            is_admin: user.role == "admin",
+            name: user.name,
+            verifier: user.verifier,
+        };
+        Ok(self.0.login(user).await?.map(login))
+    }
+
+    async fn attempted(&self, attempt: pg::Attempt) {
+        let address = attempt.address.to_string();
+        if let Err(error) = self.0.note_login(&attempt.user, &address, attempt.succeeded).await {
+            tracing::error!(error = ?error, "a login could not be audited");
+        }
+    }
+}
+
+/// Who is connected, for the service.
+struct Connected(Arc<pg::Sessions>);
+
+impl LiveSessions for Connected {
+    fn list(&self) -> Vec<LiveSession> {
+        let live = |session: pg::SessionInfo| LiveSession {
+            id: i64::from(session.id),
+            user: session.user,
+            address: session.address.to_string(),
+            since: session.since,
+            active: session.active,
+        };
+        self.0.list().into_iter().map(live).collect()
+    }
+
+    fn end(&self, user: &str) {
+        self.0.terminate_user(user);
+    }
+}
+
+/// Opens everything that lives in the data folder. Only one process at a time gets past this.
+async fn open(config: &Config) -> Result<Arc<App>> {
+    std::fs::create_dir_all(&config.data).map_err(|error| {
+        Error::new(Kind::Invalid, format!("cannot make the data folder `{}`: {error}", config.data.display()))
+            .with_hint("choose another with --data, or let this user write there")
+    })?;
+    let data = config.data.canonicalize().map_err(|error| Error::internal(error.to_string()))?;
+    let url = config.state.clone().unwrap_or_else(|| format!("sqlite://{}", data.join("state.db").display()));
+    let state = Arc::new(State::open(&url).await?);
+    let keyring = Keyring::open(&data.join("key"))?;
+    let storage = match &config.storage {
+        Some(url) => url.clone(),
+        None => path_text(&data.join("snapshots"))?,
+    };
+    let warehouse = Warehouse::open(&storage, &config.company)?;
+    Ok(App::new(config.company.clone(), state, keyring, warehouse))
+}
+
+fn path_text(path: &Path) -> Result<String> {
+    let text = path.to_str().ok_or_else(|| {
+        Error::new(Kind::Invalid, format!("the path `{}` is not valid UTF-8", path.display()))
+    })?;
+    Ok(text.to_string())
+}
+
+async fn listen(config: &Config) -> Result<TcpListener> {
+    TcpListener::bind(config.listen).await.map_err(|error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::AddrInUse => "another server uses that port; choose one with --listen",
+            std::io::ErrorKind::PermissionDenied => {
+                "ports below 1024 need a privilege; choose one with --listen"
+            }
+            _ => "choose an address of this machine with --listen",
+        };
+        Error::new(Kind::Unavailable, format!("cannot listen on {}: {error}", config.listen)).with_hint(hint)
+    })
+}
+
+fn engine(config: &Config, app: &Arc<App>) -> Result<Arc<Engine>> {
+    let mut sizes = EngineConfig::new(&config.company, config.data.join("spill"));
+    sizes.memory_bytes = config.query_memory_bytes;
+    sizes.spill_bytes = config.spill_bytes;
+    let catalog = Catalog::new(app.clone());
+    Engine::new(sizes, catalog.clone(), catalog, Registry::new(app.clone()))
+}
+
+/// Makes the first admin; returns the password when it was made up.
+async fn first_admin(app: &App) -> Result<Option<String>> {
+    if app.has_users().await? {
+        return Ok(None);
+    }
+    let (password, generated) = chosen_password()?;
+    app.create_user(&Actor::system(), FIRST_ADMIN, &password, true, true).await?;
+    Ok(generated.then_some(password))
+}
+
+/// The password of the environment, or a random one of 120 bits (and true).
+fn chosen_password() -> Result<(String, bool)> {
+    match std::env::var("TRIBUTARY_ADMIN_PASSWORD") {
+        Ok(password) => Ok((password, false)),
+        Err(std::env::VarError::NotPresent) => {
+            let bytes: [u8; 15] = rand::random();
+            Ok((base64::Engine::encode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, bytes), true))
+        }
+        Err(_) => Err(Error::new(Kind::Invalid, "TRIBUTARY_ADMIN_PASSWORD is not valid UTF-8")),
+    }
+}
+
+fn greet(config: &Config, address: std::net::SocketAddr, password: Option<&str>, demo: bool) -> Result<()> {
+    if let Some(password) = password {
+        say(&format!("made the user {FIRST_ADMIN} with the password {password} (shown only now)"))?;
+    }
+    let shown = password.map(|password| format!("PGPASSWORD={password} ")).unwrap_or_default();
+    let (host, port) = (address.ip(), address.port());
+    say(&format!("connect with: {shown}psql -h {host} -p {port} -U {FIRST_ADMIN} {}", config.company))?;
+    if demo {
+        say("try: SELECT stage, sum(opportunity.amount) FROM opportunity GROUP BY 1")?;
+    }
+    say(&format!("listening on {address}"))
+}
+
+/// Prints a line for the person who started the server.
+fn say(line: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    let written = writeln!(out, "{line}").and_then(|()| out.flush());
+    written.map_err(|error| Error::internal(format!("cannot write to standard output: {error}")))
+}
+
+/// Prints an error for the person who started the command.
+pub fn report(error: &Error) {
+    let mut out = std::io::stderr().lock();
+    // There is nobody left to tell when standard error is gone.
+    writeln!(out, "error: {error}").ok();
+    if let Some(detail) = error.detail() {
+        writeln!(out, "detail: {detail}").ok();
+    }
+    if let Some(hint) = error.hint() {
+        writeln!(out, "hint: {hint}").ok();
+    }
+    tracing::debug!(error = ?error, "failed");
+}
+
+async fn wait_for_signal() {
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(error) => {
+                tracing::error!(error = %error, "cannot watch for SIGTERM");
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+}

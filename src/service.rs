@@ -1,0 +1,221 @@
+//! What tributary can do, once: every edge (SQL, console, command line, schedule) calls these functions. They
+//! check rights, leave an audit row and know no protocol.
+
+mod cells;
+mod connection;
+mod demo;
+mod object;
+mod registry;
+mod sync;
+mod system;
+mod user;
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{Error, Kind, Result, did_you_mean};
+use crate::model::{Connection, Micros, Object, Release};
+use crate::query::Engine;
+use crate::secret::Keyring;
+use crate::snapshot::Warehouse;
+use crate::state::State;
+use crate::sync::Syncer;
+
+pub use registry::Registry;
+pub use system::Catalog;
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    /// Login name.
+    pub name: String,
+    /// Admins may do everything.
+    pub is_admin: bool,
+}
+
+impl Actor {
+    /// The server itself: schedules, the demonstration, the command line on the server's machine.
+    pub fn system() -> Self {
+        Actor { name: "system".into(), is_admin: true }
+    }
+}
+
+/// A client that is connected now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveSession {
+    /// Its number, as shown by `pg_backend_pid()`.
+    pub id: i64,
+    /// Login name.
+    pub user: String,
+    /// Address and port of the client.
+    pub address: String,
+    /// When it logged in.
+    pub since: Micros,
+    /// Whether a statement is running.
+    pub active: bool,
+}
+
+/// Who is connected, as the wire knows it.
+pub trait LiveSessions: Send + Sync {
+    /// All sessions by number.
+    fn list(&self) -> Vec<LiveSession>;
+
+    /// Ends all sessions of a user.
+    fn end(&self, user: &str);
+}
+
+/// The whole service over one state, one key ring and one warehouse.
+pub struct App {
+    company: String,
+    state: Arc<State>,
+    keyring: Keyring,
+    warehouse: Arc<Warehouse>,
+    syncer: Syncer,
+    /// Set once by the server: the engine needs the service to answer `CALL`, the service needs the engine to
+    /// announce releases.
+    engine: OnceLock<Arc<Engine>>,
+    /// Set once by the server: who is connected.
+    sessions: OnceLock<Arc<dyn LiveSessions>>,
+    /// Cancels running syncs, by sync id.
+    running: Mutex<HashMap<i64, CancellationToken>>,
+    /// Where work goes that must outlive its caller.
+    runtime: tokio::runtime::Handle,
+}
+
+impl App {
+    /// The service of one company. Must be called on the runtime that syncs shall run on.
+    pub fn new(company: String, state: Arc<State>, keyring: Keyring, warehouse: Arc<Warehouse>) -> Arc<Self> {
+        Arc::new(App {
+            company,
+            syncer: Syncer::new(state.clone(), warehouse.clone()),
+            state,
+            keyring,
+            warehouse,
+            engine: OnceLock::new(),
+            sessions: OnceLock::new(),
+            running: Mutex::default(),
+            runtime: tokio::runtime::Handle::current(),
+        })
+    }
+
+    /// Tells the service which engine serves its releases. Only the first call counts.
+    pub fn serve_with(&self, engine: Arc<Engine>) {
+        self.engine.get_or_init(|| engine);
+    }
+
+    /// Tells the service where to look for who is connected. Only the first call counts.
+    pub fn watch(&self, sessions: Arc<dyn LiveSessions>) {
+        self.sessions.get_or_init(|| sessions);
+    }
+
+    /// 32 bytes that stay the same as long as the key does and tell nothing about it.
+    pub fn derived_secret(&self, purpose: &str) -> [u8; 32] {
+        self.keyring.derive(purpose)
+    }
+
+    /// Takes over after a start or a crash: runs that an earlier process left open are ended, the newest release is
+    /// served. Called once, before anybody connects.
+    pub async fn start(&self) -> Result<()> {
+        let interrupted = self.state.interrupt_running("interrupted by a restart of the server").await?;
+        if interrupted > 0 {
+            tracing::warn!(runs = interrupted, "ended runs that an earlier process left open");
+        }
+        if let Some(release) = self.state.newest_release().await? {
+            self.announce(release);
+        }
+        Ok(())
+    }
+
+    /// Cancels what runs and waits until it has ended, at most ten seconds.
+    pub async fn stop(&self) {
+        for token in self.running.lock().values() {
+            token.cancel();
+        }
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+        while !self.running.lock().is_empty() && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Lets every new statement read `release`.
+    fn announce(&self, release: Release) {
+        if let Some(engine) = self.engine.get() {
+            engine.publish(Arc::new(release));
+        }
+    }
+
+    /// Runs `work` for an admin and leaves an audit row, whatever comes of it. `arguments` holds no secret.
+    async fn audited<T>(
+        &self,
+        actor: &Actor,
+        verb: &str,
+        arguments: &str,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let result = match actor.is_admin {
+            true => work.await,
+            false => Err(Error::new(Kind::Denied, format!("permission denied for procedure {verb}"))
+                .with_hint("ask an admin; procedures are for users with the role `admin`")),
+        };
+        let outcome = match &result {
+            Ok(_) => "done".to_string(),
+            Err(error) => format!("{}: {error}", error.sqlstate()),
+        };
+        self.state.audit(&actor.name, verb, arguments, &outcome).await?;
+        result
+    }
+
+    /// The connection, or an error that names the nearest one.
+    async fn connection(&self, name: &str) -> Result<Connection> {
+        if let Some(connection) = self.state.connection(name).await? {
+            return Ok(connection);
+        }
+        let known = self.state.connections().await?;
+        let suggestion = did_you_mean(name, known.iter().map(|connection| connection.name.as_str()));
+        let hint = match known.is_empty() {
+            true => "there is no connection yet: CALL connect('<connector>')".to_string(),
+            false => {
+                format!("connections: {}", list(known.iter().map(|connection| connection.name.as_str())))
+            }
+        };
+        Err(Error::new(Kind::NotFound, format!("unknown connection `{}`{suggestion}", shorten(name)))
+            .with_hint(hint))
+    }
+
+    /// The object of a connection, by its SQL name or the source's own.
+    async fn object(&self, connection: &Connection, name: &str) -> Result<Object> {
+        let objects = self.state.objects_of(connection.id).await?;
+        if let Some(object) = objects.iter().find(|object| object.name == name || object.api == name) {
+            return Ok(object.clone());
+        }
+        let suggestion = did_you_mean(name, objects.iter().map(|object| object.name.as_str()));
+        let what = format!("unknown object `{}` in `{}`{suggestion}", shorten(name), connection.name);
+        let hint = match objects.is_empty() {
+            true => {
+                format!("adopt one first: CALL discover('{0}'); CALL add_object('{0}', ...)", connection.name)
+            }
+            false => format!("objects: {}", list(objects.iter().map(|object| object.name.as_str()))),
+        };
+        Err(Error::new(Kind::NotFound, what).with_hint(hint))
+    }
+}
+
+/// At most twenty names for people.
+fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<_> = names.collect();
+    match names.len() {
+        0..=20 => names.join(", "),
+        n => format!("{} and {} more", names[..20].join(", "), n - 20),
+    }
+}
+
+/// What a person typed, short enough for a message.
+fn shorten(text: &str) -> String {
+    match text.char_indices().nth(80) {
+        None => text.to_string(),
+        Some((end, _)) => format!("{}...", &text[..end]),
+    }
+}

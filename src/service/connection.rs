@@ -1,0 +1,212 @@
+//! Connections: link, unlink, look around.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{Actor, App, shorten};
+use crate::error::{Error, Kind, Result, did_you_mean};
+use crate::model::{Connection, check_name};
+use crate::secret::Secret;
+use crate::source::{self, ConnectorInfo, ObjectInfo, Source};
+
+/// Names that are schemas of the product itself or of PostgreSQL.
+const RESERVED: &[&str] = &["tributary", "statement", "pg_catalog", "information_schema", "public"];
+
+/// An object at the source, and whether it is adopted.
+pub(super) struct Discovered {
+    pub(super) info: ObjectInfo,
+    /// SQL name of the object, when it is adopted.
+    pub(super) adopted: Option<String>,
+}
+
+impl App {
+    /// Makes a connection. Where the connector needs no secret, it is logged in at once.
+    pub(super) async fn connect(
+        &self,
+        actor: &Actor,
+        connector: &str,
+        name: Option<&str>,
+        settings: Option<&str>,
+    ) -> Result<Connection> {
+        let name = name.unwrap_or(connector);
+        let arguments = serde_json::json!({ "connector": connector, "name": name }).to_string();
+        self.audited(actor, "connect", &arguments, async {
+            let info = connector_info(connector)?;
+            check_name("a connection", name)?;
+            if RESERVED.contains(&name) {
+                return Err(Error::new(
+                    Kind::Invalid,
+                    format!("`{name}` cannot be the name of a connection"),
+                )
+                .with_hint(format!("reserved names: {}", RESERVED.join(", "))));
+            }
+            let settings = parse_settings(settings)?;
+            refuse_secrets_in_settings(info, &settings)?;
+            let source = source::open(connector, &settings, &HashMap::new())?;
+            let mut connection = self.state.create_connection(name, connector, &settings).await?;
+            if info.secrets.is_empty() {
+                connection = self.log_in(connection, source.as_ref()).await?;
+            }
+            Ok(connection)
+        })
+        .await
+    }
+
+    /// Keeps a secret sealed and proves the login with it. A login that the source refuses keeps the old secret.
+    /// Where the source cannot be reached the new one is kept and the second value says why.
+    pub(super) async fn set_secret(
+        &self,
+        actor: &Actor,
+        connection: &str,
+        field: &str,
+        value: Secret,
+    ) -> Result<(Connection, Option<Error>)> {
+        let arguments = serde_json::json!({ "connection": connection, "field": shorten(field) }).to_string();
+        self.audited(actor, "set_secret", &arguments, async {
+            let connection = self.connection(connection).await?;
+            let info = connector_info(&connection.connector)?;
+            if !info.secrets.contains(&field) {
+                let suggestion = did_you_mean(field, info.secrets.iter().copied());
+                let what =
+                    format!("`{}` has no secret `{}`{suggestion}", connection.connector, shorten(field));
+                let hint = match info.secrets {
+                    [] => "this connector needs no secret".to_string(),
+                    secrets => format!("secrets of this connector: {}", secrets.join(", ")),
+                };
+                return Err(Error::new(Kind::Invalid, what).with_hint(hint));
+            }
+            let mut secrets = self.secrets(&connection, info).await?;
+            secrets.insert(field.to_string(), value.expose().to_string());
+            let source = source::open(&connection.connector, &connection.settings, &secrets)?;
+            let (connection, trouble) = match self.log_in(connection.clone(), source.as_ref()).await {
+                Ok(connection) => (connection, None),
+                Err(error) if error.kind() == Kind::Unavailable => (connection, Some(error)),
+                Err(error) => return Err(error),
+            };
+            let version =
+                self.state.secret(connection.id, field).await?.map_or(1, |(version, _)| version + 1);
+            let sealed = self.keyring.seal(&self.company, connection.id, field, version, &value)?;
+            self.state.put_secret(connection.id, field, version, &sealed).await?;
+            Ok((connection, trouble))
+        })
+        .await
+    }
+
+    /// Everything at the source that this login may read.
+    pub(super) async fn discover(&self, actor: &Actor, connection: &str) -> Result<Vec<Discovered>> {
+        let arguments = serde_json::json!({ "connection": connection }).to_string();
+        self.audited(actor, "discover", &arguments, async {
+            let connection = self.connection(connection).await?;
+            let infos = self.open(&connection).await?.objects().await?;
+            let adopted = self.state.objects_of(connection.id).await?;
+            let adopted: HashMap<_, _> =
+                adopted.into_iter().map(|object| (object.api, object.name)).collect();
+            let with_name = |info: ObjectInfo| Discovered { adopted: adopted.get(&info.api).cloned(), info };
+            Ok(infos.into_iter().map(with_name).collect())
+        })
+        .await
+    }
+
+    /// Forgets the secrets. Objects, snapshots and releases stay readable.
+    pub(super) async fn disconnect(&self, actor: &Actor, connection: &str) -> Result<Connection> {
+        let arguments = serde_json::json!({ "connection": connection }).to_string();
+        self.audited(actor, "disconnect", &arguments, async {
+            let mut connection = self.connection(connection).await?;
+            self.state.drop_secrets(connection.id).await?;
+            self.state.set_connection_status(connection.id, "not connected", None).await?;
+            connection.status = "not connected".into();
+            connection.identity = None;
+            Ok(connection)
+        })
+        .await
+    }
+
+    /// Removes a connection and its objects from the newest release on. Past releases stay readable.
+    pub(super) async fn drop_connection(&self, actor: &Actor, connection: &str) -> Result<Connection> {
+        let arguments = serde_json::json!({ "connection": connection }).to_string();
+        self.audited(actor, "drop_connection", &arguments, async {
+            let connection = self.connection(connection).await?;
+            let objects = self.state.objects_of(connection.id).await?;
+            let removed: Vec<_> = objects.iter().map(|object| object.id.clone()).collect();
+            for object in &objects {
+                self.state.drop_object(&object.id).await?;
+            }
+            self.state.drop_secrets(connection.id).await?;
+            self.state.drop_connection(connection.id).await?;
+            self.publish_definition(&format!("drop_connection {}", connection.name), &[], &removed).await?;
+            Ok(connection)
+        })
+        .await
+    }
+
+    /// The source of a connection, with its secrets.
+    pub(super) async fn open(&self, connection: &Connection) -> Result<Arc<dyn Source>> {
+        let info = connector_info(&connection.connector)?;
+        let secrets = self.secrets(connection, info).await?;
+        source::open(&connection.connector, &connection.settings, &secrets)
+    }
+
+    async fn secrets(
+        &self,
+        connection: &Connection,
+        info: &ConnectorInfo,
+    ) -> Result<HashMap<String, String>> {
+        let mut secrets = HashMap::new();
+        for field in info.secrets {
+            if let Some((version, sealed)) = self.state.secret(connection.id, field).await? {
+                let secret = self.keyring.unseal(&self.company, connection.id, field, version, &sealed)?;
+                secrets.insert(field.to_string(), secret.expose().to_string());
+            }
+        }
+        Ok(secrets)
+    }
+
+    async fn log_in(&self, mut connection: Connection, source: &dyn Source) -> Result<Connection> {
+        let identity = match source.whoami().await {
+            Ok(identity) => identity,
+            Err(error) => {
+                let status = if error.kind() == Kind::Unavailable { "retrying" } else { "needs you" };
+                self.state.set_connection_status(connection.id, status, None).await?;
+                return Err(error);
+            }
+        };
+        let shown = format!("{} ({})", identity.user, identity.server);
+        self.state.set_connection_status(connection.id, "connected", Some(&shown)).await?;
+        connection.status = "connected".into();
+        connection.identity = Some(shown);
+        Ok(connection)
+    }
+}
+
+/// What is known of a connector, or an error that names the nearest one.
+pub(super) fn connector_info(name: &str) -> Result<&'static ConnectorInfo> {
+    if let Some(info) = source::connectors().iter().find(|info| info.name == name) {
+        return Ok(info);
+    }
+    let names = || source::connectors().iter().map(|info| info.name);
+    let suggestion = did_you_mean(name, names());
+    Err(Error::new(Kind::NotFound, format!("unknown connector `{}`{suggestion}", shorten(name)))
+        .with_hint(format!("connectors: {}", names().collect::<Vec<_>>().join(", "))))
+}
+
+fn parse_settings(text: Option<&str>) -> Result<serde_json::Value> {
+    let Some(text) = text else { return Ok(serde_json::json!({})) };
+    let invalid = |what: String| {
+        Error::new(Kind::Invalid, what).with_hint(r#"write them as {"host": "db.example.com", "port": 5432}"#)
+    };
+    // The text is not quoted: people paste secrets into it.
+    let value: serde_json::Value =
+        serde_json::from_str(text).map_err(|error| invalid(format!("the settings are not JSON: {error}")))?;
+    match value.is_object() {
+        true => Ok(value),
+        false => Err(invalid("the settings are not a JSON object".into())),
+    }
+}
+
+fn refuse_secrets_in_settings(info: &ConnectorInfo, settings: &serde_json::Value) -> Result<()> {
+    match info.secrets.iter().find(|field| settings.get(**field).is_some()) {
+        None => Ok(()),
+        Some(field) => Err(Error::new(Kind::Invalid, format!("`{field}` is a secret, not a setting"))
+            .with_hint(format!("CALL set_secret('<connection>', '{field}', '...') keeps it sealed"))),
+    }
+}

@@ -1,0 +1,98 @@
+//! Starting, watching and cancelling syncs.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{Actor, App};
+use crate::error::{Error, Kind, Result};
+use crate::sync::{Mode, Outcome, Progress, Request};
+
+/// What to sync.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// Name of the connection.
+    pub connection: &'a str,
+    /// `diff` or `full`.
+    pub mode: &'a str,
+    /// One object of it; `None` means all.
+    pub object: Option<&'a str>,
+    /// Publish although the gate would hold it.
+    pub force: bool,
+}
+
+impl App {
+    /// Syncs one object of a connection, or all of them, and publishes what succeeded. The work outlives a caller
+    /// that goes away; only `cancel` (or `CALL cancel`) ends it early.
+    pub async fn sync(
+        self: &Arc<Self>,
+        actor: &Actor,
+        wanted: &Wanted<'_>,
+        progress: mpsc::UnboundedSender<Progress>,
+        cancel: CancellationToken,
+    ) -> Result<Outcome> {
+        let Wanted { connection, mode, object, force } = *wanted;
+        let arguments =
+            serde_json::json!({ "connection": connection, "mode": mode, "object": object, "force": force })
+                .to_string();
+        self.audited(actor, "sync", &arguments, async {
+            let mode: Mode = mode.parse()?;
+            let connection = self.connection(connection).await?;
+            let objects = match object {
+                Some(name) => vec![self.object(&connection, name).await?],
+                None => self.state.objects_of(connection.id).await?,
+            };
+            if objects.is_empty() {
+                return Err(Error::new(
+                    Kind::Invalid,
+                    format!("`{}` has no objects to sync", connection.name),
+                )
+                .with_hint(format!(
+                    "adopt one first: CALL discover('{0}'); CALL add_object('{0}', ...)",
+                    connection.name
+                )));
+            }
+            let source = self.open(&connection).await?;
+            let request = Request { source, objects, mode, actor: actor.name.clone(), force };
+            let app = self.clone();
+            let work = self.runtime.spawn(async move { app.run_sync(request, progress, cancel).await });
+            work.await.map_err(|error| Error::internal("a sync ended unexpectedly").with_source(error))?
+        })
+        .await
+    }
+
+    async fn run_sync(
+        &self,
+        request: Request,
+        progress: mpsc::UnboundedSender<Progress>,
+        cancel: CancellationToken,
+    ) -> Result<Outcome> {
+        let started = self.syncer.start(&request).await?;
+        let sync_id = started.sync_id;
+        self.running.lock().insert(sync_id, cancel.clone());
+        let outcome = self.syncer.run(&request, started, &progress, &cancel).await;
+        self.running.lock().remove(&sync_id);
+        let outcome = outcome?;
+        if let Some(release) = &outcome.release {
+            self.announce(release.clone());
+        }
+        Ok(outcome)
+    }
+
+    /// Cancels the sync that a run belongs to. What is published stays.
+    pub(super) async fn cancel(&self, actor: &Actor, run: i64) -> Result<i64> {
+        self.audited(actor, "cancel", &run.to_string(), async {
+            let unknown = || {
+                Error::new(Kind::NotFound, format!("run {run} is not running"))
+                    .with_hint("SELECT id, object FROM tributary.run WHERE status = 'running'")
+            };
+            let found =
+                self.state.run(run).await?.filter(|found| found.status == "running").ok_or_else(unknown)?;
+            let token = self.running.lock().get(&found.sync_id).cloned().ok_or_else(unknown)?;
+            token.cancel();
+            Ok(found.sync_id)
+        })
+        .await
+    }
+}

@@ -1,0 +1,432 @@
+//! The system as tables, past releases, rights and logins: what the query engine and the wire ask the service.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use datafusion::catalog::TableProvider;
+use datafusion::execution::runtime_env::RuntimeEnv;
+
+use super::App;
+use super::cells::{Cell, Columns, batch, schema, time};
+use crate::error::{Error, Kind, Result};
+use crate::model::{FieldType, Grant, Object, Release, ReleaseObject, Run};
+use crate::query::{AsOf, SessionUser, SystemTable, SystemTables, Tables};
+use crate::source;
+
+use FieldType::{Boolean as B, Int64 as I, Text as T, TimestampTz as Z};
+
+/// How many of the newest runs, syncs, releases and audit rows are shown.
+const SHOWN: i64 = 10_000;
+
+/// Name and columns of every system table.
+const TABLES: &[(&str, Columns)] = &[
+    ("connector", &[("name", T), ("label", T), ("secrets", T)]),
+    (
+        "connection",
+        &[("name", T), ("connector", T), ("status", T), ("identity", T), ("settings", T), ("created_at", Z)],
+    ),
+    (
+        "object",
+        &[
+            ("connection", T),
+            ("name", T),
+            ("source_object", T),
+            ("label", T),
+            ("unique_fields", T),
+            ("name_field", T),
+            ("cursor_field", T),
+            ("filter", T),
+            ("max_rows", I),
+            ("frequency", T),
+            ("delete_all_before_sync", B),
+            ("max_loss_percent", I),
+            ("rows", I),
+            ("synced_at", Z),
+            ("created_at", Z),
+        ],
+    ),
+    (
+        "field",
+        &[
+            ("connection", T),
+            ("object", T),
+            ("name", T),
+            ("source_field", T),
+            ("label", T),
+            ("type", T),
+            ("source_type", T),
+            ("selected", B),
+            ("key_position", I),
+            ("is_name", B),
+            ("note", T),
+        ],
+    ),
+    (
+        "run",
+        &[
+            ("id", I),
+            ("sync", I),
+            ("object", T),
+            ("mode", T),
+            ("status", T),
+            ("started_at", Z),
+            ("ended_at", Z),
+            ("rows_read", I),
+            ("inserted", I),
+            ("updated", I),
+            ("deleted", I),
+            ("rows", I),
+            ("duplicates", I),
+            ("null_keys", I),
+            ("misfits", I),
+            ("bytes_written", I),
+            ("version", I),
+            ("release", I),
+            ("warnings", T),
+            ("cause", T),
+            ("remedy", T),
+        ],
+    ),
+    (
+        "sync",
+        &[
+            ("id", I),
+            ("mode", T),
+            ("actor", T),
+            ("started_at", Z),
+            ("ended_at", Z),
+            ("runs", I),
+            ("succeeded", I),
+        ],
+    ),
+    ("release", &[("id", I), ("published_at", Z), ("cause", T), ("objects", I), ("rows", I)]),
+    ("release_object", &[("release", I), ("connection", T), ("object", T), ("version", I), ("rows", I)]),
+    ("user", &[("name", T), ("role", T), ("enabled", B)]),
+    ("grant", &[("user", T), ("connection", T), ("object", T)]),
+    ("session", &[("id", I), ("user", T), ("address", T), ("since", Z), ("active", B)]),
+    ("audit", &[("at", Z), ("actor", T), ("verb", T), ("arguments", T), ("outcome", T)]),
+];
+
+/// Answers the query engine from state and snapshots.
+pub struct Catalog {
+    app: Arc<App>,
+    tables: Vec<SystemTable>,
+}
+
+impl Catalog {
+    /// The catalog of `app`.
+    pub fn new(app: Arc<App>) -> Arc<Self> {
+        let table = |(name, columns): &(&str, Columns)| SystemTable {
+            name: name.to_string(),
+            schema: schema(columns),
+        };
+        Arc::new(Catalog { app, tables: TABLES.iter().map(table).collect() })
+    }
+}
+
+#[async_trait::async_trait]
+impl Tables for Catalog {
+    async fn provider(&self, object: &ReleaseObject) -> Result<Arc<dyn TableProvider>> {
+        let table = self.app.warehouse.table(&object.connection, &object.object_id);
+        Ok(table.at(object.version).await?.provider(&object.fields))
+    }
+
+    fn register(&self, env: &RuntimeEnv) {
+        self.app.warehouse.register(env);
+    }
+}
+
+#[async_trait::async_trait]
+impl SystemTables for Catalog {
+    fn tables(&self) -> &[SystemTable] {
+        &self.tables
+    }
+
+    async fn rows(&self, table: &str, who: &SessionUser) -> Result<RecordBatch> {
+        let Some((_, columns)) = TABLES.iter().find(|(name, _)| *name == table) else {
+            return Err(Error::new(Kind::NotFound, format!("relation \"tributary.{table}\" does not exist")));
+        };
+        let sight = Sight::of(&self.app, who).await?;
+        let rows = match table {
+            "connector" => source::connectors().iter().map(connector_row).collect(),
+            "connection" => self.connections(&sight).await?,
+            "object" => self.objects(&sight).await?,
+            "field" => self.fields(&sight).await?,
+            "run" => self.runs(&sight).await?,
+            "sync" => self.syncs(&sight).await?,
+            "release" => {
+                self.app.state.releases(SHOWN).await?.iter().map(|r| release_row(r, &sight)).collect()
+            }
+            "release_object" => {
+                let releases = self.app.state.releases(SHOWN).await?;
+                releases.iter().flat_map(|release| release_objects(release, &sight)).collect()
+            }
+            "user" => self.users(&sight, who).await?,
+            "grant" => self.grants(&sight, who).await?,
+            "session" => self.sessions(&sight, who),
+            _ => self.audit(&sight).await?,
+        };
+        batch(columns, rows)
+    }
+
+    async fn release(&self, as_of: &AsOf) -> Result<Option<Arc<Release>>> {
+        let state = &self.app.state;
+        let found = match as_of {
+            AsOf::Release(id) => state.release(*id).await?,
+            AsOf::Time(micros) => state.release_at(*micros).await?,
+            AsOf::Cause(cause) => state.release_by_cause(cause).await?,
+        };
+        Ok(found.map(Arc::new))
+    }
+
+    async fn may_read(&self, who: &SessionUser, connection: &str, object: &str) -> Result<bool> {
+        Ok(Sight::of(&self.app, who).await?.sees(connection, object))
+    }
+}
+
+/// What a user may see.
+struct Sight {
+    is_admin: bool,
+    grants: Vec<Grant>,
+}
+
+impl Sight {
+    async fn of(app: &App, who: &SessionUser) -> Result<Self> {
+        let grants = if who.is_admin { Vec::new() } else { app.state.grants_of(&who.name).await? };
+        Ok(Sight { is_admin: who.is_admin, grants })
+    }
+
+    fn sees(&self, connection: &str, object: &str) -> bool {
+        let covers = |grant: &Grant| {
+            grant.connection == connection && grant.object.as_deref().is_none_or(|granted| granted == object)
+        };
+        self.is_admin || self.grants.iter().any(covers)
+    }
+
+    fn sees_some_of(&self, connection: &str) -> bool {
+        self.is_admin || self.grants.iter().any(|grant| grant.connection == connection)
+    }
+}
+
+impl Catalog {
+    async fn connections(&self, sight: &Sight) -> Result<Vec<Vec<Cell>>> {
+        let connections = self.app.state.connections().await?;
+        let visible = connections.into_iter().filter(|connection| sight.sees_some_of(&connection.name));
+        let row = |connection: crate::model::Connection| {
+            // How a source is reached is nobody's business but an admin's.
+            let settings = sight.is_admin.then(|| connection.settings.to_string());
+            vec![
+                connection.name.into(),
+                connection.connector.into(),
+                connection.status.into(),
+                connection.identity.into(),
+                settings.into(),
+                time(connection.created_at),
+            ]
+        };
+        Ok(visible.map(row).collect())
+    }
+
+    async fn visible_objects(&self, sight: &Sight) -> Result<Vec<Object>> {
+        let mut objects = self.app.state.objects().await?;
+        objects.retain(|object| sight.sees(&object.connection, &object.name));
+        Ok(objects)
+    }
+
+    async fn objects(&self, sight: &Sight) -> Result<Vec<Vec<Cell>>> {
+        let newest = self.app.state.newest_release().await?;
+        let synced = self.app.state.last_published().await?;
+        let rows = |object: &Object| {
+            let published = newest.iter().flat_map(|release| &release.objects);
+            published
+                .filter(|published| published.object_id == object.id)
+                .map(|published| published.rows)
+                .next()
+        };
+        let row = |object: Object| {
+            let import = &object.import;
+            let name_field = object.fields.iter().find(|field| field.is_name).map(|field| field.name.clone());
+            vec![
+                object.connection.as_str().into(),
+                object.name.as_str().into(),
+                object.api.as_str().into(),
+                object.label.as_str().into(),
+                object.key().join(",").into(),
+                name_field.into(),
+                import.cursor.clone().into(),
+                import.filter.clone().into(),
+                import.max_rows.and_then(|rows| i64::try_from(rows).ok()).into(),
+                import.frequency.as_str().into(),
+                import.delete_all_before_sync.into(),
+                i64::from(import.max_loss_percent).into(),
+                rows(&object).into(),
+                time(synced.get(&object.id).copied()),
+                time(object.created_at),
+            ]
+        };
+        Ok(self.visible_objects(sight).await?.into_iter().map(row).collect())
+    }
+
+    async fn fields(&self, sight: &Sight) -> Result<Vec<Vec<Cell>>> {
+        let objects = self.visible_objects(sight).await?;
+        let rows = objects.iter().flat_map(|object| {
+            object.fields.iter().map(|field| {
+                vec![
+                    object.connection.as_str().into(),
+                    object.name.as_str().into(),
+                    field.name.as_str().into(),
+                    field.api.as_str().into(),
+                    field.label.as_str().into(),
+                    field.data_type.to_string().into(),
+                    field.native_type.as_str().into(),
+                    field.selected.into(),
+                    field.key_position.map(i64::from).into(),
+                    field.is_name.into(),
+                    field.note.clone().into(),
+                ]
+            })
+        });
+        Ok(rows.collect())
+    }
+
+    async fn visible_runs(&self, sight: &Sight) -> Result<Vec<Run>> {
+        let visible: Vec<_> =
+            self.visible_objects(sight).await?.into_iter().map(|object| object.id).collect();
+        let mut runs = self.app.state.runs(SHOWN).await?;
+        runs.retain(|run| sight.is_admin || visible.contains(&run.object_id));
+        Ok(runs)
+    }
+
+    async fn runs(&self, sight: &Sight) -> Result<Vec<Vec<Cell>>> {
+        Ok(self.visible_runs(sight).await?.into_iter().map(run_row).collect())
+    }
+
+    /// Syncs of which the user may see at least one run.
+    async fn syncs(&self, sight: &Sight) -> Result<Vec<Vec<Cell>>> {
+        let runs = self.visible_runs(sight).await?;
+        let row = |sync: crate::model::Sync| {
+            let runs: Vec<_> = runs.iter().filter(|run| run.sync_id == sync.id).collect();
+            let is_over = runs.iter().all(|run| run.ended_at.is_some());
+            let succeeded = runs.iter().filter(|run| run.status.starts_with("succeeded")).count();
+            (!runs.is_empty()).then(|| {
+                vec![
+                    sync.id.into(),
+                    sync.mode.into(),
+                    sync.actor.into(),
+                    time(sync.started_at),
+                    time(runs.iter().filter_map(|run| run.ended_at).max().filter(|_| is_over)),
+                    (runs.len() as i64).into(),
+                    (succeeded as i64).into(),
+                ]
+            })
+        };
+        Ok(self.app.state.syncs(SHOWN).await?.into_iter().filter_map(row).collect())
+    }
+
+    async fn users(&self, sight: &Sight, who: &SessionUser) -> Result<Vec<Vec<Cell>>> {
+        let mut users = self.app.state.users().await?;
+        users.retain(|user| sight.is_admin || user.name == who.name);
+        Ok(users
+            .into_iter()
+            .map(|user| vec![user.name.into(), user.role.into(), user.enabled.into()])
+            .collect())
+    }
+
+    async fn grants(&self, sight: &Sight, who: &SessionUser) -> Result<Vec<Vec<Cell>>> {
+        let mut grants = self.app.state.grants().await?;
+        grants.retain(|grant| sight.is_admin || grant.user == who.name);
+        Ok(grants
+            .into_iter()
+            .map(|grant| vec![grant.user.into(), grant.connection.into(), grant.object.into()])
+            .collect())
+    }
+
+    fn sessions(&self, sight: &Sight, who: &SessionUser) -> Vec<Vec<Cell>> {
+        let sessions = self.app.sessions.get().map(|sessions| sessions.list()).unwrap_or_default();
+        let visible = sessions.into_iter().filter(|session| sight.is_admin || session.user == who.name);
+        let row = |session: super::LiveSession| {
+            vec![
+                session.id.into(),
+                session.user.into(),
+                session.address.into(),
+                time(session.since),
+                session.active.into(),
+            ]
+        };
+        visible.map(row).collect()
+    }
+
+    async fn audit(&self, sight: &Sight) -> Result<Vec<Vec<Cell>>> {
+        if !sight.is_admin {
+            return Err(Error::new(Kind::Denied, "permission denied for table audit"));
+        }
+        let entries = self.app.state.audits(SHOWN).await?;
+        let row = |entry: crate::state::AuditEntry| {
+            vec![
+                time(entry.at),
+                entry.actor.into(),
+                entry.verb.into(),
+                entry.arguments.into(),
+                entry.outcome.into(),
+            ]
+        };
+        Ok(entries.into_iter().map(row).collect())
+    }
+}
+
+fn connector_row(info: &source::ConnectorInfo) -> Vec<Cell> {
+    vec![info.name.into(), info.label.into(), info.secrets.join(",").into()]
+}
+
+fn run_row(run: Run) -> Vec<Cell> {
+    let counts = run.counts;
+    let warnings = Some(counts.warnings.join("; ")).filter(|warnings| !warnings.is_empty());
+    vec![
+        run.id.into(),
+        run.sync_id.into(),
+        run.object.into(),
+        run.mode.into(),
+        run.status.into(),
+        time(run.started_at),
+        time(run.ended_at),
+        counts.read.into(),
+        counts.inserted.into(),
+        counts.updated.into(),
+        counts.deleted.into(),
+        counts.total.into(),
+        counts.duplicates.into(),
+        counts.null_keys.into(),
+        counts.misfits.into(),
+        counts.bytes_written.into(),
+        run.version.into(),
+        run.release.into(),
+        warnings.into(),
+        run.cause.into(),
+        run.remedy.into(),
+    ]
+}
+
+fn release_row(release: &Release, sight: &Sight) -> Vec<Cell> {
+    let visible = || release.objects.iter().filter(|object| sight.sees(&object.connection, &object.name));
+    vec![
+        release.id.into(),
+        time(release.published_at),
+        release.cause.as_str().into(),
+        (visible().count() as i64).into(),
+        visible().map(|object| object.rows).sum::<i64>().into(),
+    ]
+}
+
+fn release_objects(release: &Release, sight: &Sight) -> Vec<Vec<Cell>> {
+    let visible = release.objects.iter().filter(|object| sight.sees(&object.connection, &object.name));
+    let row = |object: &ReleaseObject| {
+        vec![
+            release.id.into(),
+            object.connection.as_str().into(),
+            object.name.as_str().into(),
+            object.version.into(),
+            object.rows.into(),
+        ]
+    };
+    visible.map(row).collect()
+}

@@ -1,0 +1,41 @@
+//! Snapshots: every object is kept as a Delta table of Parquet files, and every sync commits one immutable
+//! version of it together with its watermark.
+//!
+//! The Delta protocol is the format; the hot path is ours. A full sync ([`Table::replace`]) sorts what
+//! arrives by key in bounded memory and swaps all files in one commit. A diff ([`Table::upsert`]) finds the
+//! old positions of the changed rows through the Parquet page index, and commits one file of new rows and
+//! one file of deletion vectors. Every commit is a compare-and-swap on the version: the log entry is created,
+//! never overwritten. A [`Snapshot`] is read as a plain Parquet scan in which a deletion vector is a row
+//! selection.
+
+mod assemble;
+mod delta;
+mod dv;
+mod failure;
+mod find;
+mod fsync_store;
+mod keys;
+mod lane;
+mod log;
+mod merge;
+mod parquet_read;
+mod parquet_scan;
+mod parquet_write;
+mod prepared;
+mod provider;
+mod spec;
+mod spill;
+mod stats;
+mod table;
+mod tuning;
+mod upsert;
+mod version;
+mod warehouse;
+mod writer;
+
+pub use prepared::Prepared;
+pub use spec::{Commit, Counts, WriteSpec};
+pub use table::Table;
+pub use version::Snapshot;
+pub use warehouse::Warehouse;
+pub use writer::Writer;

@@ -1,0 +1,234 @@
+//! Deletion vectors: which rows of a file are no longer in the table.
+//!
+//! The format is Delta's: a version byte, then per vector its size, a magic number, a portable 64-bit roaring
+//! bitmap and a CRC. All vectors of one commit share one file.
+
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
+use roaring::RoaringTreemap;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::failure;
+use crate::error::{Error, Kind, Result};
+
+const FOLDER: &str = "dv";
+const VERSION: u8 = 1;
+const MAGIC: u32 = 1_681_511_377;
+
+/// Where a vector is stored, as the log says it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Descriptor {
+    pub(crate) storage_type: String,
+    pub(crate) path_or_inline_dv: String,
+    pub(crate) offset: Option<i32>,
+    pub(crate) size_in_bytes: i32,
+    pub(crate) cardinality: i64,
+}
+
+impl Descriptor {
+    /// The file of the vector, relative to the table, and where in it its bitmap lies.
+    fn place(&self) -> Option<(String, Range<u64>)> {
+        let encoded = self.path_or_inline_dv.len().checked_sub(20)?;
+        let (folder, id) = self.path_or_inline_dv.split_at_checked(encoded)?;
+        let id = Uuid::from_bytes(z85_decode(id)?);
+        let start = u64::try_from(self.offset?).ok()?;
+        let end = start + 4 + u64::try_from(self.size_in_bytes).ok()? + 4;
+        let folder = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+        (self.storage_type == "u").then(|| (format!("{folder}deletion_vector_{id}.bin"), start..end))
+    }
+}
+
+/// The deleted rows of one file in one version.
+#[derive(Debug)]
+pub(crate) struct Deleted {
+    pub(crate) descriptor: Descriptor,
+    pub(crate) rows: RoaringTreemap,
+    selection: OnceLock<RowSelection>,
+}
+
+impl Deleted {
+    pub(crate) fn new(descriptor: Descriptor, rows: RoaringTreemap) -> Arc<Self> {
+        Arc::new(Deleted { descriptor, rows, selection: OnceLock::new() })
+    }
+
+    /// Reads the vector that `descriptor` names in the table at `root`.
+    pub(crate) async fn read(
+        store: &dyn ObjectStore,
+        root: &Path,
+        descriptor: &Descriptor,
+    ) -> Result<Arc<Self>> {
+        let what = format!("cannot read a deletion vector of `{root}`");
+        let (path, range) = descriptor
+            .place()
+            .ok_or_else(|| Error::new(Kind::Corrupt, format!("{what}: unknown storage {descriptor:?}")))?;
+        let path = Path::from(format!("{root}/{path}"));
+        let bytes = store.get_range(&path, range).await.map_err(|e| failure::store(&what, e))?;
+        let rows = decode(&bytes)
+            .filter(|rows| i64::try_from(rows.len()) == Ok(descriptor.cardinality))
+            .ok_or_else(|| Error::new(Kind::Corrupt, format!("{what}: `{path}` is damaged")))?;
+        Ok(Deleted::new(descriptor.clone(), rows))
+    }
+
+    /// The rows that are left of a file of `total` rows.
+    pub(crate) fn selection(&self, total: u64) -> RowSelection {
+        self.selection.get_or_init(|| selection(&self.rows, total)).clone()
+    }
+}
+
+fn selection(deleted: &RoaringTreemap, total: u64) -> RowSelection {
+    let mut selectors = Vec::with_capacity(2 * deleted.len() as usize + 1);
+    let (mut next, mut skipped) = (0, 0);
+    for row in deleted {
+        if row > next {
+            if skipped > 0 {
+                selectors.push(RowSelector::skip(skipped));
+                skipped = 0;
+            }
+            selectors.push(RowSelector::select((row - next) as usize));
+        }
+        skipped += 1;
+        next = row + 1;
+    }
+    if skipped > 0 {
+        selectors.push(RowSelector::skip(skipped));
+    }
+    if next < total {
+        selectors.push(RowSelector::select((total - next) as usize));
+    }
+    RowSelection::from(selectors)
+}
+
+/// Collects the vectors of one commit into one file.
+pub(crate) struct VectorFile {
+    id: Uuid,
+    bytes: Vec<u8>,
+}
+
+impl VectorFile {
+    pub(crate) fn new() -> Self {
+        VectorFile { id: Uuid::new_v4(), bytes: vec![VERSION] }
+    }
+
+    /// The file's path relative to the table.
+    pub(crate) fn path(&self) -> String {
+        format!("{FOLDER}/deletion_vector_{}.bin", self.id)
+    }
+
+    pub(crate) fn add(&mut self, mut rows: RoaringTreemap) -> Result<Arc<Deleted>> {
+        rows.optimize();
+        let mut data = MAGIC.to_le_bytes().to_vec();
+        rows.serialize_into(&mut data).map_err(|e| failure::file("cannot encode a deletion vector", e))?;
+        let too_large = || Error::new(Kind::Limit, "the deletion vectors of one commit exceed 2 GiB");
+        let descriptor = Descriptor {
+            storage_type: "u".into(),
+            path_or_inline_dv: format!("{FOLDER}{}", z85_encode(self.id.as_bytes())),
+            offset: Some(i32::try_from(self.bytes.len()).map_err(|_| too_large())?),
+            size_in_bytes: i32::try_from(data.len()).map_err(|_| too_large())?,
+            cardinality: rows.len() as i64,
+        };
+        self.bytes.extend_from_slice(&(data.len() as u32).to_be_bytes());
+        self.bytes.extend_from_slice(&data);
+        self.bytes.extend_from_slice(&crc32(&data).to_be_bytes());
+        Ok(Deleted::new(descriptor, rows))
+    }
+
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+fn decode(bytes: &[u8]) -> Option<RoaringTreemap> {
+    let (size, rest) = bytes.split_first_chunk::<4>()?;
+    let size = u32::from_be_bytes(*size) as usize;
+    let (data, checksum) = rest.split_at_checked(size)?;
+    let (magic, bitmap) = data.split_first_chunk::<4>()?;
+    let sound = checksum == crc32(data).to_be_bytes() && u32::from_le_bytes(*magic) == MAGIC;
+    sound.then(|| RoaringTreemap::deserialize_from(bitmap).ok()).flatten()
+}
+
+/// CRC-32 as zip and Ethernet compute it.
+fn crc32(data: &[u8]) -> u32 {
+    const TABLE: [u32; 256] = {
+        let mut table = [0; 256];
+        let mut i = 0;
+        while i < 256 {
+            let (mut value, mut bit) = (i as u32, 0);
+            while bit < 8 {
+                value = if value & 1 == 1 { 0xEDB8_8320 ^ (value >> 1) } else { value >> 1 };
+                bit += 1;
+            }
+            table[i] = value;
+            i += 1;
+        }
+        table
+    };
+    !data.iter().fold(!0, |crc, byte| TABLE[((crc ^ u32::from(*byte)) & 0xFF) as usize] ^ (crc >> 8))
+}
+
+const Z85: &[u8; 85] =
+    b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#";
+
+/// The base-85 form in which the protocol writes the id of a vector file.
+fn z85_encode(bytes: &[u8; 16]) -> String {
+    let mut text = String::with_capacity(20);
+    for four in bytes.as_chunks::<4>().0 {
+        let value = u32::from_be_bytes(*four);
+        for power in [85 * 85 * 85 * 85, 85 * 85 * 85, 85 * 85, 85, 1] {
+            text.push(char::from(Z85[(value / power % 85) as usize]));
+        }
+    }
+    text
+}
+
+fn z85_decode(text: &str) -> Option<[u8; 16]> {
+    let mut bytes = [0; 16];
+    for (five, four) in text.as_bytes().chunks(5).zip(bytes.as_chunks_mut::<4>().0) {
+        let value = five.iter().try_fold(0u64, |value, digit| {
+            Some(value * 85 + Z85.iter().position(|known| known == digit)? as u64)
+        })?;
+        *four = u32::try_from(value).ok()?.to_be_bytes();
+    }
+    (text.len() == 20).then_some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vectors_and_their_names_are_read_back() {
+        assert_eq!(crc32(b"123456789"), 0xCBF4_3926);
+        let mut file = VectorFile::new();
+        let rows: RoaringTreemap = [0, 3, 4, 5, 9, 1 << 33].into_iter().collect();
+        let other: RoaringTreemap = (0..70_000).collect();
+        let (first, second) = (file.add(rows.clone()).unwrap(), file.add(other.clone()).unwrap());
+        let path = file.path();
+        let bytes = file.into_bytes();
+        for (vector, rows) in [(first, rows), (second, other)] {
+            let (place, range) = vector.descriptor.place().unwrap();
+            assert_eq!(place, path);
+            assert_eq!(decode(&bytes[range.start as usize..range.end as usize]), Some(rows));
+        }
+        let mut damaged = bytes[1..].to_vec();
+        damaged[20] ^= 1;
+        assert_eq!(decode(&damaged), None);
+    }
+
+    #[test]
+    fn what_is_left_of_a_file_is_selected() {
+        let text = |rows: &[u64], total| {
+            let selectors: Vec<RowSelector> = selection(&rows.iter().copied().collect(), total).into();
+            let text = selectors.iter().map(|s| format!("{}{}", if s.skip { '-' } else { '+' }, s.row_count));
+            text.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(text(&[], 4), "+4");
+        assert_eq!(text(&[0, 1, 3], 4), "-2 +1 -1");
+        assert_eq!(text(&[2], 4), "+2 -1 +1");
+    }
+}

@@ -1,0 +1,202 @@
+//! Finding the rows of a file that have one of some keys: by the page index, then in the pages it points to.
+
+use std::ops::Range;
+
+use arrow::array::{Array, RecordBatch};
+use arrow::compute::concat_batches;
+use arrow::row::Rows;
+use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
+use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
+
+use super::failure;
+use super::keys::Keys;
+use super::lane::Layout;
+use super::parquet_read::{FileReader, Footers};
+use super::version::TableFile;
+use crate::error::{Error, Kind, Result};
+
+/// Rows to look for: sorted by key, no key twice.
+pub(crate) struct Window {
+    pub(crate) batch: RecordBatch,
+    keys: Rows,
+    first: Rows,
+}
+
+/// A row of a window was found at a position of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Hit {
+    pub(crate) row: usize,
+    pub(crate) position: u64,
+}
+
+impl Window {
+    pub(crate) fn new(keys: &Keys, batch: RecordBatch) -> Result<Self> {
+        Ok(Window { keys: keys.rows(&batch)?, first: keys.first_rows(&batch)?, batch })
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.batch.num_rows()
+    }
+
+    /// Rows whose first key column may lie between two encoded values.
+    fn between(&self, low: &[u8], high: &[u8]) -> Range<usize> {
+        let start = partition(self.rows(), |row| self.first.row(row).data() < low);
+        let end = partition(self.rows(), |row| self.first.row(row).data() <= high);
+        start..end.max(start)
+    }
+
+    /// Whether a row may be in a file, judged by what is known of the whole file.
+    pub(crate) fn may_be_in(&self, file: &TableFile) -> bool {
+        match &file.range {
+            Some((low, high)) => !self.between(low.row().data(), high.row().data()).is_empty(),
+            None => true,
+        }
+    }
+}
+
+/// The first index for which `before` does not hold.
+fn partition(len: usize, before: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut high) = (0, len);
+    while low < high {
+        let middle = low.midpoint(high);
+        if before(middle) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    low
+}
+
+/// The live rows of `file` that have a key of `window`, by position. Blocks.
+pub(crate) fn find(
+    layout: &Layout,
+    footers: &Footers,
+    file: &TableFile,
+    window: &Window,
+) -> Result<Vec<Hit>> {
+    let reader = FileReader::open(&layout.folder, footers, &file.path, file.size)?;
+    let schema = reader.schema().clone();
+    let columns = layout
+        .key
+        .iter()
+        .map(|name| {
+            schema.index_of(name).map_err(|_| {
+                let what = format!("`{}` of `{}` has no key column `{name}`", file.path, layout.folder.name);
+                Error::new(Kind::Corrupt, what)
+            })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let ranges = candidate_ranges(layout, &reader, window)?;
+    if ranges.is_empty() {
+        return Ok(Vec::new());
+    }
+    let projected = schema.project(&columns).map_err(failure::arrow)?;
+    // A reader yields columns in the order of the file; the projection puts them in the order of the key.
+    let mut in_file_order = columns.clone();
+    in_file_order.sort_unstable();
+    let order: Vec<_> = columns.iter().map(|c| partition(columns.len(), |i| in_file_order[i] < *c)).collect();
+    let keys = Keys::new(&projected, &layout.key)?;
+    let mut positions = ranges.iter().cloned().flatten();
+    let mut hits = Vec::new();
+    for batch in reader.read(&columns, Some(selection(&ranges)))? {
+        let batch = batch?.project(&order).map_err(failure::arrow)?;
+        let rows = keys.rows(&batch)?;
+        let here: Vec<u64> = positions.by_ref().take(batch.num_rows()).collect();
+        let (mut low, last) = (0, rows.row(rows.num_rows() - 1));
+        let start = partition(window.rows(), |row| window.keys.row(row) < rows.row(0));
+        for row in start..window.rows() {
+            let key = window.keys.row(row);
+            if key > last {
+                break;
+            }
+            low += partition(rows.num_rows() - low, |i| rows.row(low + i) < key);
+            if rows.row(low) == key {
+                let position = here[low];
+                if !file.deleted.as_ref().is_some_and(|deleted| deleted.rows.contains(position)) {
+                    hits.push(Hit { row, position });
+                }
+            }
+        }
+    }
+    Ok(hits)
+}
+
+/// Ranges of rows whose pages may hold a key, judged by the first key column.
+fn candidate_ranges(layout: &Layout, reader: &FileReader, window: &Window) -> Result<Vec<Range<u64>>> {
+    let metadata = reader.metadata();
+    let total = metadata.file_metadata().num_rows() as u64;
+    let (Some(column_index), Some(offset_index)) = (metadata.column_index(), metadata.offset_index()) else {
+        return Ok(std::iter::once(0..total).collect());
+    };
+    let failed = |e| failure::parquet(&format!("cannot read the page index of `{}`", layout.folder.name), e);
+    let name = &layout.key[0];
+    let converter =
+        StatisticsConverter::try_new(name, reader.schema(), metadata.file_metadata().schema_descr())
+            .map_err(failed)?;
+    let Some(leaf) = converter.parquet_column_index() else { return Ok(std::iter::once(0..total).collect()) };
+    let groups: Vec<usize> = (0..metadata.num_row_groups()).collect();
+    let lows = converter.data_page_mins(column_index, offset_index, &groups).map_err(failed)?;
+    let highs = converter.data_page_maxes(column_index, offset_index, &groups).map_err(failed)?;
+    let (low_keys, high_keys) =
+        (layout.keys.first_encoded(lows.clone())?, layout.keys.first_encoded(highs.clone())?);
+    let (mut ranges, mut page, mut base): (Vec<Range<u64>>, _, _) = (Vec::new(), 0, 0u64);
+    for group in groups {
+        let rows = metadata.row_group(group).num_rows() as u64;
+        let pages = offset_index[group][leaf].page_locations();
+        for (number, location) in pages.iter().enumerate() {
+            let end = pages.get(number + 1).map_or(rows, |next| next.first_row_index as u64);
+            let range = base + location.first_row_index as u64..base + end;
+            let unknown = lows.is_null(page) || highs.is_null(page);
+            let wanted =
+                unknown || !window.between(low_keys.row(page).data(), high_keys.row(page).data()).is_empty();
+            page += 1;
+            match ranges.last_mut() {
+                _ if !wanted => {}
+                Some(last) if last.end == range.start => last.end = range.end,
+                _ => ranges.push(range),
+            }
+        }
+        base += rows;
+    }
+    Ok(ranges)
+}
+
+/// Selects `ranges`, which ascend.
+fn selection(ranges: &[Range<u64>]) -> RowSelection {
+    let (mut selectors, mut next) = (Vec::new(), 0);
+    for range in ranges {
+        if range.start > next {
+            selectors.push(RowSelector::skip((range.start - next) as usize));
+        }
+        selectors.push(RowSelector::select((range.end - range.start) as usize));
+        next = range.end;
+    }
+    RowSelection::from(selectors)
+}
+
+/// Reads the whole rows of `hits` from `file`, in their order, with the columns of `layout`; columns the file
+/// does not have are NULL. Blocks.
+pub(crate) fn read_rows(
+    layout: &Layout,
+    footers: &Footers,
+    file: &TableFile,
+    hits: &[Hit],
+) -> Result<RecordBatch> {
+    let reader = FileReader::open(&layout.folder, footers, &file.path, file.size)?;
+    let schema = reader.schema().clone();
+    let present: Vec<_> =
+        layout.schema.fields().iter().filter_map(|f| schema.index_of(f.name()).ok()).collect();
+    let ranges: Vec<_> = hits.iter().map(|hit| hit.position..hit.position + 1).collect();
+    let mut batches = Vec::new();
+    for batch in reader.read(&present, Some(selection(&ranges)))? {
+        let batch = batch?;
+        let columns = layout.schema.fields().iter().map(|field| match batch.column_by_name(field.name()) {
+            Some(column) => column.clone(),
+            None => arrow::array::new_null_array(field.data_type(), batch.num_rows()),
+        });
+        let whole = RecordBatch::try_new(layout.schema.clone(), columns.collect());
+        batches.push(whole.map_err(failure::arrow)?);
+    }
+    concat_batches(&layout.schema, &batches).map_err(failure::arrow)
+}

@@ -1,0 +1,159 @@
+//! Reading Parquet files of a table outside of queries: to look up keys, and to merge.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use parking_lot::Mutex;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection};
+use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder};
+use parquet::arrow::{ProjectionMask, async_reader::ParquetRecordBatchStream};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+
+use super::failure;
+use super::parquet_write::Folder;
+use super::tuning::PAGE_ROWS;
+use crate::error::Result;
+
+/// Footers of files lately looked into. Files never change, so an entry is always right.
+#[derive(Debug, Default)]
+pub(crate) struct Footers {
+    known: Mutex<VecDeque<(Path, Arc<ParquetMetaData>)>>,
+}
+
+impl Footers {
+    const KEPT: usize = 128;
+
+    fn get(&self, path: &Path) -> Option<Arc<ParquetMetaData>> {
+        let mut known = self.known.lock();
+        let position = known.iter().position(|(known, _)| known == path)?;
+        let entry = known.remove(position)?;
+        let footer = entry.1.clone();
+        known.push_back(entry);
+        Some(footer)
+    }
+
+    fn put(&self, path: Path, footer: Arc<ParquetMetaData>) {
+        let mut known = self.known.lock();
+        while known.len() >= Self::KEPT {
+            known.pop_front();
+        }
+        known.push_back((path, footer));
+    }
+}
+
+/// A file of a table, opened for reading on a blocking thread.
+pub(crate) struct FileReader {
+    folder: Folder,
+    path: Path,
+    metadata: ArrowReaderMetadata,
+}
+
+impl FileReader {
+    /// Reads the footer with its page index, or finds it among those known.
+    pub(crate) fn open(folder: &Folder, footers: &Footers, path: &str, size: u64) -> Result<Self> {
+        let path = folder.path(path);
+        let what = what(folder, &path);
+        let footer = match footers.get(&path) {
+            Some(footer) => footer,
+            None => {
+                let mut source = StoreFile { store: folder.store.clone(), path: path.clone() };
+                let footer = folder.runtime.block_on(
+                    ParquetMetaDataReader::new()
+                        .with_page_index_policy(PageIndexPolicy::Optional)
+                        .with_prefetch_hint(Some(64 * 1024))
+                        .load_and_finish(&mut source, size),
+                );
+                let footer = Arc::new(footer.map_err(|e| failure::parquet(&what, e))?);
+                footers.put(path.clone(), footer.clone());
+                footer
+            }
+        };
+        let metadata = ArrowReaderMetadata::try_new(footer, ArrowReaderOptions::new())
+            .map_err(|e| failure::parquet(&what, e))?;
+        Ok(FileReader { folder: folder.clone(), path, metadata })
+    }
+
+    /// Schema of the file.
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        self.metadata.schema()
+    }
+
+    pub(crate) fn metadata(&self) -> &ParquetMetaData {
+        self.metadata.metadata()
+    }
+
+    /// Reads `columns`, and only the pages that hold a row of `selection`.
+    pub(crate) fn read(&self, columns: &[usize], selection: Option<RowSelection>) -> Result<Batches> {
+        let source = StoreFile { store: self.folder.store.clone(), path: self.path.clone() };
+        let mask =
+            ProjectionMask::roots(self.metadata().file_metadata().schema_descr(), columns.iter().copied());
+        let mut builder = ParquetRecordBatchStreamBuilder::new_with_metadata(source, self.metadata.clone())
+            .with_batch_size(PAGE_ROWS)
+            .with_projection(mask);
+        if let Some(selection) = selection {
+            builder = builder.with_row_selection(selection);
+        }
+        let stream = builder.build().map_err(|e| failure::parquet(&what(&self.folder, &self.path), e))?;
+        Ok(Batches { folder: self.folder.clone(), path: self.path.clone(), stream })
+    }
+}
+
+fn what(folder: &Folder, path: &Path) -> String {
+    format!("cannot read `{path}` of `{}`", folder.name)
+}
+
+/// Batches of a file, read while blocking the calling thread.
+pub(crate) struct Batches {
+    folder: Folder,
+    path: Path,
+    stream: ParquetRecordBatchStream<StoreFile>,
+}
+
+impl Iterator for Batches {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.folder.runtime.block_on(self.stream.next())?;
+        Some(next.map_err(|e| failure::parquet(&what(&self.folder, &self.path), e)))
+    }
+}
+
+/// The bytes of an object as the Parquet reader asks for them.
+struct StoreFile {
+    store: Arc<dyn ObjectStore>,
+    path: Path,
+}
+
+impl AsyncFileReader for StoreFile {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
+        async move { self.store.get_range(&self.path, range).await.map_err(external) }.boxed()
+    }
+
+    fn get_byte_ranges(
+        &mut self,
+        ranges: Vec<Range<u64>>,
+    ) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
+        async move { self.store.get_ranges(&self.path, &ranges).await.map_err(external) }.boxed()
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        _: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
+        // Files are opened with a footer already read.
+        async { Err(ParquetError::General("the footer is read beforehand".into())) }.boxed()
+    }
+}
+
+fn external(error: object_store::Error) -> ParquetError {
+    ParquetError::External(Box::new(error))
+}

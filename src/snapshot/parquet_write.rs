@@ -1,0 +1,192 @@
+//! Writing one Parquet file to the store while its rows come, in bounded memory.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use bytes::Bytes;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::file::properties::WriterProperties;
+use tokio::runtime::Handle;
+
+use super::failure;
+use super::stats;
+use crate::error::Result;
+use crate::model::{Micros, now_micros};
+
+/// Parts of a larger upload; also the size up to which a file is put at once.
+const PART: usize = 5 * 1024 * 1024;
+/// Parts on their way at the same time.
+const PARTS_IN_FLIGHT: usize = 2;
+
+/// Where a table's files go, and how to get there from a thread that may block.
+#[derive(Debug, Clone)]
+pub(crate) struct Folder {
+    pub(crate) store: Arc<dyn ObjectStore>,
+    /// The table's folder in the store.
+    pub(crate) root: Path,
+    /// Local folder for rows set aside.
+    pub(crate) spill: Arc<PathBuf>,
+    pub(crate) runtime: Handle,
+    /// Address of the store for scans.
+    pub(crate) url: ObjectStoreUrl,
+    /// `connection/object id`, for messages.
+    pub(crate) name: Arc<str>,
+}
+
+impl Folder {
+    /// The full path of a file of the table.
+    pub(crate) fn path(&self, relative: &str) -> Path {
+        Path::from(format!("{}/{relative}", self.root))
+    }
+
+    /// Deletes files that no version refers to. What stays is found by the next vacuum.
+    pub(crate) async fn delete(&self, paths: impl IntoIterator<Item = String>) {
+        for path in paths {
+            if let Err(error) = self.store.delete(&self.path(&path)).await {
+                tracing::debug!(path, %error, "an abandoned file stays until the next vacuum");
+            }
+        }
+    }
+}
+
+/// A complete Parquet file that no version refers to yet.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct NewFile {
+    /// Relative to the table.
+    pub(crate) path: String,
+    pub(crate) size: u64,
+    pub(crate) rows: u64,
+    pub(crate) modified: Micros,
+    /// Statistics as the log keeps them, JSON.
+    pub(crate) stats: String,
+}
+
+/// A Parquet file being written. All calls block; they belong on a blocking thread.
+pub(crate) struct FileWriter {
+    folder: Folder,
+    path: String,
+    schema: SchemaRef,
+    writer: ArrowWriter<Vec<u8>>,
+    pending: Vec<Bytes>,
+    pending_bytes: usize,
+    upload: Option<WriteMultipart>,
+    size: u64,
+    rows: u64,
+}
+
+impl FileWriter {
+    /// A new file in `kind`, which is `base` or `runs`.
+    pub(crate) fn new(
+        folder: &Folder,
+        kind: &str,
+        schema: &SchemaRef,
+        properties: WriterProperties,
+    ) -> Result<Self> {
+        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+        let writer = ArrowWriter::try_new_with_options(Vec::new(), schema.clone(), options)
+            .map_err(|e| failure::parquet(&format!("cannot write a file of `{}`", folder.name), e))?;
+        Ok(FileWriter {
+            folder: folder.clone(),
+            path: format!("{kind}/part-{}.parquet", uuid::Uuid::new_v4()),
+            schema: schema.clone(),
+            writer,
+            pending: Vec::new(),
+            pending_bytes: 0,
+            upload: None,
+            size: 0,
+            rows: 0,
+        })
+    }
+
+    /// Rows written so far.
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.rows += batch.num_rows() as u64;
+        self.writer.write(batch).map_err(|e| failure::parquet(&self.what(), e))?;
+        self.drain()
+    }
+
+    /// Writes the footer and waits until the store has everything.
+    pub(crate) fn finish(mut self) -> Result<NewFile> {
+        let metadata = self.writer.finish().map_err(|e| failure::parquet(&self.what(), e))?;
+        self.drain()?;
+        let what = self.what();
+        let runtime = self.folder.runtime.clone();
+        match self.upload.take() {
+            Some(mut upload) => {
+                self.pending.drain(..).for_each(|part| upload.put(part));
+                runtime.block_on(upload.finish()).map_err(|e| failure::store(&what, e))?;
+            }
+            None => {
+                let path = self.folder.path(&self.path);
+                let payload = PutPayload::from_iter(self.pending.drain(..));
+                let put = self.folder.store.put(&path, payload);
+                runtime.block_on(put).map_err(|e| failure::store(&what, e))?;
+            }
+        }
+        Ok(NewFile {
+            stats: stats::of_file(&self.schema, &metadata)?,
+            path: self.path,
+            size: self.size,
+            rows: self.rows,
+            modified: now_micros(),
+        })
+    }
+
+    /// Gives up: nothing of the file stays.
+    pub(crate) fn abandon(mut self) {
+        if let Some(upload) = self.upload.take()
+            && let Err(error) = self.folder.runtime.block_on(upload.abort())
+        {
+            tracing::debug!(path = self.path, %error, "an abandoned upload stays until the store drops it");
+        }
+    }
+
+    /// Hands encoded bytes on to the store.
+    fn drain(&mut self) -> Result<()> {
+        let encoded = self.writer.inner_mut();
+        if encoded.is_empty() {
+            return Ok(());
+        }
+        let encoded = Bytes::from(std::mem::take(encoded));
+        self.size += encoded.len() as u64;
+        self.pending_bytes += encoded.len();
+        self.pending.push(encoded);
+        if self.pending_bytes < PART {
+            return Ok(());
+        }
+        let what = self.what();
+        let runtime = self.folder.runtime.clone();
+        // The upload spawns its parts: that needs the runtime at hand.
+        let _guard = runtime.enter();
+        let mut upload = match self.upload.take() {
+            Some(upload) => upload,
+            None => {
+                let path = self.folder.path(&self.path);
+                let started = runtime.block_on(self.folder.store.put_multipart(&path));
+                let started = started.map_err(|e| failure::store(&what, e))?;
+                WriteMultipart::new_with_chunk_size(started, PART)
+            }
+        };
+        self.pending_bytes = 0;
+        for part in self.pending.drain(..) {
+            upload.put(part);
+        }
+        let waited = runtime.block_on(upload.wait_for_capacity(PARTS_IN_FLIGHT));
+        self.upload = Some(upload);
+        waited.map_err(|e| failure::store(&what, e))
+    }
+
+    fn what(&self) -> String {
+        format!("cannot write `{}` of `{}`", self.path, self.folder.name)
+    }
+}

@@ -1,0 +1,170 @@
+//! Reading a version in a query: a plain Parquet scan whose deletion vectors are row selections.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::Session;
+use datafusion::common::stats::Precision;
+use datafusion::common::{ColumnStatistics, Result, Statistics};
+use datafusion::config::TableParquetOptions;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::ParquetRowSelection;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::{TableProvider, TableType};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use object_store::ObjectMeta;
+
+use super::parquet_scan::ScanFiles;
+use super::spec::schema_of;
+use super::version::{Snapshot, TableFile};
+use crate::model::FieldType;
+
+/// With so many columns beside those of the filter it pays to read them only for the rows that pass.
+const WIDE: usize = 4;
+
+/// A version of a table as a query sees it.
+pub(crate) struct SnapshotTable {
+    snapshot: Arc<Snapshot>,
+    schema: SchemaRef,
+    files: Vec<PartitionedFile>,
+}
+
+impl std::fmt::Debug for SnapshotTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SnapshotTable({} version {})", self.snapshot.folder.name, self.snapshot.version())
+    }
+}
+
+impl SnapshotTable {
+    pub(crate) fn new(snapshot: Arc<Snapshot>, columns: &[(String, FieldType)]) -> Self {
+        let files = snapshot.files.iter().filter(|file| file.live() > 0);
+        let files = files.map(|file| partitioned(&snapshot, file, columns)).collect();
+        SnapshotTable { schema: schema_of(columns), files, snapshot }
+    }
+}
+
+/// A file as a scan takes it: what is known of it, and which of its rows are still there.
+fn partitioned(snapshot: &Snapshot, file: &TableFile, columns: &[(String, FieldType)]) -> PartitionedFile {
+    let modified = chrono::DateTime::from_timestamp_micros(file.modified).unwrap_or_default();
+    let meta = ObjectMeta {
+        location: snapshot.folder.path(&file.path),
+        last_modified: modified,
+        size: file.size,
+        e_tag: None,
+        version: None,
+    };
+    let scanned = PartitionedFile::from(meta).with_statistics(Arc::new(statistics(snapshot, file, columns)));
+    match &file.deleted {
+        Some(deleted) => scanned.with_extension(ParquetRowSelection::new(deleted.selection(file.stats.rows))),
+        None => scanned,
+    }
+}
+
+/// The number of rows is always exact. Bounds are, unless rows were deleted.
+fn statistics(snapshot: &Snapshot, file: &TableFile, columns: &[(String, FieldType)]) -> Statistics {
+    let column_statistics = columns.iter().map(|(name, data_type)| {
+        let stored = snapshot.columns().iter().find(|(known, _)| known == name);
+        let known = match (stored, file.stats.columns.get(name)) {
+            (Some((_, stored)), Some(known)) if stored == data_type => known,
+            _ => return ColumnStatistics::new_unknown(),
+        };
+        let mut column = ColumnStatistics::new_unknown();
+        if let Some((min, max)) = &known.bounds {
+            column.min_value = Precision::Exact(min.clone());
+            column.max_value = Precision::Exact(max.clone());
+        }
+        if let Some(nulls) = known.nulls {
+            column.null_count = Precision::Exact(nulls as usize);
+        }
+        match file.deleted {
+            Some(_) => column.to_inexact(),
+            None => column,
+        }
+    });
+    Statistics {
+        num_rows: Precision::Exact(file.live() as usize),
+        total_byte_size: Precision::Inexact(file.size as usize),
+        column_statistics: column_statistics.collect(),
+    }
+}
+
+#[async_trait]
+impl TableProvider for SnapshotTable {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        if self.files.is_empty() {
+            let schema = match projection {
+                Some(projection) => Arc::new(self.schema.project(projection)?),
+                None => self.schema.clone(),
+            };
+            return Ok(Arc::new(EmptyExec::new(schema)));
+        }
+        let options = TableParquetOptions {
+            global: state.config().options().execution.parquet.clone(),
+            ..TableParquetOptions::default()
+        };
+        let pushdown = options.global.pushdown_filters || self.is_wide(projection, filters);
+        let url = self.snapshot.folder.url.clone();
+        let store = state.runtime_env().object_store(&url)?;
+        let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
+        let files = ScanFiles::new(store, cache, self.snapshot.folder.name.clone());
+        let source = ParquetSource::new(self.schema.clone())
+            .with_table_parquet_options(options)
+            .with_pushdown_filters(pushdown)
+            .with_parquet_file_reader_factory(Arc::new(files));
+        let merge = |files: &mut dyn Iterator<Item = &PartitionedFile>| {
+            let known: Vec<_> = files.filter_map(|file| file.statistics.as_deref()).collect();
+            Statistics::try_merge_iter(known, &self.schema)
+        };
+        let groups = FileGroup::new(self.files.clone()).split_files(state.config().target_partitions());
+        let groups = groups.into_iter().map(|group| {
+            let statistics = merge(&mut group.iter())?;
+            Ok(group.with_statistics(Arc::new(statistics)))
+        });
+        let scan = FileScanConfigBuilder::new(url, Arc::new(source))
+            .with_file_groups(groups.collect::<Result<Vec<_>>>()?)
+            .with_statistics(merge(&mut self.files.iter())?)
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
+            .build();
+        Ok(DataSourceExec::from_data_source(scan))
+    }
+}
+
+impl SnapshotTable {
+    /// Whether the query reads many columns that its filter does not need.
+    fn is_wide(&self, projection: Option<&Vec<usize>>, filters: &[Expr]) -> bool {
+        if filters.is_empty() {
+            return false;
+        }
+        let filtered: HashSet<&str> =
+            filters.iter().flat_map(Expr::column_refs).map(|column| column.name.as_str()).collect();
+        let is_other = |index: &usize| !filtered.contains(self.schema.field(*index).name().as_str());
+        match projection {
+            Some(projection) => projection.iter().filter(|index| is_other(index)).count() >= WIDE,
+            None => (0..self.schema.fields().len()).filter(is_other).count() >= WIDE,
+        }
+    }
+}

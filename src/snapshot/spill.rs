@@ -1,0 +1,78 @@
+//! Sorted rows set aside in an unnamed local file. Nothing of it is left after a crash.
+
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
+use arrow::record_batch::RecordBatch;
+
+use super::failure;
+use crate::error::Result;
+
+const WHAT: &str = "cannot set rows aside for sorting";
+/// Rows of one batch of a spill: what a merge holds in memory per spill.
+const BATCH_ROWS: usize = 2048;
+
+/// A sorted run of rows outside memory. It may be read any number of times.
+#[derive(Debug, Clone)]
+pub(crate) struct Spill {
+    file: Arc<File>,
+}
+
+impl Spill {
+    /// Writes `batches`, which are sorted, below `folder`.
+    pub(crate) fn write(
+        folder: &Path,
+        schema: &SchemaRef,
+        batches: impl IntoIterator<Item = Result<RecordBatch>>,
+    ) -> Result<Self> {
+        let file = tempfile::tempfile_in(folder).map_err(|e| failure::file(WHAT, e))?;
+        let out = BufWriter::with_capacity(1 << 18, &file);
+        let mut writer = StreamWriter::try_new(out, schema).map_err(failure_of)?;
+        for batch in batches {
+            let batch = batch?;
+            for start in (0..batch.num_rows()).step_by(BATCH_ROWS) {
+                let rows = BATCH_ROWS.min(batch.num_rows() - start);
+                writer.write(&batch.slice(start, rows)).map_err(failure_of)?;
+            }
+        }
+        writer.finish().map_err(failure_of)?;
+        let mut out = writer.into_inner().map_err(failure_of)?;
+        out.flush().map_err(|e| failure::file(WHAT, e))?;
+        drop(out);
+        Ok(Spill { file: Arc::new(file) })
+    }
+
+    /// The rows from the beginning.
+    pub(crate) fn read(&self) -> Result<impl Iterator<Item = Result<RecordBatch>> + Send + use<>> {
+        let input = BufReader::with_capacity(1 << 16, Cursor { file: self.file.clone(), position: 0 });
+        let reader = StreamReader::try_new(input, None).map_err(failure_of)?;
+        Ok(reader.map(|batch| batch.map_err(failure_of)))
+    }
+}
+
+/// Reads without the file's own position, so that several readers do not disturb each other.
+struct Cursor {
+    file: Arc<File>,
+    position: u64,
+}
+
+impl Read for Cursor {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(buffer, self.position)?;
+        self.position += read as u64;
+        Ok(read)
+    }
+}
+
+fn failure_of(error: arrow::error::ArrowError) -> crate::error::Error {
+    match error {
+        arrow::error::ArrowError::IoError(_, error) => failure::file(WHAT, error),
+        error => failure::arrow(error),
+    }
+}

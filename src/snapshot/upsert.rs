@@ -1,0 +1,305 @@
+//! A keyed merge: where the old rows are, which of the new ones differ, and the files that say so.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{BooleanArray, RecordBatch, UInt32Array};
+use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
+use arrow::row::{RowConverter, SortField};
+use bytes::Bytes;
+use object_store::ObjectStoreExt;
+use roaring::RoaringTreemap;
+
+use super::assemble::narrow;
+use super::dv::{Deleted, VectorFile};
+use super::failure;
+use super::find::{Hit, Window, find, read_rows};
+use super::lane::{FILE_ROWS, LaneResult, Layout};
+use super::merge::{Merge, Run, arrival, unstaged};
+use super::parquet_read::Footers;
+use super::parquet_write::{FileWriter, NewFile};
+use super::spec::Counts;
+use super::spill::Spill;
+use super::tuning::{PAGE_ROWS, Tuning};
+use super::version::{Snapshot, TableFile};
+use crate::error::Result;
+
+/// Changed rows looked up at once.
+const WINDOW_ROWS: usize = 64 * 1024;
+/// Old rows read, at most, to see whether new ones differ from them.
+const COMPARED_ROWS: u64 = 256 * 1024;
+/// Spills merged at once.
+const FAN_IN: usize = 64;
+
+/// The changes as they arrived, sorted; readable any number of times.
+pub(crate) struct Changes {
+    layout: Arc<Layout>,
+    memory: Option<RecordBatch>,
+    spills: Vec<Spill>,
+    tuning: Tuning,
+    counts: Counts,
+}
+
+/// What happens to a file of the table.
+pub(crate) enum FileChange {
+    /// More of its rows are deleted.
+    Vector(Arc<Deleted>),
+    /// None of its rows is left.
+    Remove,
+}
+
+/// A merge worked out against one version, its files written.
+#[derive(Default)]
+pub(crate) struct Plan {
+    pub(crate) runs: Vec<NewFile>,
+    pub(crate) changes: Vec<(Arc<TableFile>, FileChange)>,
+    pub(crate) vector_file: Option<String>,
+    pub(crate) counts: Counts,
+}
+
+impl Plan {
+    /// Whether the rows of the table stay as they are.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.runs.is_empty() && self.changes.is_empty()
+    }
+
+    /// Paths of the files written for it.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = String> + use<'_> {
+        self.runs.iter().map(|file| file.path.clone()).chain(self.vector_file.clone())
+    }
+}
+
+impl Changes {
+    /// Takes over what the lane collected. Blocks.
+    pub(crate) fn new(layout: Arc<Layout>, lane: LaneResult) -> Result<Self> {
+        let mut spills: Vec<_> = lane.spills.into_iter().map(|run| run.spill).collect();
+        let dropped = narrow(&layout, &mut spills, FAN_IN)?;
+        let counts = Counts {
+            read: lane.read,
+            duplicates: lane.duplicates + dropped,
+            null_keys: lane.null_keys,
+            null_key_sample: lane.null_key_sample,
+            ..Counts::default()
+        };
+        let tuning = lane.tuning.unwrap_or_default();
+        Ok(Changes { layout, memory: lane.memory, spills, tuning, counts })
+    }
+
+    /// Works the merge out against `snapshot`. Blocks.
+    pub(crate) fn plan(&self, snapshot: Option<&Arc<Snapshot>>, footers: &Footers) -> Result<Plan> {
+        let mut planner = Planner {
+            changes: self,
+            footers,
+            files: snapshot.map(|s| s.files.as_slice()).unwrap_or_default(),
+            compared: 0,
+            deleted: BTreeMap::new(),
+            open: None,
+            plan: Plan { counts: self.counts.clone(), ..Plan::default() },
+        };
+        planner.plan.counts.before = snapshot.map_or(0, |s| s.rows());
+        match planner.work() {
+            Ok(()) => Ok(planner.plan),
+            Err(error) => {
+                planner.abandon();
+                Err(error)
+            }
+        }
+    }
+
+    fn merged(&self) -> Result<Merge> {
+        let mut runs: Vec<Run> = Vec::new();
+        for spill in &self.spills {
+            runs.push(Box::new(spill.read()?));
+        }
+        if let Some(memory) = self.memory.clone() {
+            runs.push(Box::new(std::iter::once(Ok(memory))));
+        }
+        Merge::new(self.layout.keys.clone(), runs)
+    }
+}
+
+struct Planner<'a> {
+    changes: &'a Changes,
+    footers: &'a Footers,
+    files: &'a [Arc<TableFile>],
+    /// Old rows read so far for comparing.
+    compared: u64,
+    /// Rows to delete, by index of the file.
+    deleted: BTreeMap<usize, RoaringTreemap>,
+    open: Option<FileWriter>,
+    plan: Plan,
+}
+
+impl Planner<'_> {
+    fn work(&mut self) -> Result<()> {
+        let mut merge = self.changes.merged()?;
+        let mut collected: Vec<RecordBatch> = Vec::new();
+        let mut rows = 0;
+        loop {
+            let batch = merge.next_batch()?;
+            let ended = batch.is_none();
+            rows += batch.as_ref().map_or(0, RecordBatch::num_rows);
+            collected.extend(batch);
+            if rows >= WINDOW_ROWS || (ended && rows > 0) {
+                let all = concat_batches(&self.changes.layout.staged, &collected).map_err(failure::arrow)?;
+                collected.clear();
+                rows = 0;
+                // A merged batch may be one large piece of memory.
+                for start in (0..all.num_rows()).step_by(WINDOW_ROWS) {
+                    self.window(all.slice(start, WINDOW_ROWS.min(all.num_rows() - start)))?;
+                }
+            }
+            if ended {
+                break;
+            }
+        }
+        self.plan.counts.duplicates += merge.duplicates();
+        self.close()?;
+        self.write_vectors()?;
+        let counts = &mut self.plan.counts;
+        counts.total = counts.before + counts.inserted - counts.deleted;
+        Ok(())
+    }
+
+    /// Looks up and writes one window of changes.
+    fn window(&mut self, batch: RecordBatch) -> Result<()> {
+        let layout = &self.changes.layout;
+        let arrivals = arrival(&batch);
+        let is_delete: Vec<bool> = arrivals.values().iter().map(|arrival| arrival & 1 == 1).collect();
+        let window = Window::new(&layout.keys, unstaged(&layout.schema, &batch)?)?;
+        let mut keep: Vec<bool> = is_delete.iter().map(|delete| !delete).collect();
+        let mut found = vec![false; window.rows()];
+        let mut by_file = Vec::new();
+        for (index, file) in self.files.iter().enumerate().filter(|(_, file)| window.may_be_in(file)) {
+            let hits = find(layout, self.footers, file, &window)?;
+            hits.iter().for_each(|hit| found[hit.row] = true);
+            if !hits.is_empty() {
+                by_file.push((index, hits));
+            }
+        }
+        // Where comparing costs least, most is compared.
+        by_file.sort_by_key(|(index, hits)| self.cost(*index, hits));
+        for (index, hits) in by_file {
+            let unchanged = self.unchanged(index, &hits, &is_delete, &window)?;
+            let deleted = self.deleted.entry(index).or_default();
+            for (hit, same) in hits.iter().zip(unchanged) {
+                let counts = &mut self.plan.counts;
+                if same {
+                    keep[hit.row] = false;
+                    counts.unchanged += 1;
+                    continue;
+                }
+                deleted.insert(hit.position);
+                match is_delete[hit.row] {
+                    true => counts.deleted += 1,
+                    false => counts.updated += 1,
+                }
+            }
+        }
+        let new = is_delete.iter().zip(&found).filter(|(delete, found)| !**delete && !**found).count();
+        self.plan.counts.inserted += new as u64;
+        let kept = filter_record_batch(&window.batch, &BooleanArray::from(keep)).map_err(failure::arrow)?;
+        self.write(&kept)
+    }
+
+    /// Rows that must be decoded to compare `hits`.
+    fn cost(&self, index: usize, hits: &[Hit]) -> u64 {
+        let mut pages: Vec<_> = hits.iter().map(|hit| hit.position / PAGE_ROWS as u64).collect();
+        pages.dedup();
+        (pages.len() * PAGE_ROWS).min(self.files[index].stats.rows as usize) as u64
+    }
+
+    /// For each hit whether the old row equals the new one. What would cost too much to know is said to differ.
+    fn unchanged(
+        &mut self,
+        index: usize,
+        hits: &[Hit],
+        is_delete: &[bool],
+        window: &Window,
+    ) -> Result<Vec<bool>> {
+        let cost = self.cost(index, hits);
+        let layout = &self.changes.layout;
+        let fields = layout.schema.fields().iter().map(|f| SortField::new(f.data_type().clone()));
+        let fields: Vec<_> = fields.collect();
+        let too_much = self.compared + cost > COMPARED_ROWS || !RowConverter::supports_fields(&fields);
+        if too_much || hits.iter().all(|hit| is_delete[hit.row]) {
+            return Ok(vec![false; hits.len()]);
+        }
+        self.compared += cost;
+        let old = read_rows(layout, self.footers, &self.files[index], hits)?;
+        let rows: UInt32Array = hits.iter().map(|hit| hit.row as u32).collect::<Vec<_>>().into();
+        let new = take_record_batch(&window.batch, &rows).map_err(failure::arrow)?;
+        let converter = RowConverter::new(fields).map_err(failure::arrow)?;
+        let old = converter.convert_columns(old.columns()).map_err(failure::arrow)?;
+        let new = converter.convert_columns(new.columns()).map_err(failure::arrow)?;
+        let same = |(at, hit): (usize, &Hit)| !is_delete[hit.row] && old.row(at) == new.row(at);
+        Ok(hits.iter().enumerate().map(same).collect())
+    }
+
+    fn write(&mut self, rows: &RecordBatch) -> Result<()> {
+        if rows.num_rows() == 0 {
+            return Ok(());
+        }
+        if self.open.as_ref().is_some_and(|file| file.rows() >= FILE_ROWS) {
+            self.close()?;
+        }
+        let file = match &mut self.open {
+            Some(file) => file,
+            None => self.open.insert(self.changes.layout.file("runs", &self.changes.tuning)?),
+        };
+        file.write(rows)
+    }
+
+    fn close(&mut self) -> Result<()> {
+        if let Some(file) = self.open.take() {
+            let file = file.finish()?;
+            self.plan.counts.bytes_written += file.size;
+            self.plan.runs.push(file);
+        }
+        Ok(())
+    }
+
+    /// Writes the deletion vectors: what was deleted before and what is deleted now.
+    fn write_vectors(&mut self) -> Result<()> {
+        let mut file = VectorFile::new();
+        let mut any = false;
+        for (index, mut rows) in std::mem::take(&mut self.deleted) {
+            if rows.is_empty() {
+                continue;
+            }
+            let old = &self.files[index];
+            if let Some(deleted) = &old.deleted {
+                rows |= &deleted.rows;
+            }
+            let change = if rows.len() == old.stats.rows {
+                FileChange::Remove
+            } else {
+                any = true;
+                FileChange::Vector(file.add(rows)?)
+            };
+            self.plan.changes.push((old.clone(), change));
+        }
+        if any {
+            let folder = &self.changes.layout.folder;
+            let path = file.path();
+            let bytes = Bytes::from(file.into_bytes());
+            self.plan.counts.bytes_written += bytes.len() as u64;
+            self.plan.vector_file = Some(path.clone());
+            let full = folder.path(&path);
+            let put = folder.store.put(&full, bytes.into());
+            let what = format!("cannot write `{path}` of `{}`", folder.name);
+            folder.runtime.block_on(put).map_err(|e| failure::store(&what, e))?;
+        }
+        Ok(())
+    }
+
+    /// Removes what was written for a plan that failed.
+    fn abandon(&mut self) {
+        if let Some(file) = self.open.take() {
+            file.abandon();
+        }
+        let folder = &self.changes.layout.folder;
+        let paths: Vec<_> = self.plan.paths().collect();
+        folder.runtime.block_on(folder.delete(paths));
+    }
+}

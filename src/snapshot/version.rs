@@ -1,0 +1,180 @@
+//! One immutable version of a table.
+
+use std::sync::Arc;
+
+use arrow::row::OwnedRow;
+use datafusion::datasource::TableProvider;
+use delta_kernel::snapshot::SnapshotRef;
+use futures::{StreamExt, TryStreamExt};
+
+use super::delta::TableState;
+use super::dv::Deleted;
+use super::keys::Keys;
+use super::log::{Logged, LoggedFile};
+use super::parquet_write::Folder;
+use super::provider::SnapshotTable;
+use super::spec::schema_of;
+use super::stats::FileStats;
+use crate::error::{Error, Kind, Result};
+use crate::model::{FieldType, Micros, ObjectField};
+
+/// Deletion vectors read at the same time.
+const READS: usize = 8;
+
+/// One immutable version of a table: everything needed to plan a read of it is in memory.
+pub struct Snapshot {
+    pub(crate) folder: Folder,
+    pub(crate) kernel: SnapshotRef,
+    pub(crate) state: TableState,
+    pub(crate) files: Vec<Arc<TableFile>>,
+    rows: u64,
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Snapshot({} version {}, {} rows)", self.folder.name, self.version(), self.rows)
+    }
+}
+
+/// A file of a version.
+#[derive(Debug)]
+pub(crate) struct TableFile {
+    /// Relative to the table.
+    pub(crate) path: String,
+    pub(crate) size: u64,
+    pub(crate) modified: Micros,
+    pub(crate) stats: FileStats,
+    pub(crate) stats_text: String,
+    pub(crate) deleted: Option<Arc<Deleted>>,
+    /// Smallest and largest value of the first key column, encoded; `None` when they are not known.
+    pub(crate) range: Option<(OwnedRow, OwnedRow)>,
+}
+
+impl TableFile {
+    /// Rows of the file that are in the table.
+    pub(crate) fn live(&self) -> u64 {
+        self.stats.rows - self.deleted.as_ref().map_or(0, |deleted| deleted.rows.len())
+    }
+}
+
+impl Snapshot {
+    /// Completes what the log tells with the deletion vectors. `before` is a version whose files may be the
+    /// same.
+    pub(crate) async fn load(
+        folder: &Folder,
+        logged: Logged,
+        before: Option<&Snapshot>,
+    ) -> Result<Arc<Self>> {
+        let state = logged.state;
+        let schema = schema_of(&state.columns);
+        let keys = Arc::new(Keys::new(&schema, &state.key)?);
+        let before = before.filter(|b| b.state.columns == state.columns && b.state.key == state.key);
+        let files = futures::stream::iter(logged.files.into_iter().map(|file| {
+            let (keys, columns) = (keys.clone(), &state.columns);
+            let same = before.and_then(|b| b.files.iter().find(|known| is_same(known, &file)).cloned());
+            async move {
+                match same {
+                    Some(known) => Ok(known),
+                    None => TableFile::load(folder, file, &keys, columns).await.map(Arc::new),
+                }
+            }
+        }));
+        let mut files: Vec<_> = files.buffered(READS).try_collect().await?;
+        files.sort_by(|a, b| a.range.cmp(&b.range).then_with(|| a.path.cmp(&b.path)));
+        let rows = files.iter().map(|file| file.live()).sum();
+        Ok(Arc::new(Snapshot { folder: folder.clone(), kernel: logged.kernel, state, files, rows }))
+    }
+
+    /// Its number. Versions of a table count up from 0.
+    pub fn version(&self) -> i64 {
+        self.kernel.version() as i64
+    }
+
+    /// Rows in it.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Where the next diff starts, as committed with the rows.
+    pub fn watermark(&self) -> Option<serde_json::Value> {
+        self.state.watermark.clone()
+    }
+
+    /// The run that committed it.
+    pub fn run_id(&self) -> i64 {
+        self.state.run
+    }
+
+    /// Fence of the lease under which it was committed.
+    pub fn fence(&self) -> i64 {
+        self.state.fence
+    }
+
+    /// Its columns, as written.
+    pub fn columns(&self) -> &[(String, FieldType)] {
+        &self.state.columns
+    }
+
+    /// Its key columns, most significant first.
+    pub fn key(&self) -> &[String] {
+        &self.state.key
+    }
+
+    /// A table to query: the given fields in that order, under their names. A field that is not on disk is
+    /// NULL; a field of another type is cast.
+    pub fn provider(self: Arc<Self>, columns: &[ObjectField]) -> Arc<dyn TableProvider> {
+        let columns = columns.iter().map(|f| (f.name.clone(), f.data_type.clone())).collect::<Vec<_>>();
+        Arc::new(SnapshotTable::new(self, &columns))
+    }
+}
+
+fn is_same(known: &TableFile, file: &LoggedFile) -> bool {
+    known.path == file.path && known.deleted.as_ref().map(|d| &d.descriptor) == file.deleted.as_ref()
+}
+
+impl TableFile {
+    async fn load(
+        folder: &Folder,
+        file: LoggedFile,
+        keys: &Keys,
+        columns: &[(String, FieldType)],
+    ) -> Result<Self> {
+        let stats = file.stats.as_deref().and_then(|text| FileStats::parse(text, columns));
+        let Some(stats) = stats else {
+            let what = format!("the log of `{}` does not tell the rows of `{}`", folder.name, file.path);
+            return Err(Error::new(Kind::Corrupt, what));
+        };
+        let deleted = match &file.deleted {
+            Some(descriptor) => Some(Deleted::read(&*folder.store, &folder.root, descriptor).await?),
+            None => None,
+        };
+        let range = match keys.is_empty() {
+            true => None,
+            false => first_key_range(&stats, keys, columns)?,
+        };
+        Ok(TableFile {
+            path: file.path,
+            size: file.size,
+            modified: file.modified * 1000,
+            stats,
+            stats_text: file.stats.unwrap_or_default(),
+            deleted,
+            range,
+        })
+    }
+}
+
+fn first_key_range(
+    stats: &FileStats,
+    keys: &Keys,
+    columns: &[(String, FieldType)],
+) -> Result<Option<(OwnedRow, OwnedRow)>> {
+    let name = keys.first_column().and_then(|index| columns.get(index)).map(|(name, _)| name);
+    let known = name.and_then(|name| stats.columns.get(name)).and_then(|column| column.bounds.as_ref());
+    let Some((min, max)) = known else { return Ok(None) };
+    let encode = |value: &datafusion::common::ScalarValue| {
+        let array = value.to_array().map_err(|e| Error::internal("a bound is no value").with_source(e))?;
+        Ok::<_, Error>(keys.first_encoded(array)?.row(0).owned())
+    };
+    Ok(Some((encode(min)?, encode(max)?)))
+}

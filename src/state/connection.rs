@@ -1,0 +1,145 @@
+//! Connections and their sealed secrets.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use sqlx::any::AnyRow;
+
+use super::{State, already, commit, failed, get, get_json, json, next};
+use crate::error::{Error, Kind, Result};
+use crate::model::{Connection, now_micros};
+
+impl State {
+    /// Makes a connection that is not connected yet.
+    pub async fn create_connection(
+        &self,
+        name: &str,
+        connector: &str,
+        settings: &serde_json::Value,
+    ) -> Result<Connection> {
+        let mut transaction = self.begin().await?;
+        let connection = Connection {
+            id: next(&mut transaction, "connection").await?,
+            name: name.into(),
+            connector: connector.into(),
+            settings: settings.clone(),
+            status: "not connected".into(),
+            identity: None,
+            created_at: now_micros(),
+        };
+        sqlx::query(
+            "INSERT INTO connections (id, name, connector, settings, status, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(connection.id)
+        .bind(name)
+        .bind(connector)
+        .bind(json(settings)?)
+        .bind(&connection.status)
+        .bind(connection.created_at)
+        .execute(&mut *transaction)
+        .await
+        .map_err(|error| already(error, || format!("connection `{name}`")))?;
+        commit(transaction).await?;
+        Ok(connection)
+    }
+
+    /// The connection of that name.
+    pub async fn connection(&self, name: &str) -> Result<Option<Connection>> {
+        let row = sqlx::query("SELECT * FROM connections WHERE name = $1")
+            .bind(name)
+            .fetch_optional(&self.pool)
+            .await;
+        row.map_err(failed)?.as_ref().map(connection).transpose()
+    }
+
+    /// All connections by name.
+    pub async fn connections(&self) -> Result<Vec<Connection>> {
+        let rows = sqlx::query("SELECT * FROM connections ORDER BY name")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed)?;
+        rows.iter().map(connection).collect()
+    }
+
+    /// Notes how a connection stands and who is logged in.
+    pub async fn set_connection_status(&self, id: i64, status: &str, identity: Option<&str>) -> Result<()> {
+        sqlx::query("UPDATE connections SET status = $1, identity = $2 WHERE id = $3")
+            .bind(status)
+            .bind(identity)
+            .bind(id)
+            .execute(&self.pool)
+            .await
+            .map_err(failed)?;
+        Ok(())
+    }
+
+    /// Removes a connection that has no objects and no secrets any more.
+    pub async fn drop_connection(&self, id: i64) -> Result<()> {
+        sqlx::query("DELETE FROM connections WHERE id = $1")
+            .bind(id)
+            .execute(&self.pool)
+            .await
+            .map_err(failed)?;
+        Ok(())
+    }
+
+    /// Keeps a sealed secret in the place of an older one.
+    pub async fn put_secret(
+        &self,
+        connection_id: i64,
+        field: &str,
+        version: i64,
+        sealed: &[u8],
+    ) -> Result<()> {
+        sqlx::query(
+            "INSERT INTO secrets (connection_id, field, version, sealed) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (connection_id, field) DO UPDATE SET version = excluded.version, sealed = excluded.sealed",
+        )
+        .bind(connection_id)
+        .bind(field)
+        .bind(version)
+        .bind(BASE64_STANDARD.encode(sealed))
+        .execute(&self.pool)
+        .await
+        .map_err(failed)?;
+        Ok(())
+    }
+
+    /// Version and sealed bytes of a secret.
+    pub async fn secret(&self, connection_id: i64, field: &str) -> Result<Option<(i64, Vec<u8>)>> {
+        let row = sqlx::query("SELECT version, sealed FROM secrets WHERE connection_id = $1 AND field = $2")
+            .bind(connection_id)
+            .bind(field)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(failed)?;
+        let Some(row) = row else { return Ok(None) };
+        let sealed = BASE64_STANDARD.decode(get::<String>(&row, "sealed")?).map_err(|error| {
+            Error::new(Kind::Corrupt, format!("the secret `{field}` is damaged in the state database"))
+                .with_hint("set it again with `CALL set_secret(...)`")
+                .with_source(error)
+        })?;
+        Ok(Some((get(&row, "version")?, sealed)))
+    }
+
+    /// Forgets all secrets of a connection.
+    pub async fn drop_secrets(&self, connection_id: i64) -> Result<()> {
+        sqlx::query("DELETE FROM secrets WHERE connection_id = $1")
+            .bind(connection_id)
+            .execute(&self.pool)
+            .await
+            .map_err(failed)?;
+        Ok(())
+    }
+}
+
+fn connection(row: &AnyRow) -> Result<Connection> {
+    Ok(Connection {
+        id: get(row, "id")?,
+        name: get(row, "name")?,
+        connector: get(row, "connector")?,
+        settings: get_json(row, "settings")?,
+        status: get(row, "status")?,
+        identity: get(row, "identity")?,
+        created_at: get(row, "created_at")?,
+    })
+}

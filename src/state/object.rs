@@ -1,0 +1,99 @@
+//! Objects: fields and import settings are kept as JSON, always read and written whole.
+
+use sqlx::any::AnyRow;
+
+use super::{State, already, failed, get, get_json, json};
+use crate::error::{Error, Kind, Result};
+use crate::model::Object;
+
+const SELECT: &str = "SELECT objects.*, connections.name AS connection
+    FROM objects JOIN connections ON connections.id = objects.connection_id";
+
+impl State {
+    /// Adopts an object.
+    pub async fn add_object(&self, object: &Object) -> Result<()> {
+        sqlx::query(
+            "INSERT INTO objects (id, connection_id, name, api, label, fields, import, schema_version, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        )
+        .bind(&object.id)
+        .bind(object.connection_id)
+        .bind(&object.name)
+        .bind(&object.api)
+        .bind(&object.label)
+        .bind(json(&object.fields)?)
+        .bind(json(&object.import)?)
+        .bind(object.schema_version)
+        .bind(object.created_at)
+        .execute(&self.pool)
+        .await
+        .map_err(|error| already(error, || format!("object `{}` or another one of `{}`", object.name, object.api)))?;
+        Ok(())
+    }
+
+    /// All objects by connection and name.
+    pub async fn objects(&self) -> Result<Vec<Object>> {
+        let query = format!("{SELECT} ORDER BY connections.name, objects.name");
+        let rows = sqlx::query(&query).fetch_all(&self.pool).await.map_err(failed)?;
+        rows.iter().map(object).collect()
+    }
+
+    /// The objects of one connection by name.
+    pub async fn objects_of(&self, connection_id: i64) -> Result<Vec<Object>> {
+        let query = format!("{SELECT} WHERE objects.connection_id = $1 ORDER BY objects.name");
+        let rows = sqlx::query(&query).bind(connection_id).fetch_all(&self.pool).await.map_err(failed)?;
+        rows.iter().map(object).collect()
+    }
+
+    /// Stores a changed definition with the next schema version, unless somebody else changed it since
+    /// `expected_version`: then `Conflict`.
+    pub async fn update_object(&self, object: &Object, expected_version: i64) -> Result<()> {
+        let done = sqlx::query(
+            "UPDATE objects SET name = $1, label = $2, fields = $3, import = $4, schema_version = $5
+             WHERE id = $6 AND schema_version = $7",
+        )
+        .bind(&object.name)
+        .bind(&object.label)
+        .bind(json(&object.fields)?)
+        .bind(json(&object.import)?)
+        .bind(expected_version + 1)
+        .bind(&object.id)
+        .bind(expected_version)
+        .execute(&self.pool)
+        .await
+        .map_err(|error| already(error, || format!("object `{}`", object.name)))?;
+        if done.rows_affected() == 1 {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::Conflict,
+            format!("`{}` was changed by somebody else at the same time", object.full_name()),
+        )
+        .with_hint("look at it again, then repeat the change"))
+    }
+
+    /// Removes an object. Its snapshots stay: past releases read them.
+    pub async fn drop_object(&self, id: &str) -> Result<()> {
+        sqlx::query("DELETE FROM objects WHERE id = $1")
+            .bind(id)
+            .execute(&self.pool)
+            .await
+            .map_err(failed)?;
+        Ok(())
+    }
+}
+
+fn object(row: &AnyRow) -> Result<Object> {
+    Ok(Object {
+        id: get(row, "id")?,
+        connection_id: get(row, "connection_id")?,
+        connection: get(row, "connection")?,
+        name: get(row, "name")?,
+        api: get(row, "api")?,
+        label: get(row, "label")?,
+        fields: get_json(row, "fields")?,
+        import: get_json(row, "import")?,
+        schema_version: get(row, "schema_version")?,
+        created_at: get(row, "created_at")?,
+    })
+}

@@ -1,0 +1,191 @@
+//! Releases. An object's part of a release is stored once for all the releases in which it is the same, so a
+//! release costs what it changes.
+
+use std::collections::HashMap;
+
+use sqlx::any::AnyRow;
+use sqlx::{Any, Transaction};
+
+use super::{State, commit, failed, get, get_json, json, next};
+use crate::error::{Error, Kind, Result};
+use crate::model::{Micros, Release, ReleaseObject, now_micros};
+
+impl State {
+    /// Publishes the release after the newest one: `changes` replace what it says of those objects, `removed`
+    /// objects are gone, and the release is noted in the given runs. One transaction; concurrent publications
+    /// queue and lose nothing.
+    pub async fn publish(
+        &self,
+        cause: &str,
+        changes: &[ReleaseObject],
+        removed: &[String],
+        runs: &[i64],
+    ) -> Result<Release> {
+        let mut transaction = self.begin().await?;
+        // Taking the number first makes publications queue on that row.
+        let id = next(&mut transaction, "release").await?;
+        sqlx::query("INSERT INTO releases (id, published_at, cause) VALUES ($1, $2, $3)")
+            .bind(id)
+            .bind(now_micros())
+            .bind(cause)
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
+        for object_id in changes.iter().map(|object| &object.object_id).chain(removed) {
+            close(&mut transaction, object_id, id).await?;
+        }
+        for object in changes {
+            insert(&mut transaction, object, id).await?;
+        }
+        for run in runs {
+            sqlx::query("UPDATE runs SET release_id = $1 WHERE id = $2")
+                .bind(id)
+                .bind(*run)
+                .execute(&mut *transaction)
+                .await
+                .map_err(failed)?;
+        }
+        commit(transaction).await?;
+        let published = self.release(id).await?;
+        published.ok_or_else(|| Error::internal(format!("release {id} is gone after its publication")))
+    }
+
+    /// What everybody reads.
+    pub async fn newest_release(&self) -> Result<Option<Release>> {
+        self.find("SELECT * FROM releases ORDER BY id DESC LIMIT 1", Bound::Nothing).await
+    }
+
+    /// The release of that number.
+    pub async fn release(&self, id: i64) -> Result<Option<Release>> {
+        self.find("SELECT * FROM releases WHERE id = $1", Bound::Number(id)).await
+    }
+
+    /// The newest release published at or before a time.
+    pub async fn release_at(&self, at: Micros) -> Result<Option<Release>> {
+        let query = "SELECT * FROM releases WHERE published_at <= $1 ORDER BY id DESC LIMIT 1";
+        self.find(query, Bound::Number(at)).await
+    }
+
+    /// The newest release with that cause, for example `batch 2026-10-31`.
+    pub async fn release_by_cause(&self, cause: &str) -> Result<Option<Release>> {
+        let query = "SELECT * FROM releases WHERE cause = $1 ORDER BY id DESC LIMIT 1";
+        self.find(query, Bound::Text(cause)).await
+    }
+
+    /// The newest releases, oldest first.
+    pub async fn releases(&self, limit: i64) -> Result<Vec<Release>> {
+        let rows = sqlx::query("SELECT * FROM releases ORDER BY id DESC LIMIT $1")
+            .bind(limit)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed)?;
+        let mut releases = rows.iter().rev().map(header).collect::<Result<Vec<_>>>()?;
+        let Some(oldest) = releases.first().map(|release| release.id) else { return Ok(releases) };
+        let rows = sqlx::query("SELECT * FROM release_objects WHERE to_release IS NULL OR to_release > $1")
+            .bind(oldest)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed)?;
+        let mut spans: HashMap<i64, Vec<(Option<i64>, ReleaseObject)>> = HashMap::new();
+        for row in &rows {
+            spans.entry(get(row, "from_release")?).or_default().push((get(row, "to_release")?, object(row)?));
+        }
+        let mut current: Vec<(Option<i64>, ReleaseObject)> = Vec::new();
+        current.extend(spans.iter().filter(|(from, _)| **from < oldest).flat_map(|(_, spans)| spans.clone()));
+        for release in &mut releases {
+            current.retain(|(to, _)| to.is_none_or(|to| to > release.id));
+            current.extend(spans.remove(&release.id).into_iter().flatten());
+            release.objects = sorted(current.iter().map(|(_, object)| object.clone()).collect());
+        }
+        Ok(releases)
+    }
+
+    async fn find(&self, query: &str, bound: Bound<'_>) -> Result<Option<Release>> {
+        let query = match bound {
+            Bound::Nothing => sqlx::query(query),
+            Bound::Number(number) => sqlx::query(query).bind(number),
+            Bound::Text(text) => sqlx::query(query).bind(text.to_string()),
+        };
+        let Some(row) = query.fetch_optional(&self.pool).await.map_err(failed)? else { return Ok(None) };
+        let mut release = header(&row)?;
+        let rows = sqlx::query(
+            "SELECT * FROM release_objects WHERE from_release <= $1 AND (to_release IS NULL OR to_release > $2)",
+        )
+        .bind(release.id)
+        .bind(release.id)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed)?;
+        release.objects = sorted(rows.iter().map(object).collect::<Result<_>>()?);
+        Ok(Some(release))
+    }
+}
+
+enum Bound<'a> {
+    Nothing,
+    Number(i64),
+    Text(&'a str),
+}
+
+fn sorted(mut objects: Vec<ReleaseObject>) -> Vec<ReleaseObject> {
+    objects.sort_by(|a, b| (&a.connection, &a.name).cmp(&(&b.connection, &b.name)));
+    objects
+}
+
+/// Ends what earlier releases say of an object.
+async fn close(transaction: &mut Transaction<'static, Any>, object_id: &str, release: i64) -> Result<()> {
+    sqlx::query("UPDATE release_objects SET to_release = $1 WHERE object_id = $2 AND to_release IS NULL")
+        .bind(release)
+        .bind(object_id)
+        .execute(&mut **transaction)
+        .await
+        .map_err(failed)?;
+    Ok(())
+}
+
+async fn insert(
+    transaction: &mut Transaction<'static, Any>,
+    object: &ReleaseObject,
+    release: i64,
+) -> Result<()> {
+    let done = sqlx::query(
+        "INSERT INTO release_objects (object_id, from_release, connection, name, version, row_count, fields)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(&object.object_id)
+    .bind(release)
+    .bind(&object.connection)
+    .bind(&object.name)
+    .bind(object.version)
+    .bind(object.rows)
+    .bind(json(&object.fields)?)
+    .execute(&mut **transaction)
+    .await;
+    done.map_err(|error| match &error {
+        sqlx::Error::Database(database) if database.is_unique_violation() => {
+            Error::new(Kind::Internal, format!("object `{}` is twice in one publication", object.name))
+        }
+        _ => failed(error),
+    })?;
+    Ok(())
+}
+
+fn header(row: &AnyRow) -> Result<Release> {
+    Ok(Release {
+        id: get(row, "id")?,
+        published_at: get(row, "published_at")?,
+        cause: get(row, "cause")?,
+        objects: Vec::new(),
+    })
+}
+
+fn object(row: &AnyRow) -> Result<ReleaseObject> {
+    Ok(ReleaseObject {
+        object_id: get(row, "object_id")?,
+        connection: get(row, "connection")?,
+        name: get(row, "name")?,
+        version: get(row, "version")?,
+        rows: get(row, "row_count")?,
+        fields: get_json(row, "fields")?,
+    })
+}

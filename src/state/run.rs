@@ -1,0 +1,166 @@
+//! Syncs and runs.
+
+use std::collections::HashMap;
+
+use sqlx::any::AnyRow;
+
+use super::{State, commit, failed, get, get_json, json, next};
+use crate::error::Result;
+use crate::model::{Micros, Run, RunCounts, Sync, now_micros};
+
+impl State {
+    /// Records a sync with one running run for each of `objects` (id and full name).
+    pub async fn start_sync(
+        &self,
+        mode: &str,
+        actor: &str,
+        objects: &[(String, String)],
+    ) -> Result<(i64, Vec<Run>)> {
+        let mut transaction = self.begin().await?;
+        let sync_id = next(&mut transaction, "sync").await?;
+        let started_at = now_micros();
+        sqlx::query("INSERT INTO syncs (id, mode, actor, started_at) VALUES ($1, $2, $3, $4)")
+            .bind(sync_id)
+            .bind(mode)
+            .bind(actor)
+            .bind(started_at)
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
+        let mut runs = Vec::with_capacity(objects.len());
+        for (object_id, object) in objects {
+            let run = Run {
+                id: next(&mut transaction, "run").await?,
+                sync_id,
+                object_id: object_id.clone(),
+                object: object.clone(),
+                mode: mode.into(),
+                status: "running".into(),
+                started_at,
+                ended_at: None,
+                counts: RunCounts::default(),
+                version: None,
+                release: None,
+                cause: None,
+                remedy: None,
+            };
+            sqlx::query(
+                "INSERT INTO runs (id, sync_id, object_id, object, mode, status, started_at, counts)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            )
+            .bind(run.id)
+            .bind(sync_id)
+            .bind(object_id)
+            .bind(object)
+            .bind(mode)
+            .bind(&run.status)
+            .bind(started_at)
+            .bind(json(&run.counts)?)
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
+            runs.push(run);
+        }
+        commit(transaction).await?;
+        Ok((sync_id, runs))
+    }
+
+    /// Records how a run ended. Its release is noted by [`State::publish`].
+    pub async fn finish_run(&self, run: &Run) -> Result<()> {
+        sqlx::query(
+            "UPDATE runs SET mode = $1, status = $2, ended_at = $3, counts = $4, version = $5, cause = $6, remedy = $7
+             WHERE id = $8",
+        )
+        .bind(&run.mode)
+        .bind(&run.status)
+        .bind(run.ended_at)
+        .bind(json(&run.counts)?)
+        .bind(run.version)
+        .bind(run.cause.as_deref())
+        .bind(run.remedy.as_deref())
+        .bind(run.id)
+        .execute(&self.pool)
+        .await
+        .map_err(failed)?;
+        Ok(())
+    }
+
+    /// One run.
+    pub async fn run(&self, id: i64) -> Result<Option<Run>> {
+        let row = sqlx::query("SELECT * FROM runs WHERE id = $1").bind(id).fetch_optional(&self.pool).await;
+        row.map_err(failed)?.as_ref().map(run).transpose()
+    }
+
+    /// The newest runs, oldest first.
+    pub async fn runs(&self, limit: i64) -> Result<Vec<Run>> {
+        let rows = sqlx::query("SELECT * FROM runs ORDER BY id DESC LIMIT $1")
+            .bind(limit)
+            .fetch_all(&self.pool)
+            .await;
+        rows.map_err(failed)?.iter().rev().map(run).collect()
+    }
+
+    /// The newest syncs, oldest first.
+    pub async fn syncs(&self, limit: i64) -> Result<Vec<Sync>> {
+        let rows = sqlx::query("SELECT * FROM syncs ORDER BY id DESC LIMIT $1")
+            .bind(limit)
+            .fetch_all(&self.pool)
+            .await;
+        let sync = |row| {
+            Ok(Sync {
+                id: get(row, "id")?,
+                mode: get(row, "mode")?,
+                actor: get(row, "actor")?,
+                started_at: get(row, "started_at")?,
+            })
+        };
+        rows.map_err(failed)?.iter().rev().map(sync).collect()
+    }
+
+    /// Ends runs that no living process works on any more (no lease on their object); returns how many.
+    pub async fn interrupt_running(&self, cause: &str) -> Result<u64> {
+        let now = now_micros();
+        let done = sqlx::query(
+            "UPDATE runs SET status = 'failed', ended_at = $1, cause = $2,
+                 remedy = 'the next sync continues from the last commit; nothing was lost'
+             WHERE status = 'running' AND object_id NOT IN (SELECT object_id FROM leases WHERE expires_at > $3)",
+        )
+        .bind(now)
+        .bind(cause)
+        .bind(now)
+        .execute(&self.pool)
+        .await
+        .map_err(failed)?;
+        Ok(done.rows_affected())
+    }
+
+    /// When each object was last published, by object id.
+    pub async fn last_published(&self) -> Result<HashMap<String, Micros>> {
+        let rows = sqlx::query(
+            "SELECT object_id, max(ended_at) AS at FROM runs WHERE release_id IS NOT NULL AND ended_at IS NOT NULL
+             GROUP BY object_id",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed)?;
+        rows.iter().map(|row| Ok((get(row, "object_id")?, get(row, "at")?))).collect()
+    }
+}
+
+fn run(row: &AnyRow) -> Result<Run> {
+    Ok(Run {
+        id: get(row, "id")?,
+        sync_id: get(row, "sync_id")?,
+        object_id: get(row, "object_id")?,
+        object: get(row, "object")?,
+        mode: get(row, "mode")?,
+        status: get(row, "status")?,
+        started_at: get(row, "started_at")?,
+        ended_at: get(row, "ended_at")?,
+        counts: get_json(row, "counts")?,
+        version: get(row, "version")?,
+        release: get(row, "release_id")?,
+        cause: get(row, "cause")?,
+        remedy: get(row, "remedy")?,
+    })
+}

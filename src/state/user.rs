@@ -1,0 +1,119 @@
+//! Logins and what they may read.
+
+use sqlx::any::AnyRow;
+
+use super::{State, commit, failed, get};
+use crate::error::Result;
+use crate::model::{Grant, User};
+
+/// In the place of an object name: all objects of the connection. No object can have this name.
+const ALL: &str = "*";
+
+impl State {
+    /// Makes a login or replaces what is known of it.
+    pub async fn put_user(&self, user: &User) -> Result<()> {
+        sqlx::query(
+            "INSERT INTO logins (name, role, verifier, enabled) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (name) DO UPDATE
+                 SET role = excluded.role, verifier = excluded.verifier, enabled = excluded.enabled",
+        )
+        .bind(&user.name)
+        .bind(&user.role)
+        .bind(&user.verifier)
+        .bind(i64::from(user.enabled))
+        .execute(&self.pool)
+        .await
+        .map_err(failed)?;
+        Ok(())
+    }
+
+    /// The login of that name.
+    pub async fn user(&self, name: &str) -> Result<Option<User>> {
+        let row =
+            sqlx::query("SELECT * FROM logins WHERE name = $1").bind(name).fetch_optional(&self.pool).await;
+        row.map_err(failed)?.as_ref().map(user).transpose()
+    }
+
+    /// All logins by name.
+    pub async fn users(&self) -> Result<Vec<User>> {
+        let rows =
+            sqlx::query("SELECT * FROM logins ORDER BY name").fetch_all(&self.pool).await.map_err(failed)?;
+        rows.iter().map(user).collect()
+    }
+
+    /// Removes a login with its grants.
+    pub async fn drop_user(&self, name: &str) -> Result<()> {
+        let mut transaction = self.begin().await?;
+        for statement in ["DELETE FROM grants WHERE login = $1", "DELETE FROM logins WHERE name = $1"] {
+            sqlx::query(statement).bind(name).execute(&mut *transaction).await.map_err(failed)?;
+        }
+        commit(transaction).await
+    }
+
+    /// Gives a right; giving it twice is giving it once.
+    pub async fn grant(&self, grant: &Grant) -> Result<()> {
+        sqlx::query(
+            "INSERT INTO grants (login, connection, object) VALUES ($1, $2, $3)
+             ON CONFLICT (login, connection, object) DO NOTHING",
+        )
+        .bind(&grant.user)
+        .bind(&grant.connection)
+        .bind(grant.object.as_deref().unwrap_or(ALL))
+        .execute(&self.pool)
+        .await
+        .map_err(failed)?;
+        Ok(())
+    }
+
+    /// Takes a right back. Revoking a whole connection takes the rights on its single objects too, as in
+    /// PostgreSQL's `REVOKE ... ON ALL TABLES IN SCHEMA`.
+    pub async fn revoke(&self, grant: &Grant) -> Result<()> {
+        let object = grant.object.as_deref().unwrap_or(ALL);
+        sqlx::query("DELETE FROM grants WHERE login = $1 AND connection = $2 AND (object = $3 OR $4 = '*')")
+            .bind(&grant.user)
+            .bind(&grant.connection)
+            .bind(object)
+            .bind(object)
+            .execute(&self.pool)
+            .await
+            .map_err(failed)?;
+        Ok(())
+    }
+
+    /// The rights of one login.
+    pub async fn grants_of(&self, user: &str) -> Result<Vec<Grant>> {
+        let rows = sqlx::query("SELECT * FROM grants WHERE login = $1 ORDER BY connection, object")
+            .bind(user)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed)?;
+        rows.iter().map(grant).collect()
+    }
+
+    /// All rights.
+    pub async fn grants(&self) -> Result<Vec<Grant>> {
+        let rows = sqlx::query("SELECT * FROM grants ORDER BY login, connection, object")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed)?;
+        rows.iter().map(grant).collect()
+    }
+}
+
+fn user(row: &AnyRow) -> Result<User> {
+    Ok(User {
+        name: get(row, "name")?,
+        role: get(row, "role")?,
+        verifier: get(row, "verifier")?,
+        enabled: get::<i64>(row, "enabled")? != 0,
+    })
+}
+
+fn grant(row: &AnyRow) -> Result<Grant> {
+    let object: String = get(row, "object")?;
+    Ok(Grant {
+        user: get(row, "login")?,
+        connection: get(row, "connection")?,
+        object: Some(object).filter(|object| object != ALL),
+    })
+}

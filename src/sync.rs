@@ -1,0 +1,152 @@
+//! From a source to a published release: plan, read, write, check, commit, publish.
+//!
+//! Nothing that fails on the way is visible to a reader. The order of durable steps is: data files, one table
+//! commit (with the watermark in it), then the release. A crash between the last two costs nothing but the
+//! publication: the next sync starts from the watermark of the table itself.
+
+mod drift;
+mod gate;
+mod plan;
+mod run;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{Error, Kind, Result};
+use crate::model::{Object, Release, ReleaseObject, Run};
+use crate::snapshot::Warehouse;
+use crate::source::Source;
+use crate::state::State;
+
+pub use plan::Mode;
+
+/// How long a lease lasts without being renewed. A paused process that wakes later has lost it.
+const LEASE: Duration = Duration::from_secs(30);
+
+/// What the syncs of one server share.
+#[derive(Clone)]
+pub struct Syncer {
+    state: Arc<State>,
+    warehouse: Arc<Warehouse>,
+    /// Names this process in leases.
+    owner: Arc<str>,
+}
+
+/// One sync: the objects of one connection, read through one login.
+pub struct Request {
+    /// Reads the objects.
+    pub source: Arc<dyn Source>,
+    /// At least one.
+    pub objects: Vec<Object>,
+    /// What was asked for.
+    pub mode: Mode,
+    /// Who asked.
+    pub actor: String,
+    /// Publish although the gate would hold it.
+    pub force: bool,
+}
+
+/// A sync that is recorded but has not read anything yet.
+pub struct Started {
+    /// Its number.
+    pub sync_id: i64,
+    runs: Vec<Run>,
+}
+
+/// How a sync ended.
+pub struct Outcome {
+    /// Its number.
+    pub sync_id: i64,
+    /// One per object, in the order of the request.
+    pub runs: Vec<Run>,
+    /// The release it published; `None` when nothing was committed.
+    pub release: Option<Release>,
+}
+
+/// Told while a sync runs.
+#[derive(Debug, Clone)]
+pub struct Progress {
+    /// The object.
+    pub object: String,
+    /// One sentence for people.
+    pub message: String,
+}
+
+/// Where progress goes. Nobody listening is no reason to stop.
+pub type ProgressSender = tokio::sync::mpsc::UnboundedSender<Progress>;
+
+impl Syncer {
+    /// A syncer over the given state and tables.
+    pub fn new(state: Arc<State>, warehouse: Arc<Warehouse>) -> Self {
+        Syncer { state, warehouse, owner: uuid::Uuid::new_v4().to_string().into() }
+    }
+
+    /// Records a sync and its runs as begun.
+    pub async fn start(&self, request: &Request) -> Result<Started> {
+        let objects: Vec<_> = request.objects.iter().map(|o| (o.id.clone(), o.full_name())).collect();
+        let (sync_id, runs) = self.state.start_sync(request.mode.as_str(), &request.actor, &objects).await?;
+        Ok(Started { sync_id, runs })
+    }
+
+    /// Runs a sync to its end and publishes what succeeded as one release. What failed is told by the runs.
+    pub async fn run(
+        &self,
+        request: &Request,
+        started: Started,
+        progress: &ProgressSender,
+        cancel: &CancellationToken,
+    ) -> Result<Outcome> {
+        let Started { sync_id, runs: started } = started;
+        let mut runs = Vec::with_capacity(started.len());
+        let mut published = Vec::new();
+        for (object, run) in request.objects.iter().zip(started) {
+            let ended = run::run(self, request, object, run, progress, cancel).await;
+            if let Some(snapshot) = ended.snapshot {
+                published.push(ReleaseObject {
+                    object_id: object.id.clone(),
+                    connection: object.connection.clone(),
+                    name: object.name.clone(),
+                    version: snapshot.version(),
+                    rows: snapshot.rows() as i64,
+                    fields: ended.object.selected().cloned().collect(),
+                });
+            }
+            self.state.finish_run(&ended.run).await?;
+            runs.push(ended.run);
+        }
+        let release = self.publish(&format!("sync {sync_id}"), &published, &[], &mut runs).await?;
+        Ok(Outcome { sync_id, runs, release })
+    }
+
+    /// Publishes a release in which `changes` replace what the newest one says of those objects and `removed`
+    /// are gone, and notes it in `runs`. Nothing to change publishes nothing.
+    pub async fn publish(
+        &self,
+        cause: &str,
+        changes: &[ReleaseObject],
+        removed: &[String],
+        runs: &mut [Run],
+    ) -> Result<Option<Release>> {
+        if changes.is_empty() && removed.is_empty() {
+            return Ok(None);
+        }
+        let committed: Vec<i64> = runs.iter().filter(|run| run.version.is_some()).map(|run| run.id).collect();
+        let release = self.state.publish(cause, changes, removed, &committed).await?;
+        for run in runs.iter_mut().filter(|run| run.version.is_some()) {
+            run.release = Some(release.id);
+        }
+        // State decides; the mirror lets a lost state be rebuilt, so failing to write it must not undo a release.
+        if let Err(error) = self.warehouse.put_release(&release).await {
+            tracing::error!(release.id = release.id, error = ?error, "the release is published but not mirrored");
+        }
+        Ok(Some(release))
+    }
+}
+
+/// The error of a sync that was cancelled.
+fn cancelled(object: &Object) -> Error {
+    Error::new(Kind::Cancelled, format!("the sync of `{}` was cancelled", object.full_name()))
+        .with_hint("nothing of it is visible; the last release stays")
+}

@@ -1,0 +1,253 @@
+//! Which read answers a request.
+
+use crate::error::{Error, Kind, Result};
+use crate::model::{FieldType, Object};
+use crate::snapshot::Snapshot;
+use crate::source::{Capabilities, Watermark, What};
+
+/// What a person asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// What changed since the last successful run.
+    Diff,
+    /// Everything.
+    Full,
+}
+
+impl Mode {
+    /// As people write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Mode::Diff => "diff",
+            Mode::Full => "full",
+        }
+    }
+}
+
+impl std::str::FromStr for Mode {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "diff" => Ok(Mode::Diff),
+            "full" => Ok(Mode::Full),
+            _ => Err(Error::new(Kind::Invalid, format!("unknown mode `{text}`"))
+                .with_hint("accepted are `diff` and `full`")),
+        }
+    }
+}
+
+/// How the rows reach the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Write {
+    /// The rows read are all rows afterwards.
+    Replace,
+    /// The rows read are merged by key; no row disappears.
+    Upsert,
+}
+
+/// The read and the write of one run, and why it is not what was asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    pub(super) what: What,
+    pub(super) write: Write,
+    /// Told to the person and kept in the run.
+    pub(super) reasons: Vec<String>,
+}
+
+impl Plan {
+    pub(super) fn mode(&self) -> Mode {
+        if self.what == What::Full { Mode::Full } else { Mode::Diff }
+    }
+}
+
+/// What the table holds now, as far as planning needs to know.
+pub(super) struct Current {
+    columns: Vec<(String, FieldType)>,
+    mark: Option<Mark>,
+}
+
+/// What a commit says about the rows of its table beside the rows themselves. It is committed with them, so it
+/// can never be ahead of or behind them.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) struct Mark {
+    /// Where the next diff starts; `None` when the read gave none.
+    since: Option<Watermark>,
+    /// Which rows belong to the table.
+    definition: Definition,
+}
+
+/// A table committed under another definition cannot be continued by a diff.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+struct Definition {
+    filter: Option<String>,
+    cursor: Option<String>,
+    key: Vec<String>,
+}
+
+impl Definition {
+    fn of(object: &Object) -> Self {
+        Definition {
+            filter: object.import.filter.clone(),
+            cursor: object.import.cursor.clone(),
+            key: object.key(),
+        }
+    }
+}
+
+impl Mark {
+    /// The mark of a run that ended with `watermark`. A capped run must not move past what it left out.
+    pub(super) fn after(
+        object: &Object,
+        watermark: Option<Watermark>,
+        current: Option<&Current>,
+        capped: bool,
+    ) -> Self {
+        let previous = || current?.mark.as_ref()?.since.clone();
+        let since = if capped { previous() } else { watermark.or_else(previous) };
+        Mark { since, definition: Definition::of(object) }
+    }
+}
+
+impl Current {
+    pub(super) fn of(snapshot: &Snapshot) -> Self {
+        let mark = snapshot.watermark().and_then(|mark| serde_json::from_value(mark).ok());
+        Current { columns: snapshot.columns().to_vec(), mark }
+    }
+}
+
+/// Plans one run that reads `columns` of `object`.
+pub(super) fn plan(
+    mode: Mode,
+    object: &Object,
+    columns: &[(String, FieldType)],
+    can: Capabilities,
+    current: Option<&Current>,
+) -> Plan {
+    let mut reasons = Vec::new();
+    let since = match (mode, current) {
+        (Mode::Full, _) => None,
+        (Mode::Diff, None) => {
+            reasons.push("read in full: this is its first sync".into());
+            None
+        }
+        (Mode::Diff, Some(current)) => match why_not_diff(object, columns, can, current) {
+            Ok(watermark) => Some(watermark),
+            Err(reason) => {
+                reasons.push(format!("read in full: {reason}"));
+                None
+            }
+        },
+    };
+    if let Some(watermark) = since {
+        return Plan { what: What::Since(watermark), write: Write::Upsert, reasons };
+    }
+    // A read that stops at a maximum cannot tell what has gone, so it must not remove anything.
+    let keeps_rows = object.import.max_rows.is_some()
+        && !object.import.delete_all_before_sync
+        && current.is_some_and(|current| is_continued(object, columns, current));
+    if keeps_rows {
+        reasons.push("a maximum number of records is set: rows gone from the source are not removed".into());
+    }
+    let write = if keeps_rows { Write::Upsert } else { Write::Replace };
+    Plan { what: What::Full, write, reasons }
+}
+
+fn why_not_diff(
+    object: &Object,
+    columns: &[(String, FieldType)],
+    can: Capabilities,
+    current: &Current,
+) -> Result<Watermark, &'static str> {
+    if object.import.delete_all_before_sync {
+        return Err("all records are deleted before each sync");
+    }
+    if object.import.cursor.is_none() || !can.since {
+        return Err("the object has no cursor field to read changes by");
+    }
+    if !is_continued(object, columns, current) {
+        return Err("its fields, key, filter or cursor changed since the last sync");
+    }
+    let mark = current.mark.as_ref().and_then(|mark| mark.since.clone());
+    mark.ok_or("the last sync left no watermark")
+}
+
+/// Whether the rows of the table are rows of today's definition.
+fn is_continued(object: &Object, columns: &[(String, FieldType)], current: &Current) -> bool {
+    current.columns == columns
+        && current.mark.as_ref().is_some_and(|mark| mark.definition == Definition::of(object))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ImportSettings, ObjectField};
+
+    fn object() -> Object {
+        let field = ObjectField {
+            api: "id".into(),
+            name: "id".into(),
+            label: "id".into(),
+            data_type: FieldType::Int32,
+            native_type: "integer".into(),
+            note: None,
+            selected: true,
+            key_position: Some(0),
+            is_name: false,
+        };
+        Object {
+            id: "1".into(),
+            connection_id: 1,
+            connection: "crm".into(),
+            name: "deal".into(),
+            api: "public.deal".into(),
+            label: "Deal".into(),
+            fields: vec![field],
+            import: ImportSettings { cursor: Some("updated_at".into()), ..ImportSettings::default() },
+            schema_version: 1,
+            created_at: 0,
+        }
+    }
+
+    const CAN: Capabilities = Capabilities { since: true, keys: true };
+
+    fn columns() -> Vec<(String, FieldType)> {
+        vec![("id".into(), FieldType::Int32)]
+    }
+
+    fn current(object: &Object) -> Current {
+        let mark = Mark::after(object, Some(Watermark(7.into())), None, false);
+        Current { columns: columns(), mark: Some(mark) }
+    }
+
+    fn planned(mode: Mode, object: &Object, current: &Current) -> Plan {
+        plan(mode, object, &columns(), CAN, Some(current))
+    }
+
+    #[test]
+    fn a_diff_continues_where_the_table_stands() {
+        let object = object();
+        let plan = planned(Mode::Diff, &object, &current(&object));
+        assert_eq!((plan.what, plan.write), (What::Since(Watermark(7.into())), Write::Upsert));
+    }
+
+    #[test]
+    fn a_changed_definition_makes_a_diff_a_full_replacement() {
+        let before = current(&object());
+        let mut changed = object();
+        changed.import.filter = Some("id > 3".into());
+        let plan = planned(Mode::Diff, &changed, &before);
+        assert_eq!((plan.what, plan.write), (What::Full, Write::Replace));
+        assert!(plan.reasons[0].contains("filter"));
+    }
+
+    #[test]
+    fn a_maximum_never_removes_rows_and_does_not_move_the_watermark() {
+        let mut object = object();
+        let before = current(&object);
+        object.import.max_rows = Some(10);
+        assert_eq!(planned(Mode::Full, &object, &before).write, Write::Upsert);
+        let mark = Mark::after(&object, Some(Watermark(9.into())), Some(&before), true);
+        assert_eq!(mark.since, Some(Watermark(7.into())));
+    }
+}

@@ -1,0 +1,287 @@
+//! One run: one object, from lease to commit.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use tokio_util::sync::CancellationToken;
+
+use super::drift::{self, Fitted};
+use super::plan::{self, Current, Mark, Plan, Write};
+use super::{LEASE, Progress, ProgressSender, Request, Syncer, cancelled, gate};
+use crate::error::{Error, Kind, Result};
+use crate::model::{FieldType, Object, ObjectField, Run, now_micros};
+use crate::snapshot::{Commit, Prepared, Snapshot, WriteSpec, Writer};
+use crate::source::{Misfit, Read, ReadField, Watermark, What};
+
+/// The least time between two messages of progress.
+const PROGRESS_EVERY: Duration = Duration::from_secs(2);
+
+/// How a run ended.
+pub(super) struct Ended {
+    pub(super) run: Run,
+    /// The object as it was read (types may have been widened).
+    pub(super) object: Object,
+    /// What was committed, if anything was.
+    pub(super) snapshot: Option<Arc<Snapshot>>,
+}
+
+/// What a run reports when it did not fail.
+struct Done {
+    status: &'static str,
+    object: Object,
+    snapshot: Option<Arc<Snapshot>>,
+    cause: Option<String>,
+    remedy: Option<String>,
+}
+
+/// Runs one object to its end. Never fails itself: what went wrong is in the run.
+pub(super) async fn run(
+    syncer: &Syncer,
+    request: &Request,
+    object: &Object,
+    mut run: Run,
+    progress: &ProgressSender,
+    cancel: &CancellationToken,
+) -> Ended {
+    let started = Instant::now();
+    let outcome = leased(syncer, request, object, &mut run, progress, cancel).await;
+    run.ended_at = Some(now_micros());
+    let ended = match outcome {
+        Ok(done) => {
+            run.status = done.status.into();
+            run.cause = done.cause;
+            run.remedy = done.remedy;
+            run.version = done.snapshot.as_ref().map(|snapshot| snapshot.version());
+            Ended { run, object: done.object, snapshot: done.snapshot }
+        }
+        Err(error) => {
+            run.status = if error.kind() == Kind::Cancelled { "cancelled" } else { "failed" }.into();
+            run.cause = Some(match error.detail() {
+                Some(detail) => format!("{error}: {detail}"),
+                None => error.to_string(),
+            });
+            run.remedy = error.hint().map(str::to_string);
+            tracing::warn!(run.id = run.id, object.name = %run.object, error = ?error, "run failed");
+            Ended { run, object: object.clone(), snapshot: None }
+        }
+    };
+    tracing::info!(
+        run.id = ended.run.id,
+        object.name = %ended.run.object,
+        run.status = %ended.run.status,
+        rows.read = ended.run.counts.read,
+        duration_ms = started.elapsed().as_millis() as u64,
+        "run ended"
+    );
+    ended
+}
+
+/// Holds the object's lease around the work and gives up when it is lost.
+async fn leased(
+    syncer: &Syncer,
+    request: &Request,
+    object: &Object,
+    run: &mut Run,
+    progress: &ProgressSender,
+    cancel: &CancellationToken,
+) -> Result<Done> {
+    let Some(fence) = syncer.state.acquire_lease(&object.id, &syncer.owner, LEASE).await? else {
+        return Err(Error::new(Kind::Conflict, format!("`{}` is being synced already", object.full_name()))
+            .with_hint("wait for that run, or end it with `CALL cancel(run)`"));
+    };
+    let work = transfer(syncer, request, object, run, fence, progress, cancel);
+    let result = tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(cancelled(object)),
+        error = keep_lease(syncer, object, fence) => Err(error),
+        result = work => result,
+    };
+    syncer.state.release_lease(&object.id, fence).await?;
+    result
+}
+
+/// Renews the lease for ever; returns when it is lost.
+async fn keep_lease(syncer: &Syncer, object: &Object, fence: i64) -> Error {
+    loop {
+        tokio::time::sleep(LEASE / 3).await;
+        match syncer.state.renew_lease(&object.id, fence, LEASE).await {
+            Ok(true) => {}
+            Ok(false) => {
+                return Error::new(Kind::Conflict, format!("lost the lease on `{}`", object.full_name()))
+                    .with_hint("another process took over; nothing of this run is visible");
+            }
+            // The commit checks the fence anyway, so a state that is away for a moment must not end a long run.
+            Err(error) => tracing::warn!(object.id = %object.id, error = ?error, "could not renew a lease"),
+        }
+    }
+}
+
+async fn transfer(
+    syncer: &Syncer,
+    request: &Request,
+    object: &Object,
+    run: &mut Run,
+    fence: i64,
+    progress: &ProgressSender,
+    cancel: &CancellationToken,
+) -> Result<Done> {
+    let fields = request.source.fields(&object.api).await?;
+    let Fitted { object: fitted, missing, warnings } = drift::fit(object, &fields)?;
+    run.counts.warnings.extend(warnings);
+    if fitted.fields != object.fields {
+        syncer.state.update_object(&fitted, object.schema_version).await?;
+    }
+    let object = fitted;
+    let table = syncer.warehouse.table(&object.connection, &object.id);
+    let snapshot = table.latest().await?;
+    let current = snapshot.as_deref().map(Current::of);
+    let can = request.source.can(&object.api).await?;
+    let spec = WriteSpec { columns: columns(&object, &missing), key: object.key() };
+    let plan = plan::plan(request.mode, &object, &spec.columns, can, current.as_ref());
+    run.mode = plan.mode().as_str().into();
+    for reason in &plan.reasons {
+        tell(progress, &object, reason.clone());
+    }
+    if plan.write == Write::Upsert {
+        run.counts.warnings.extend(plan.reasons.iter().cloned());
+    }
+
+    let read = read(&object, &missing, &plan)?;
+    let writer = match plan.write {
+        Write::Replace => table.replace(&spec).await?,
+        Write::Upsert => table.upsert(&spec).await?,
+    };
+    let Received { prepared, watermark, capped } =
+        receive(request, writer, &object, read, run, progress).await?;
+    count(run, &prepared);
+    let before = snapshot.as_ref().map(|snapshot| snapshot.rows());
+    if let Some(held) = gate::check(&object, before, prepared.counts()).filter(|_| !request.force) {
+        prepared.discard().await?;
+        run.counts.total = before.unwrap_or(0);
+        let (cause, remedy) = (Some(held.cause), Some(held.remedy));
+        return Ok(Done { status: "held", object, snapshot: None, cause, remedy });
+    }
+    // Past this point the run may become visible, so a person who cancels is told the truth before it.
+    if cancel.is_cancelled() {
+        prepared.discard().await?;
+        return Err(cancelled(&object));
+    }
+    let mark = Mark::after(&object, watermark, current.as_ref(), capped);
+    let mark = serde_json::to_value(mark)
+        .map_err(|error| Error::internal("a watermark is not JSON").with_source(error))?;
+    let commit = Commit { run_id: run.id, fence, watermark: Some(mark) };
+    let snapshot = prepared.commit(commit).await?;
+    run.counts.total = snapshot.rows();
+    let status = match (capped, run.counts.warnings.is_empty()) {
+        (true, _) => "capped",
+        (false, false) => "succeeded with warnings",
+        (false, true) => "succeeded",
+    };
+    let cause = capped.then(|| format!("stopped at the maximum number of records ({})", run.counts.read));
+    let remedy = capped.then(|| "raise or clear `max_rows` with `CALL set_import(...)`".to_string());
+    Ok(Done { status, object, snapshot: Some(snapshot), cause, remedy })
+}
+
+/// The columns of the table that a run writes: selected fields that the source still has.
+fn columns(object: &Object, missing: &[String]) -> Vec<(String, FieldType)> {
+    present(object, missing).map(|field| (field.name.clone(), field.data_type.clone())).collect()
+}
+
+fn present<'a>(object: &'a Object, missing: &'a [String]) -> impl Iterator<Item = &'a ObjectField> {
+    object.selected().filter(|field| !missing.contains(&field.api))
+}
+
+/// The source's read for a plan. Fields that the source lost are not asked for.
+fn read(object: &Object, missing: &[String], plan: &Plan) -> Result<Read> {
+    let filter =
+        object.import.filter.as_deref().map(|text| crate::filter::parse(text, &object.fields)).transpose()?;
+    let fields = present(object, missing)
+        .map(|field| ReadField {
+            api: field.api.clone(),
+            name: field.name.clone(),
+            data_type: field.data_type.clone(),
+        })
+        .collect();
+    Ok(Read {
+        object: object.api.clone(),
+        fields,
+        what: plan.what.clone(),
+        cursor: object.import.cursor.clone(),
+        filter,
+        max_rows: object.import.max_rows.filter(|_| plan.what == What::Full),
+    })
+}
+
+struct Received {
+    prepared: Prepared,
+    watermark: Option<Watermark>,
+    capped: bool,
+}
+
+/// Pulls every page into a writer. Not pulling is the backpressure.
+async fn receive(
+    request: &Request,
+    mut writer: Writer,
+    object: &Object,
+    read: Read,
+    run: &mut Run,
+    progress: &ProgressSender,
+) -> Result<Received> {
+    let mut pages = request.source.read(read);
+    let (mut watermark, mut capped) = (None, false);
+    let mut last_told = Instant::now();
+    while let Some(page) = pages.next().await {
+        let page = page?;
+        run.counts.read += page.rows.num_rows() as u64;
+        note_misfits(run, page.misfits);
+        watermark = page.watermark.or(watermark);
+        capped |= page.capped;
+        write(&mut writer, page.lane, page.rows).await?;
+        if last_told.elapsed() >= PROGRESS_EVERY {
+            last_told = Instant::now();
+            tell(progress, object, format!("{} rows read", run.counts.read));
+        }
+    }
+    Ok(Received { prepared: writer.prepare().await?, watermark, capped })
+}
+
+async fn write(writer: &mut Writer, lane: usize, rows: arrow::record_batch::RecordBatch) -> Result<()> {
+    if rows.num_rows() == 0 { Ok(()) } else { writer.write(lane, rows).await }
+}
+
+/// Counts values that were kept as NULL and keeps one sample per field in the warnings.
+fn note_misfits(run: &mut Run, misfits: Vec<Misfit>) {
+    for misfit in misfits {
+        run.counts.misfits += misfit.count;
+        let prefix = format!("field `{}` has values that do not fit its type", misfit.field);
+        if !run.counts.warnings.iter().any(|warning| warning.starts_with(&prefix)) {
+            run.counts.warnings.push(format!("{prefix} and read NULL, for example `{}`", misfit.sample));
+        }
+    }
+}
+
+fn count(run: &mut Run, prepared: &Prepared) {
+    let counts = prepared.counts();
+    run.counts.inserted = counts.inserted;
+    run.counts.updated = counts.updated;
+    run.counts.deleted = counts.deleted;
+    run.counts.total = counts.total;
+    run.counts.duplicates = counts.duplicates;
+    run.counts.null_keys = counts.null_keys;
+    run.counts.bytes_written = counts.bytes_written;
+    if counts.duplicates > 0 {
+        let warning = format!("{} rows had the key of a later row and were left out", counts.duplicates);
+        run.counts.warnings.push(warning);
+    }
+    if counts.null_keys > 0 {
+        run.counts
+            .warnings
+            .push(format!("{} rows had an empty key field and were left out", counts.null_keys));
+    }
+}
+
+fn tell(progress: &ProgressSender, object: &Object, message: String) {
+    // Nobody listening any more is fine: the run goes on.
+    progress.send(Progress { object: object.full_name(), message }).ok();
+}

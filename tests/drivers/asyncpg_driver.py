@@ -1,0 +1,111 @@
+"""asyncpg: binary parameters and results only, prepared statements always."""
+
+import asyncio
+import datetime as dt
+import os
+from decimal import Decimal
+
+import asyncpg
+
+UTC = dt.timezone.utc
+EXPECTED = {
+    "a_boolean": (True, False),
+    "a_smallint": (-2, -32768),
+    "an_integer": (3, 2147483647),
+    "a_bigint": (4000000000, 9223372036854775807),
+    "a_real": (1.5, 3.4028234663852886e38),
+    "a_double": (2.25, 1.7976931348623157e308),
+    "a_numeric": (Decimal("77600.55"), Decimal("-9999999999999999.99")),
+    "a_wide": (Decimal("12345678901234567890.0123456789"), Decimal("9999999999999999999999999999.9999999999")),
+    "a_text": ('Zoë said "hi", \\ and 🙂\nbye', ""),
+    "a_varchar": ("plain", ""),
+    "a_bytea": (b"\x00\xff\x10", b""),
+    "a_date": (dt.date(2024, 2, 29), dt.date(1, 1, 2)),
+    "a_timestamp": (dt.datetime(2024, 2, 29, 13, 14, 15, 678901), dt.datetime(9999, 12, 31, 23, 59, 59, 999998)),
+    "a_timestamptz": (
+        dt.datetime(2024, 2, 29, 13, 14, 15, 678901, UTC),
+        dt.datetime(1969, 12, 31, 23, 59, 59, 999999, UTC),
+    ),
+    "texts": (["a", None, "c d", "NULL", '"'], []),
+    "integers": ([1, None, -3], []),
+}
+checks = 0
+
+
+def same(what, found, expected):
+    global checks
+    checks += 1
+    assert found == expected and type(found) is type(expected), f"{what}: {found!r} instead of {expected!r}"
+
+
+async def values_and_parameters(connection):
+    rows = await connection.fetch(f"SELECT {', '.join(EXPECTED)} FROM every_type ORDER BY id")
+    same("rows", len(rows), 3)
+    for column, (first, second) in EXPECTED.items():
+        same(column, rows[0][column], first)
+        same(column, rows[1][column], second)
+        same(column, rows[2][column], None)
+        for row, value in [(1, first), (2, second)]:
+            found = await connection.fetchval(f"SELECT id FROM every_type WHERE {column} = $1", value)
+            same(f"{column} = {value!r}", found, row)
+        found = await connection.fetch(f"SELECT id FROM every_type WHERE {column} = $1", None)
+        same(f"{column} = NULL", found, [])
+    rows = await connection.fetch("SELECT id FROM every_type WHERE id = ANY($1) ORDER BY id", [3, 1, 7])
+    same("= ANY(array)", [row["id"] for row in rows], [1, 3])
+    rows = await connection.fetch("SELECT id FROM every_type ORDER BY id LIMIT $1 OFFSET $2", 1, 1)
+    same("LIMIT and OFFSET", [row["id"] for row in rows], [2])
+    found = await connection.fetchval("SELECT coalesce($1, a_text) FROM every_type WHERE id = 2", "given")
+    same("coalesce", found, "given")
+    row = await connection.fetchrow("SELECT $1::bigint, $2::text[], $3::timestamptz", 7, ["x", None], None)
+    same("parameters given back", tuple(row), (7, ["x", None], None))
+
+
+async def streaming(connection):
+    count, amounts = 0, Decimal(0)
+    async with connection.transaction(readonly=True):
+        rows = connection.cursor("SELECT id, name, amount, changed FROM many ORDER BY id", prefetch=1000)
+        async for row in rows:
+            count += 1
+            amounts += row["amount"]
+            expected = dt.datetime(2024, 1, 1, tzinfo=UTC) + dt.timedelta(seconds=count)
+            assert tuple(row) == (count, f"row {count}", Decimal(count * 7919 % 1000003) / 100, expected), row
+    same("rows streamed", count, 100000)
+    same("sum of amounts", amounts, await connection.fetchval("SELECT sum(amount) FROM many"))
+    rows = await connection.fetch("SELECT id FROM many ORDER BY id")
+    same("rows fetched at once", [row["id"] for row in rows], list(range(1, 100001)))
+
+
+async def errors(connection):
+    for sql, arguments, state in [
+        ("SELECT no_such_column FROM every_type", [], "42703"),
+        ("SELECT * FROM no_such_table", [], "42P01"),
+        ("SELECT 1 / (id - $1) FROM every_type WHERE id = 1", [1], "22012"),
+    ]:
+        try:
+            await connection.fetch(sql, *arguments)
+            found = None
+        except asyncpg.PostgresError as error:
+            found = error.sqlstate
+        same(sql, found, state)
+        same("next query", await connection.fetchval("SELECT $1::integer", 1), 1)
+    try:
+        async with connection.transaction():
+            await connection.fetch("SELECT no_such_column FROM every_type")
+    except asyncpg.UndefinedColumnError:
+        pass
+    same("after rollback", await connection.fetchval("SELECT 1"), 1)
+
+
+async def main():
+    connection = await asyncpg.connect()
+    await values_and_parameters(connection)
+    await streaming(connection)
+    await errors(connection)
+    await connection.close()
+    async with asyncpg.create_pool(min_size=2, max_size=2) as pool:
+        for _ in range(3):
+            same("pooled", await pool.fetchval("SELECT count(*) FROM every_type"), 3)
+
+
+asyncio.run(asyncio.wait_for(main(), float(os.environ.get("DRIVER_SECONDS", "240"))))
+print(f"passed {checks} checks")

@@ -1,0 +1,106 @@
+//! Versions as queries see them.
+
+use super::*;
+use datafusion::physical_plan::displayable;
+
+async fn context(store: &Store, snapshot: &Arc<Snapshot>) -> SessionContext {
+    let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(2));
+    store.warehouse.register(&context.runtime_env());
+    context.register_table("t", snapshot.clone().provider(&fields(snapshot.columns()))).unwrap();
+    context
+}
+
+async fn large(store: &Store) -> Arc<Snapshot> {
+    let table = store.table();
+    let batches: Vec<_> = (0..60).map(|b| numbered((b * 5000..(b + 1) * 5000).map(|i| (i, i)))).collect();
+    replace(&table, 1, &batches).await;
+    let changes = (0..300).map(|i| (i * 1000 + 7, -1));
+    let deleted: Vec<_> = (0..300).map(|i| i * 1000 + 8).collect();
+    upsert(&table, 2, numbered(changes), &deleted).await.0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counting_reads_no_file_and_bounds_prune() {
+    let store = Store::new();
+    let snapshot = large(&store).await;
+    let context = context(&store, &snapshot).await;
+    let plan = context.sql("SELECT count(*) FROM t").await.unwrap().create_physical_plan().await.unwrap();
+    let text = displayable(plan.as_ref()).indent(false).to_string();
+    assert!(!text.contains("DataSourceExec"), "{text}");
+    assert_eq!(int(&store.sql(&snapshot, "SELECT count(*) FROM t").await), 299_700);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lookup_by_key_reads_pages_not_files() {
+    let store = Store::new();
+    let snapshot = large(&store).await;
+    let context = context(&store, &snapshot).await;
+    let sql = "EXPLAIN ANALYZE SELECT * FROM t WHERE id = '000150123'";
+    let plan = context.sql(sql).await.unwrap().collect().await.unwrap();
+    let text = texts(&plan[0]).concat().join("\n");
+    let read = text.split("page_index_rows_pruned=").nth(1).unwrap();
+    let read = read.split(" matched").next().unwrap().split("→ ").nth(1).unwrap();
+    let thousands: f64 = read.strip_suffix(" K").expect(&text).parse().unwrap();
+    assert!(thousands < 20.0, "{text}");
+    for (id, amount) in
+        [(7, Some(-1)), (8, None), (9, Some(9)), (299_007, Some(-1)), (299_999, Some(299_999))]
+    {
+        let rows = store.sql(&snapshot, &format!("SELECT amount FROM t WHERE id = '{id:09}'")).await;
+        assert_eq!(rows, amount.map(|a| vec![a.to_string()]).into_iter().collect::<Vec<_>>(), "{id}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deleted_rows_stay_away_in_every_kind_of_query() {
+    let store = Store::new();
+    let snapshot = large(&store).await;
+    for (sql, expected) in [
+        ("SELECT count(*) FROM t WHERE amount = -1", "300"),
+        ("SELECT count(*) FROM t WHERE amount % 1000 = 8", "0"),
+        ("SELECT count(*) FROM (SELECT id FROM t LIMIT 299900)", "299700"),
+        ("SELECT min(id) FROM t WHERE id >= '000001007'", "000001007"),
+        ("SELECT max(amount) FROM t WHERE id BETWEEN '000002007' AND '000002008'", "-1"),
+        ("SELECT sum(amount) FROM (SELECT amount FROM t ORDER BY amount LIMIT 301)", "-300"),
+        ("SELECT count(*) FROM t a JOIN t b ON a.id = b.id WHERE a.amount < 0", "300"),
+    ] {
+        assert_eq!(store.sql(&snapshot, sql).await, [[expected]], "{sql}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_or_damaged_file_is_named() {
+    let store = Store::new();
+    let (snapshot, _) = replace(&store.table(), 1, &[numbered((0..9999).map(|i| (i, i)))]).await;
+    let file = store.files("base").remove(0);
+    let name = file.file_name().unwrap().to_str().unwrap().to_string();
+    let bytes = std::fs::read(&file).unwrap();
+    for content in [None, Some(bytes[..bytes.len() / 2].to_vec())] {
+        match content {
+            None => std::fs::remove_file(&file).unwrap(),
+            Some(content) => std::fs::write(&file, content).unwrap(),
+        }
+        let context = context(&store, &snapshot).await;
+        let failed = context.sql("SELECT sum(amount) FROM t").await.unwrap().collect().await.unwrap_err();
+        let text = failed.to_string();
+        assert!(text.contains(&name) && text.contains("`1/deal`"), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watermark_of_any_shape_is_read_back() {
+    let store = Store::new();
+    let table = store.table();
+    for (run, watermark) in [
+        (1, None),
+        (2, Some(serde_json::json!({"cursor": "2026-01-01T00:00:00Z", "nested": [1, {"q": "\"\\\n€"}]}))),
+        (3, Some(serde_json::json!(12345678901234567u64))),
+        (4, None),
+    ] {
+        let mut writer = table.upsert(&deal()).await.unwrap();
+        writer.write(0, numbered([(run, 0)])).await.unwrap();
+        let commit = Commit { run_id: run, fence: 0, watermark: watermark.clone() };
+        writer.prepare().await.unwrap().commit(commit).await.unwrap();
+        let read = store.reopened().table("1", "deal").latest().await.unwrap().unwrap();
+        assert_eq!((read.watermark(), read.run_id(), read.version()), (watermark, run, run - 1));
+    }
+}

@@ -1,0 +1,7 @@
+//! The PostgreSQL port: logins, hostile bytes, encryption, protocols, drivers.
+
+mod driver;
+mod hostile;
+mod login;
+mod protocol;
+mod tls;

@@ -19,6 +19,8 @@ use crate::model::{Comparison, FieldType, Filter, Literal, ObjectField};
 const MAX_CHARACTERS: usize = 10_000;
 /// Deepest nesting of a filter.
 const MAX_DEPTH: usize = 50;
+/// Deepest nesting of `NOT (...)`.
+const MAX_NEGATIONS: usize = 6;
 /// A chain of operators nests the syntax tree once per operator, whatever the parser's own limit says: so
 /// long a text needs far more stack than an ordinary thread has.
 const STACK: usize = 128 * 1024 * 1024;
@@ -51,7 +53,7 @@ fn syntax(text: &str) -> Result<Expr> {
     let parser = Parser::new(&dialect).with_recursion_limit(MAX_DEPTH);
     let tokens = Tokenizer::new(&dialect, text).tokenize_with_location();
     let tokens = tokens.map_err(|error| syntax_error(error.into()))?;
-    refuse_calls(&tokens)?;
+    refuse_explosions(&tokens)?;
     let mut parser = parser.with_tokens_with_locations(tokens);
     let expr = parser.parse_expr().map_err(syntax_error)?;
     let next = parser.peek_token();
@@ -62,17 +64,29 @@ fn syntax(text: &str) -> Result<Expr> {
     Err(syntax_error(ParserError::ParserError(format!("a filter is one expression, found: {next}{place}"))))
 }
 
-/// Refuses calls and arrays before parsing: the parser needs time exponential in the depth of nested ones.
-fn refuse_calls(tokens: &[TokenWithSpan]) -> Result<()> {
+/// Refuses what the parser would need time exponential in its depth for: nested calls, arrays and negations.
+fn refuse_explosions(tokens: &[TokenWithSpan]) -> Result<()> {
     let visible = tokens.iter().map(|t| &t.token).filter(|t| !matches!(t, Token::Whitespace(_)));
-    for (token, next) in visible.clone().zip(visible.skip(1)) {
-        match (token, next) {
+    let mut negated_parentheses = Vec::new();
+    let mut previous = &Token::EOF;
+    for token in visible {
+        match (previous, token) {
             (Token::Word(word), Token::LParen) if !MAY_PRECEDE_PARENTHESIS.contains(&word.keyword) => {
                 return Err(calls(&format!("{word}(…)")));
             }
-            (_, Token::LBracket | Token::LBrace) => return Err(calls(&format!("{token} {next}"))),
+            (_, Token::LBracket | Token::LBrace) => return Err(calls(&format!("{previous} {token}"))),
+            (_, Token::LParen) => {
+                negated_parentheses
+                    .push(matches!(previous, Token::Word(word) if word.keyword == Keyword::NOT));
+                if negated_parentheses.iter().filter(|negated| **negated).count() > MAX_NEGATIONS {
+                    let what = format!("the filter nests NOT (…) more than {MAX_NEGATIONS} levels deep");
+                    return Err(Error::new(Kind::Invalid, what).with_sqlstate("54001"));
+                }
+            }
+            (_, Token::RParen) => drop(negated_parentheses.pop()),
             _ => (),
         }
+        previous = token;
     }
     Ok(())
 }

@@ -33,14 +33,12 @@ impl Constant {
                 _ => None,
             },
             Expr::TypedString(typed) => Some(Self::from_typed(expr, &typed.data_type, &typed.value)?),
-            Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, expr: inner, data_type, .. } => {
-                match &**inner {
-                    Expr::Value(value) if text(&value.value).is_some() => {
-                        Some(Self::from_typed(expr, data_type, value)?)
-                    }
-                    _ => None,
+            Expr::Cast { kind: CastKind::DoubleColon, expr: inner, data_type, .. } => match &**inner {
+                Expr::Value(value) if text(&value.value).is_some() => {
+                    Some(Self::from_typed(expr, data_type, value)?)
                 }
-            }
+                _ => None,
+            },
             _ => None,
         })
     }

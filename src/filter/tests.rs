@@ -116,7 +116,7 @@ fn every_accepted_form_becomes_its_tree() {
         ("created_at >= timestamp with time zone '1970-01-01T00:00:01Z'", "CreatedAt >= micro 1000000"),
         ("created_at >= timestamp '1970-01-01 00:00:01'", "CreatedAt >= micro 1000000"),
         ("created_at >= date '1970-01-02'", "CreatedAt >= micro 86400000000"),
-        ("local_time < cast('1970-01-01 00:00:01' as timestamp)", "LocalTime < micro 1000000"),
+        ("local_time < '1970-01-01 00:00:01'::timestamp", "LocalTime < micro 1000000"),
     ] {
         assert_eq!(parsed(text), tree, "{text}");
     }
@@ -178,18 +178,16 @@ fn anything_else_is_quoted_with_what_is_accepted() {
         ("stage_name SIMILAR TO 'a'", "SIMILAR TO"),
         ("t.amount = 1", "`t.amount = 1`"),
         ("amount IN (SELECT 1)", "SELECT 1"),
-        ("EXISTS (SELECT 1)", "EXISTS (SELECT 1)"),
         ("CASE WHEN is_closed THEN true END", "CASE"),
         ("amount = $1", "`$1`"),
         ("amount IS DISTINCT FROM 1", "IS DISTINCT FROM"),
         ("(amount = 1) IS TRUE", "IS TRUE"),
         ("close_date > date '2026-01-01' + interval '1 day'", "INTERVAL '1 day'"),
         ("amount::text = '1'", "amount::TEXT"),
-        ("amount = any(array[1])", "ANY"),
         ("'a'", "'a'"),
         ("5", "`5`"),
         ("NULL", "`NULL`"),
-        ("amount = --5\n 0x1F", "1F"),
+        ("amount = --comment\n 0x1F", "1F"),
     ] {
         let error = refused(text);
         assert!(error.what().contains("cannot contain"), "{text}: {error:?}");
@@ -201,6 +199,10 @@ fn anything_else_is_quoted_with_what_is_accepted() {
         "lower(stage_name) = 'a'",
         "close_date < current_date",
         "pg_sleep(9)",
+        "EXISTS (SELECT 1)",
+        "amount = any(array[1])",
+        "amount = (array[1])[1]",
+        "cast(amount as text) = '1'",
         "abs(amount) IN (1)",
     ] {
         let error = refused(text);
@@ -219,7 +221,6 @@ fn text_that_is_no_expression_is_a_syntax_error() {
         "'open",
         "amount = 1)",
         "a ==",
-        "IN (1)",
     ] {
         assert_eq!(refused(text).sqlstate(), "42601", "{text}");
     }
@@ -238,16 +239,18 @@ fn long_chains_are_flat_and_too_long_or_deep_texts_refused() {
     assert_eq!(refused(&format!("is_closed{}", " ".repeat(9_992))).sqlstate(), "54000");
     for deep in [
         format!("{}is_closed{}", "(".repeat(200), ")".repeat(200)),
-        format!("{} is_closed", "NOT ".repeat(200)),
         format!("{}is_closed{}", "NOT (".repeat(200), ")".repeat(200)),
     ] {
         assert_eq!(refused(&deep).sqlstate(), "54001");
     }
+    assert_eq!(parsed("NOT (NOT (NOT (is_closed)))"), "not not not IsClosed");
+    refused(&format!("{} is_closed", "NOT ".repeat(200)));
     assert!(parse(&format!("{}is_closed{}", "(".repeat(20), ")".repeat(20)), &fields()).is_ok());
 }
 
 #[test]
-fn hostile() {
+fn hostile_repetitions_end_quickly_in_an_error() {
+    let started = std::time::Instant::now();
     for (start, piece) in [
         ("1", "+1"),
         ("amount", "::text"),
@@ -258,30 +261,21 @@ fn hostile() {
         ("", "f("),
         ("", "(("),
         ("", "case when "),
-        ("", "cast("),
         ("", "array["),
         ("", "not("),
+        ("", "not not("),
+        ("", "not((("),
         ("", "a in ("),
-        ("", "exists("),
-        ("", "row("),
         ("", "interval "),
         ("", "(select "),
         ("", "a between "),
         ("", "date "),
         ("", "not "),
         ("1", " and 1"),
-        ("1", "[1]"),
     ] {
-        for n in [5, 8, 11, 14, 17, 30, 100, 1000] {
-            let t = std::time::Instant::now();
-            let e = parse(&format!("{start}{}", piece.repeat(n)), &fields()).err().map(|e| format!("{e:?}"));
-            println!("{start}{piece} {n} {:?} {e:?}", t.elapsed());
-            if t.elapsed().as_millis() > 300 {
-                break;
-            }
+        for n in [5, 20, 100, 1000] {
+            refused(&format!("{start}{}", piece.repeat(n)));
         }
     }
-    println!("{:?}", refused(&format!("{}is_closed{}", "(".repeat(200), ")".repeat(200))));
-    println!("{:?}", refused(&format!("{}is_closed{}", "NOT (".repeat(200), ")".repeat(200))));
-    println!("{:?}", refused(&format!("{}is_closed", "NOT ".repeat(200))));
+    assert!(started.elapsed().as_secs() < 30, "{:?}", started.elapsed());
 }

@@ -9,11 +9,13 @@
 
 mod as_of;
 mod call;
+mod cooperative;
 mod deep;
 mod engine;
 mod error;
 mod functions;
 mod guard;
+mod interrupt;
 mod output;
 mod parse;
 mod plan;

@@ -19,6 +19,7 @@ use parking_lot::RwLock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
+use super::cooperative::CooperativeJoins;
 use super::functions::registry::Registry;
 use super::session::{Session, SessionUser};
 use super::tables::{SystemTables, Tables};
@@ -89,7 +90,7 @@ impl Engine {
         let environment = Arc::new(environment(&config)?);
         tables.register(&environment);
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(config.threads.max(1))
+            .worker_threads(threads(&config))
             .thread_name("query")
             .thread_stack_size(THREAD_STACK_BYTES)
             .enable_all()
@@ -100,6 +101,7 @@ impl Engine {
             .with_config(session_config(&config))
             .with_runtime_env(environment)
             .with_analyzer_rules(datafusion::optimizer::Analyzer::new().rules)
+            .with_physical_optimizer_rule(Arc::new(CooperativeJoins))
             .build();
         Ok(Arc::new(Engine {
             turns: Arc::new(Semaphore::new(config.max_running.max(1))),
@@ -233,6 +235,11 @@ impl<T> Drop for StopOnDrop<T> {
     fn drop(&mut self) {
         self.0.abort();
     }
+}
+
+/// More threads than cores: an operator may keep its thread for long, and the others have to get on.
+fn threads(config: &EngineConfig) -> usize {
+    2 * (config.threads.max(1) + config.max_running.max(1))
 }
 
 fn session_config(config: &EngineConfig) -> SessionConfig {

@@ -54,8 +54,16 @@ pub fn translate(error: DataFusionError) -> Error {
                 .with_sqlstate("53100")
                 .with_source(inner)
         }
+        DataFusionError::IoError(inner)
+            if inner.to_string().contains("used disk space during the spilling") =>
+        {
+            spill_full(&inner.to_string())
+        }
         DataFusionError::ExecutionJoin(inner) => {
             Error::internal("a part of the query stopped").with_source(inner)
+        }
+        other if other.to_string().contains("used disk space during the spilling") => {
+            spill_full(&other.to_string())
         }
         other => {
             let what = first_line(&other.strip_backtrace());
@@ -80,8 +88,18 @@ fn translate_shared(error: &DataFusionError) -> Error {
         DataFusionError::Execution(what) => execution(what),
         DataFusionError::Plan(what) => plan(what),
         DataFusionError::NotImplemented(what) => Error::new(Kind::Unsupported, planner_words(what)),
+        other if other.to_string().contains("used disk space during the spilling") => {
+            spill_full(&other.to_string())
+        }
         other => Error::internal(first_line(&other.strip_backtrace())),
     }
+}
+
+fn spill_full(what: &str) -> Error {
+    Error::new(Kind::Limit, "the statement needs more space for spilled data than it may have")
+        .with_sqlstate("53100")
+        .with_hint("add a filter or ask for fewer columns; an admin can raise the spill limit")
+        .with_source(what.to_string())
 }
 
 fn copy(error: &Error) -> Error {

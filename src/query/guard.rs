@@ -8,6 +8,10 @@ const MAX_BYTES: usize = 1 << 20;
 const MAX_TOKENS: usize = 10_000;
 /// Levels of brackets, `CASE` and prefix operators.
 const MAX_DEPTH: usize = 200;
+/// Levels of function calls: working out their types takes the planner time with the cube of this.
+const MAX_CALLS: usize = 100;
+/// Divisions and casts in a row, for the same reason.
+const MAX_COSTLY_CHAIN: usize = 100;
 /// Binary operators in a row without a bracket or comma between them: they nest, too.
 const MAX_CHAIN: usize = 2_000;
 
@@ -30,22 +34,36 @@ pub(super) fn check(sql: &str) -> Result<()> {
 #[derive(Clone, Copy, PartialEq)]
 enum Token<'a> {
     Open,
+    Subscript,
     Close,
     Separator,
     Word(&'a [u8]),
     Operator,
+    /// A division or a cast.
+    Costly,
     Value,
 }
 
 #[derive(Default)]
 struct Counts {
     tokens: usize,
-    /// Operators in a row, for every open bracket.
-    chains: Vec<usize>,
-    chain: usize,
+    /// What was counted outside of every open bracket.
+    outer: Vec<Chain>,
+    chain: Chain,
+    calls: usize,
+    after_word: bool,
     cases: usize,
     prefix: usize,
     after_operator: bool,
+}
+
+#[derive(Default, Clone, Copy)]
+struct Chain {
+    /// Operators in a row.
+    operators: usize,
+    costly: usize,
+    /// Whether the bracket belongs to a function call.
+    is_call: bool,
 }
 
 impl Counts {
@@ -55,24 +73,42 @@ impl Counts {
             return Err(too_complex(format!("the statement has more than {MAX_TOKENS} tokens")));
         }
         match token {
-            Token::Open => {
-                self.chains.push(self.chain);
-                self.chain = 0;
+            Token::Open | Token::Subscript => {
+                if token == Token::Subscript {
+                    self.chain.operators += 1;
+                }
+                let is_call = self.after_word;
+                self.calls += usize::from(is_call);
+                self.outer.push(self.chain);
+                self.chain = Chain { is_call, ..Chain::default() };
             }
-            Token::Close => self.chain = self.chains.pop().unwrap_or(0),
-            Token::Separator => self.chain = 0,
-            Token::Operator => {
-                self.chain += 1;
+            Token::Close => {
+                self.calls -= usize::from(self.chain.is_call);
+                self.chain = self.outer.pop().unwrap_or_default();
+            }
+            Token::Separator => self.chain = Chain { is_call: self.chain.is_call, ..Chain::default() },
+            Token::Operator | Token::Costly => {
+                self.chain.operators += 1;
+                self.chain.costly += usize::from(token == Token::Costly);
                 self.prefix = if self.after_operator { self.prefix + 1 } else { 0 };
             }
             Token::Word(word) => self.add_word(word),
             Token::Value => {}
         }
-        self.after_operator = token == Token::Operator || is_prefix(token);
-        if self.chains.len() + self.cases + self.prefix > MAX_DEPTH {
+        self.after_word = matches!(token, Token::Word(word) if !takes_list(word));
+        self.after_operator = matches!(token, Token::Operator | Token::Costly) || is_prefix(token);
+        if self.outer.len() + self.cases + self.prefix > MAX_DEPTH {
             return Err(too_complex(format!("the statement is nested more than {MAX_DEPTH} levels deep")));
         }
-        if self.chain > MAX_CHAIN {
+        if self.calls > MAX_CALLS {
+            return Err(too_complex(format!("function calls are nested more than {MAX_CALLS} levels deep")));
+        }
+        if self.chain.costly > MAX_COSTLY_CHAIN {
+            return Err(too_complex(format!(
+                "more than {MAX_COSTLY_CHAIN} divisions or casts stand in a row"
+            )));
+        }
+        if self.chain.operators > MAX_CHAIN {
             return Err(too_complex(format!("the statement has more than {MAX_CHAIN} operators in a row"))
                 .with_hint("write `x IN (...)` or `x = ANY(...)` in place of a long chain"));
         }
@@ -85,12 +121,42 @@ impl Counts {
             self.cases += 1;
         } else if is("end") {
             self.cases = self.cases.saturating_sub(1);
-        } else if ["and", "or", "union", "except", "intersect", "join", "collate"].iter().any(|k| is(k)) {
-            self.chain += 1;
+        } else if CHAINING.iter().any(|keyword| is(keyword)) {
+            self.chain.operators += 1;
         } else if is("not") {
             self.prefix = if self.after_operator { self.prefix + 1 } else { 0 };
         }
     }
+}
+
+/// Words that nest to the left as operators do.
+const CHAINING: &[&str] = &[
+    "and",
+    "or",
+    "union",
+    "except",
+    "intersect",
+    "join",
+    "collate",
+    "is",
+    "in",
+    "like",
+    "ilike",
+    "between",
+    "at",
+    "similar",
+    "isnull",
+    "notnull",
+];
+
+/// Words before a bracket that make no function call.
+fn takes_list(word: &[u8]) -> bool {
+    let words =
+        ["in", "values", "and", "or", "not", "select", "from", "where", "on", "using", "as", "by", "over"];
+    words.iter().any(|other| word.eq_ignore_ascii_case(other.as_bytes()))
+        || ["exists", "any", "all", "some", "then", "else", "when", "union", "with", "join", "case", "filter"]
+            .iter()
+            .any(|other| word.eq_ignore_ascii_case(other.as_bytes()))
 }
 
 fn is_prefix(token: Token<'_>) -> bool {
@@ -132,9 +198,13 @@ impl<'a> Scan<'a> {
                 self.skip_quoted(b'\'', true);
             }
             b'$' if self.dollar_tag().is_some() => self.skip_dollar(),
-            b'(' | b'[' | b'{' => {
+            b'(' | b'{' => {
                 self.at += 1;
                 return Token::Open;
+            }
+            b'[' => {
+                self.at += 1;
+                return Token::Subscript;
             }
             b')' | b']' | b'}' => {
                 self.at += 1;
@@ -156,7 +226,11 @@ impl<'a> Scan<'a> {
             }
             b':' if self.peek(1) == b':' => {
                 self.at += 2;
-                return Token::Operator;
+                return Token::Costly;
+            }
+            b'/' | b'%' => {
+                self.at += 1;
+                return Token::Costly;
             }
             _ => {
                 self.at += 1;
@@ -258,7 +332,11 @@ mod tests {
         assert_eq!(state(&format!("select {}true", "not ".repeat(300))), "54001");
         assert_eq!(state(&format!("select {}1", "- ".repeat(300))), "54001");
         assert_eq!(state(&format!("select 1{}", "+1".repeat(2_001))), "54001");
-        assert_eq!(state(&format!("select 1{}", "::int".repeat(2_001))), "54001");
+        assert_eq!(state(&format!("select 1{}", "::int".repeat(101))), "54001");
+        assert_eq!(state(&format!("select 1{}", "/1".repeat(101))), "54001");
+        assert_eq!(state(&format!("select 1{}", " is null".repeat(2_001))), "54001");
+        assert_eq!(state(&format!("select a{}", "[1]".repeat(2_001))), "54001");
+        assert_eq!(state(&format!("select {}1{}", "f(".repeat(101), ")".repeat(101))), "54001");
         assert_eq!(state(&format!("select 1{}", " union select 1".repeat(2_001))), "54001");
         assert_eq!(state(&format!("select {}1", "1,".repeat(6_000))), "54001");
         assert_eq!(state(&format!("select '{}'", "x".repeat(1 << 20))), "54000");
@@ -271,6 +349,8 @@ mod tests {
         assert_eq!(state(&format!("select $a${}$a$", "($".repeat(5_000))), "");
         assert_eq!(state(&format!("select e'\\'{}'", "(".repeat(5_000))), "");
         assert_eq!(state(&format!("select 1 {}{}", "/*".repeat(5_000), "*/".repeat(5_000))), "");
+        assert_eq!(state(&format!("select {}", "f(1) + ".repeat(1_000) + "1")), "");
+        assert_eq!(state(&format!("select {}1", "1/2, ".repeat(1_000))), "");
         assert_eq!(state(&format!("select 1 --{}", "(".repeat(5_000))), "");
         assert_eq!(state(&format!("select * from t where id in ({}1)", "1,".repeat(4_900))), "");
     }

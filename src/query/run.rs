@@ -13,10 +13,11 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
 
 use super::engine::Engine;
 use super::error::translate;
+use super::interrupt::interruptible;
 use crate::error::{Error, Kind, Result};
 
 /// Batches that may wait for the reader.
@@ -74,6 +75,8 @@ pub(super) async fn start(
     limits: Limits,
 ) -> Result<SendableRecordBatchStream> {
     let permit = engine.turn().await?;
+    let stop = CancellationToken::new();
+    let plan = interruptible(plan, &stop).map_err(translate)?;
     let (sender, receiver) = mpsc::channel(BUFFERED_BATCHES);
     let shown = schema.clone();
     let producer = engine.clone();
@@ -114,6 +117,7 @@ pub(super) async fn start(
         schema,
         receiver,
         task: task.abort_handle(),
+        _stop: stop.drop_guard(),
         cancelled: Box::pin(limits.cancel.cancelled_owned()),
         deadline: limits.deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline))),
         ended: false,
@@ -131,6 +135,8 @@ struct Rows {
     schema: SchemaRef,
     receiver: mpsc::Receiver<Result<RecordBatch>>,
     task: AbortHandle,
+    /// Stops what does not give control back.
+    _stop: DropGuard,
     cancelled: Pin<Box<WaitForCancellationFutureOwned>>,
     deadline: Option<Pin<Box<tokio::time::Sleep>>>,
     ended: bool,

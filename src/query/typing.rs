@@ -18,7 +18,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
-use super::functions::arithmetic::{Arithmetic, result_type};
+use super::functions::arithmetic::{Arithmetic, known_type, result_type};
 use super::functions::cast::{Target, cast_expr, cast_scalar, sql_name};
 use super::functions::division::{Division, Gives};
 use super::functions::number::{Number, is_float, is_integer, is_numeric};
@@ -264,24 +264,39 @@ fn operator(op: &BinaryOperator) -> Option<Operator> {
     })
 }
 
-/// Both sides with parameters and text constants resolved from the other side.
-fn sides(raw: &RawBinaryExpr, schema: &DFSchema) -> Result<Option<(Expr, DataType, Expr, DataType)>> {
-    let (mut left, mut right) = (raw.left.clone(), raw.right.clone());
+/// Two operands with their types.
+type Sides = (Expr, DataType, Expr, DataType);
+
+/// Both sides with parameters and text constants resolved from the other side; `Err` gives them back unresolved.
+fn sides(
+    mut left: Expr,
+    mut right: Expr,
+    schema: &DFSchema,
+) -> Result<std::result::Result<Sides, (Expr, Expr)>> {
     let open = (is_open_parameter(&left), is_open_parameter(&right));
     match open {
-        (true, true) => return Ok(None),
+        (true, true) => return Ok(Err((left, right))),
         (true, false) => left = with_type(left, &open_type(&right, schema)?),
         (false, true) => right = with_type(right, &open_type(&left, schema)?),
         (false, false) => {}
     }
-    let (left_type, right_type) = (left.get_type(schema)?, right.get_type(schema)?);
+    let (mut left_type, mut right_type) = (type_of(&left, schema)?, type_of(&right, schema)?);
     if is_unknown_text(&left) && takes_text(&right_type) {
         left = cast_expr(left, &left_type, &unknown_target(&right_type))?;
+        left_type = type_of(&left, schema)?;
     } else if is_unknown_text(&right) && takes_text(&left_type) {
         right = cast_expr(right, &right_type, &unknown_target(&left_type))?;
+        right_type = type_of(&right, schema)?;
     }
-    let (left_type, right_type) = (left.get_type(schema)?, right.get_type(schema)?);
-    Ok(Some((left, left_type, right, right_type)))
+    Ok(Ok((left, left_type, right, right_type)))
+}
+
+/// The type of an expression. The planner's own way takes long for long calculations.
+fn type_of(expr: &Expr, schema: &DFSchema) -> Result<DataType> {
+    match known_type(expr) {
+        Some(data_type) => Ok(data_type),
+        None => expr.get_type(schema),
+    }
 }
 
 /// The type a parameter takes from the other side.
@@ -321,8 +336,10 @@ fn no_operator(op: &BinaryOperator, left: &DataType, right: &DataType) -> Error 
 }
 
 fn comparison(raw: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
-    let Some((left, left_type, right, right_type)) = sides(&raw, schema)? else {
-        return Ok(PlannerResult::Original(raw));
+    let RawBinaryExpr { op: written, left, right } = raw;
+    let (left, left_type, right, right_type) = match sides(left, right, schema)? {
+        Ok(sides) => sides,
+        Err((left, right)) => return Ok(PlannerResult::Original(RawBinaryExpr { op: written, left, right })),
     };
     let is_mixed = |text: &DataType, other: &DataType| {
         is_text(text)
@@ -330,11 +347,11 @@ fn comparison(raw: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<Raw
                 || matches!(other, DataType::Boolean | DataType::Date32 | DataType::Timestamp(..)))
     };
     if is_mixed(&left_type, &right_type) || is_mixed(&right_type, &left_type) {
-        return Err(no_operator(&raw.op, &left_type, &right_type).into());
+        return Err(no_operator(&written, &left_type, &right_type).into());
     }
     let left = like_other(left, &right, &right_type)?;
     let right = like_other(right, &left, &left_type)?;
-    Ok(PlannerResult::Original(RawBinaryExpr { op: raw.op, left, right }))
+    Ok(PlannerResult::Original(RawBinaryExpr { op: written, left, right }))
 }
 
 /// A numeric constant in the type of the column it is compared with, when that loses nothing: the comparison then
@@ -364,8 +381,10 @@ fn like_other(expr: Expr, other: &Expr, data_type: &DataType) -> Result<Expr> {
 }
 
 fn arithmetic(raw: RawBinaryExpr, op: Operator, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
-    let Some((left, left_type, right, right_type)) = sides(&raw, schema)? else {
-        return Ok(PlannerResult::Original(raw));
+    let RawBinaryExpr { op: written, left, right } = raw;
+    let (left, left_type, right, right_type) = match sides(left, right, schema)? {
+        Ok(sides) => sides,
+        Err((left, right)) => return Ok(PlannerResult::Original(RawBinaryExpr { op: written, left, right })),
     };
     if let Some(planned) = day_arithmetic(op, &left, &left_type, &right, &right_type)? {
         return Ok(PlannerResult::Planned(planned));
@@ -376,10 +395,11 @@ fn arithmetic(raw: RawBinaryExpr, op: Operator, schema: &DFSchema) -> Result<Pla
     };
     let (left_as, right_as) = (null_as(&left_type, &right_type), null_as(&right_type, &left_type));
     if (is_text(&left_as) && is_number(&right_as)) || (is_text(&right_as) && is_number(&left_as)) {
-        return Err(no_operator(&raw.op, &left_type, &right_type).into());
+        return Err(no_operator(&written, &left_type, &right_type).into());
     }
-    if result_type(op, &left_as, &right_as).is_none() {
-        return Ok(PlannerResult::Original(RawBinaryExpr { op: raw.op, left, right }));
+    let result = result_type(op, &left_as, &right_as);
+    if result.is_none() {
+        return Ok(PlannerResult::Original(RawBinaryExpr { op: written, left, right }));
     }
     let typed = |expr: Expr, from: &DataType, to: &DataType| match from == to {
         true => expr,
@@ -393,11 +413,14 @@ fn arithmetic(raw: RawBinaryExpr, op: Operator, schema: &DFSchema) -> Result<Pla
             return Ok(PlannerResult::Planned(folded));
         }
     }
-    let function = match op {
-        Operator::Divide if is_exact && !is_float => ScalarUDF::from(Division::new(false, Gives::Quotient)),
-        _ => ScalarUDF::from(Arithmetic::new(op)),
+    let are_constants = matches!((&left, &right), (Expr::Literal(..), Expr::Literal(..)));
+    let call = match op {
+        Operator::Divide if is_exact && !is_float => {
+            ScalarUDF::from(Division::new(false, Gives::Quotient)).call(vec![left, right])
+        }
+        _ => Arithmetic::call(op, left, right, result),
     };
-    Ok(PlannerResult::Planned(fold(function, left, right)))
+    Ok(PlannerResult::Planned(if are_constants { fold(call) } else { call }))
 }
 
 /// `date + integer`, `date - integer`, `date - date`.
@@ -409,7 +432,7 @@ fn day_arithmetic(
     right_type: &DataType,
 ) -> Result<Option<Expr>> {
     let days = |expr: &Expr| Expr::Cast(Cast::new(Box::new(expr.clone()), DataType::Int32));
-    let calculate = |left, right| ScalarUDF::from(Arithmetic::new(op)).call(vec![left, right]);
+    let calculate = |left, right| Arithmetic::call(op, left, right, Some(DataType::Int32));
     let is_days = |data_type: &DataType| matches!(data_type, DataType::Int16 | DataType::Int32);
     let to_date = |expr| Expr::Cast(Cast::new(Box::new(expr), DataType::Date32));
     Ok(match (op, left_type, right_type) {
@@ -442,19 +465,23 @@ fn fold_exact(op: Operator, left: &Expr, right: &Expr) -> Option<Expr> {
     Some(Expr::Literal(number.scalar()?, None))
 }
 
-/// The function's value when both sides are constants and nothing goes wrong; else the call.
-fn fold(function: ScalarUDF, left: Expr, right: Expr) -> Expr {
-    let call = function.call(vec![left.clone(), right.clone()]);
-    let (Expr::Literal(left, _), Expr::Literal(right, _)) = (left, right) else { return call };
+/// The value of a call of constants when nothing goes wrong; else the call.
+fn fold(call: Expr) -> Expr {
+    let Expr::ScalarFunction(function) = &call else { return call };
     let Ok(field) = call.to_field(&DFSchema::empty()) else { return call };
+    let values = function.args.iter().map(|arg| match arg {
+        Expr::Literal(value, _) => Some(value.clone()),
+        _ => None,
+    });
+    let Some(values) = values.collect::<Option<Vec<_>>>() else { return call };
     let args = ScalarFunctionArgs {
-        arg_fields: [&left, &right].map(|value| Arc::new(Field::new("", value.data_type(), true))).to_vec(),
-        args: vec![ColumnarValue::Scalar(left), ColumnarValue::Scalar(right)],
+        arg_fields: values.iter().map(|value| Arc::new(Field::new("", value.data_type(), true))).collect(),
+        args: values.into_iter().map(ColumnarValue::Scalar).collect(),
         number_rows: 1,
         return_field: field.1,
         config_options: Arc::new(ConfigOptions::new()),
     };
-    match function.invoke_with_args(args) {
+    match function.func.invoke_with_args(args) {
         Ok(ColumnarValue::Scalar(value)) => Expr::Literal(value, None),
         _ => call,
     }

@@ -1,13 +1,17 @@
 //! `+`, `-`, `*` and `%` on numbers: exact on integers and numerics, an error in place of a wrong result.
 
+use std::any::Any;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Datum};
 use arrow::compute::kernels::{cast, numeric};
 use arrow::datatypes::{DataType, Field, FieldRef, Float32Type, Float64Type};
 use datafusion::common::{Result, ScalarValue};
+use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
-    ColumnarValue, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
 };
 
 use super::number::{digits_of, division_by_zero, is_float, is_numeric, numeric_type, out_of_range};
@@ -16,17 +20,85 @@ use crate::error::Error;
 /// Metadata of a numeric field whose digits after the point differ from value to value.
 pub(in crate::query) const VARIABLE: &str = "tributary.variable";
 
-/// One of the operators.
-#[derive(Debug, PartialEq, Eq, Hash)]
+/// Operators in a row, evaluated from left to right. They are one function however many they are: the planner takes
+/// time with the cube of the nesting.
+#[derive(Debug)]
 pub(in crate::query) struct Arithmetic {
-    op: Operator,
+    ops: Vec<Operator>,
+    /// The type it was made with.
+    result: Option<DataType>,
+    /// Short, but another one for other operands; made once, because the planner asks for it all the time.
+    name: String,
     signature: Signature,
 }
 
-impl Arithmetic {
-    pub(in crate::query) fn new(op: Operator) -> Self {
-        Arithmetic { op, signature: Signature::any(2, Volatility::Immutable) }
+impl PartialEq for Arithmetic {
+    fn eq(&self, other: &Self) -> bool {
+        self.ops == other.ops
     }
+}
+
+impl Eq for Arithmetic {}
+
+impl Hash for Arithmetic {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.ops.hash(state);
+    }
+}
+
+impl Arithmetic {
+    fn new(ops: Vec<Operator>, result: Option<DataType>, operands: u64) -> Self {
+        let signature = Signature::any(ops.len() + 1, Volatility::Immutable);
+        Arithmetic { name: format!("calculation_{operands:016x}"), ops, result, signature }
+    }
+
+    /// `left op right`; a calculation on the left is prolonged.
+    pub(in crate::query) fn call(op: Operator, left: Expr, right: Expr, result: Option<DataType>) -> Expr {
+        let left_digest = digest(&left);
+        let known = match &left {
+            Expr::ScalarFunction(function) => downcast(function).map(|arithmetic| arithmetic.ops.clone()),
+            _ => None,
+        };
+        let (mut ops, mut args) = match (known, left) {
+            (Some(ops), Expr::ScalarFunction(function)) => (ops, function.args),
+            (_, left) => (Vec::new(), vec![left]),
+        };
+        let mut hasher = DefaultHasher::new();
+        (op, left_digest, digest(&right)).hash(&mut hasher);
+        ops.push(op);
+        args.push(right);
+        ScalarUDF::from(Arithmetic::new(ops, result, hasher.finish())).call(args)
+    }
+}
+
+/// The type of a calculation as it was made.
+pub(in crate::query) fn known_type(expr: &Expr) -> Option<DataType> {
+    match expr {
+        Expr::ScalarFunction(function) => downcast(function)?.result.clone(),
+        _ => None,
+    }
+}
+
+fn downcast(function: &ScalarFunction) -> Option<&Arithmetic> {
+    let function: &dyn Any = function.func.inner().as_ref();
+    function.downcast_ref()
+}
+
+fn digest_text(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn digest(expr: &Expr) -> u64 {
+    if let Expr::ScalarFunction(function) = expr
+        && let Some(arithmetic) = downcast(function)
+    {
+        return digest_text(&arithmetic.name);
+    }
+    let mut hasher = DefaultHasher::new();
+    expr.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The type of `left op right` for numbers; `None` when one of them is no number.
@@ -59,13 +131,20 @@ pub(in crate::query) fn result_type(op: Operator, left: &DataType, right: &DataT
 
 impl ScalarUDFImpl for Arithmetic {
     fn name(&self) -> &str {
-        match self.op {
-            Operator::Plus => "add",
-            Operator::Minus => "subtract",
-            Operator::Multiply => "multiply",
-            Operator::Divide => "quotient",
-            _ => "modulo",
+        &self.name
+    }
+
+    fn schema_name(&self, _: &[Expr]) -> Result<String> {
+        Ok(self.name.clone())
+    }
+
+    fn display_name(&self, args: &[Expr]) -> Result<String> {
+        let Some((first, rest)) = args.split_first() else { return Ok(self.name.clone()) };
+        let mut text = format!("({first}");
+        for (op, arg) in self.ops.iter().zip(rest) {
+            text.push_str(&format!(" {op} {arg}"));
         }
+        Ok(text + ")")
     }
 
     fn signature(&self) -> &Signature {
@@ -73,34 +152,47 @@ impl ScalarUDFImpl for Arithmetic {
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        result_type(self.op, &types[0], &types[1]).ok_or_else(|| {
-            Error::internal(format!("{} of {} and {}", self.name(), types[0], types[1])).into()
-        })
+        let mut result = types[0].clone();
+        for (op, right) in self.ops.iter().zip(&types[1..]) {
+            result = result_type(*op, &result, right)
+                .ok_or_else(|| Error::internal(format!("{op} of {result} and {right}")))?;
+        }
+        Ok(result)
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
         let types: Vec<_> = args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
         let data_type = self.return_type(&types)?;
         let is_variable = args.arg_fields.iter().any(|field| field.metadata().contains_key(VARIABLE));
-        let field = Field::new(self.name(), data_type, true);
+        let field = Field::new("calculation", data_type, true);
         Ok(Arc::new(if is_variable { variable(field) } else { field }))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let target = args.return_type().clone();
-        let all_scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
-        if args.args.iter().any(|arg| matches!(arg, ColumnarValue::Scalar(value) if value.is_null())) {
-            let null = ScalarValue::try_from(&target)?;
-            return Ok(ColumnarValue::Scalar(null));
+        let mut values = args.args.into_iter();
+        let Some(mut result) = values.next() else { return Err(Error::internal("no operands").into()) };
+        for (op, right) in self.ops.iter().zip(values) {
+            result = apply(*op, &result, &right)?;
         }
-        let left = operand(&args.args[0], &target)?;
-        let right = operand(&args.args[1], &target)?;
-        let array = compute(self.op, &left, &right, &target)?;
-        Ok(match all_scalar {
-            true => ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?),
-            false => ColumnarValue::Array(array),
-        })
+        Ok(result)
     }
+}
+
+fn apply(op: Operator, left: &ColumnarValue, right: &ColumnarValue) -> Result<ColumnarValue> {
+    let (left_type, right_type) = (left.data_type(), right.data_type());
+    let target = result_type(op, &left_type, &right_type)
+        .ok_or_else(|| Error::internal(format!("{op} of {left_type} and {right_type}")))?;
+    let is_null = |value: &ColumnarValue| matches!(value, ColumnarValue::Scalar(value) if value.is_null());
+    if is_null(left) || is_null(right) {
+        return Ok(ColumnarValue::Scalar(ScalarValue::try_from(&target)?));
+    }
+    let array = compute(op, &operand(left, &target)?, &operand(right, &target)?, &target)?;
+    Ok(match (left, right) {
+        (ColumnarValue::Scalar(_), ColumnarValue::Scalar(_)) => {
+            ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?)
+        }
+        _ => ColumnarValue::Array(array),
+    })
 }
 
 /// The field with the mark of [`VARIABLE`] digits.

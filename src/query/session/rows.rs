@@ -11,6 +11,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::sql::sqlparser::ast;
 use futures::StreamExt;
+use tokio_util::sync::CancellationToken;
 
 use super::{Execution, Planned, Prepared, Session};
 use crate::error::{Error, Kind, Result};
@@ -19,6 +20,7 @@ use crate::query::deep::{Deep, poll_with_stack, with_stack};
 use crate::query::error::translate;
 use crate::query::functions::cast::{Target, cast_scalar};
 use crate::query::functions::number::is_numeric;
+use crate::query::interrupt::interruptible;
 use crate::query::parse::{Command, Parsed};
 use crate::query::plan::{Planner, parameters_of, shown_schema};
 use crate::query::resolve;
@@ -181,6 +183,9 @@ impl Session {
     async fn run_to_end(&self, plan: Arc<dyn ExecutionPlan>) -> Result<()> {
         let permit = self.engine.turn().await?;
         let context = self.engine.task_context();
+        let stop = CancellationToken::new();
+        let plan = interruptible(plan, &stop).map_err(translate)?;
+        let _stop = stop.drop_guard();
         let work = async move {
             let mut rows = execute_stream(plan, context).map_err(translate)?;
             while let Some(batch) = rows.next().await {

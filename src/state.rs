@@ -6,6 +6,8 @@
 
 mod audit;
 mod connection;
+mod failure;
+mod file;
 mod lease;
 mod object;
 mod release;
@@ -13,22 +15,32 @@ mod run;
 mod schema;
 mod user;
 
-use std::fs::File;
-use std::path::Path;
+use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::any::{AnyPoolOptions, AnyRow};
-use sqlx::{Any, AnyPool, Executor, Row, Transaction};
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions, AnyRow};
+use sqlx::{Any, AnyPool, ConnectOptions, Connection, Executor, Row, Transaction};
+
+use failure::{already, failed, unopened};
+use file::DataFile;
 
 use crate::error::{Error, Kind, Result};
 
 pub use audit::AuditEntry;
 
+/// What every connection begins with. FULL: an acknowledged release survives a power cut.
+const SQLITE: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; \
+                      PRAGMA foreign_keys = ON";
+/// A node that froze in the middle of a transaction must not hold up the others for ever.
+const POSTGRES: &str = "SET application_name = 'tributary'; SET statement_timeout = '30s'; \
+                        SET idle_in_transaction_session_timeout = '60s'";
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
 /// The state database of one company.
 pub struct State {
     pool: AnyPool,
     /// Held for the life of the process where the database is a file: two processes must not share it.
-    _lock: Option<File>,
+    _file: Option<DataFile>,
 }
 
 impl State {
@@ -40,36 +52,26 @@ impl State {
     /// `Unsupported` when its schema is newer than this binary.
     pub async fn open(url: &str) -> Result<Self> {
         sqlx::any::install_default_drivers();
-        let file = url.strip_prefix("sqlite://").map(Path::new);
-        let lock = file.map(lock).transpose()?;
-        let (target, options) = match file {
-            // One connection: writers queue here instead of failing with SQLITE_BUSY.
-            Some(_) => (
-                format!("{url}?mode=rwc"),
-                AnyPoolOptions::new().max_connections(1).after_connect(|connection, _| {
-                    Box::pin(async move {
-                        for pragma in ["journal_mode = WAL", "synchronous = FULL", "busy_timeout = 5000"] {
-                            connection.execute(format!("PRAGMA {pragma}").as_str()).await?;
-                        }
-                        Ok(())
-                    })
-                }),
-            ),
-            None if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
-                (url.to_string(), AnyPoolOptions::new().max_connections(8))
+        let (pool, file) = match url.split_once("://") {
+            Some(("sqlite", path)) => {
+                let path = path.to_string();
+                let prepared = tokio::task::spawn_blocking(move || DataFile::prepare(path.as_ref())).await;
+                let file = prepared
+                    .map_err(|error| Error::internal("opening a file failed").with_source(error))??;
+                // One connection: writers queue here instead of failing with SQLITE_BUSY.
+                (connect(&file.url()?, SQLITE, 1, &file.path().display().to_string()).await?, Some(file))
             }
-            None => {
+            Some(("postgres" | "postgresql", _)) => (connect(url, POSTGRES, 8, &place(url)).await?, None),
+            _ => {
                 // The text may hold a password, so only its scheme is shown.
                 let scheme = url.split(':').next().unwrap_or_default();
                 return Err(Error::new(Kind::Invalid, format!("`{scheme}:` is no state database"))
                     .with_hint("accepted are sqlite:///path/state.db and postgres://user@host/database"));
             }
         };
-        let pool =
-            options.acquire_timeout(Duration::from_secs(10)).connect(&target).await.map_err(unreachable)?;
-        let state = State { pool, _lock: lock };
+        let state = State { pool, _file: file };
         schema::migrate(&state).await?;
-        if file.is_some() {
+        if state._file.is_some() {
             // Nobody else can hold a lease: the one process that could is this one.
             state.expire_leases().await?;
         }
@@ -77,8 +79,40 @@ impl State {
     }
 
     async fn begin(&self) -> Result<Transaction<'static, Any>> {
-        self.pool.begin().await.map_err(unreachable)
+        self.pool.begin().await.map_err(failed)
     }
+}
+
+/// A pool, after one connection has proved that the database is there: the pool answers whatever is wrong with a
+/// time-out.
+async fn connect(url: &str, prepare: &'static str, connections: u32, name: &str) -> Result<AnyPool> {
+    let options = AnyConnectOptions::from_str(url).map_err(|error| unopened(name, error))?;
+    let options = options.disable_statement_logging();
+    let first = async {
+        let mut first = options.connect().await?;
+        first.execute(prepare).await?;
+        first.close().await
+    };
+    match tokio::time::timeout(CONNECT_LIMIT, first).await {
+        Ok(opened) => opened.map_err(|error| unopened(name, error))?,
+        Err(_) => return Err(unopened(name, sqlx::Error::PoolTimedOut)),
+    }
+    let pool = AnyPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(CONNECT_LIMIT)
+        .after_connect(move |connection, _| {
+            Box::pin(async move {
+                connection.execute(prepare).await?;
+                Ok(())
+            })
+        });
+    Ok(pool.connect_lazy_with(options))
+}
+
+/// Where a PostgreSQL is, without user and password.
+fn place(url: &str) -> String {
+    let Ok(url) = url::Url::parse(url) else { return "postgres".into() };
+    format!("{}:{}{}", url.host_str().unwrap_or("localhost"), url.port().unwrap_or(5432), url.path())
 }
 
 /// The next number of a sequence. Inside a transaction it also serialises the transactions that use it.
@@ -115,65 +149,4 @@ fn get_json<T: serde::de::DeserializeOwned>(row: &AnyRow, column: &str) -> Resul
 fn json(value: &impl serde::Serialize) -> Result<String> {
     serde_json::to_string(value)
         .map_err(|error| Error::internal("a value cannot be written as JSON").with_source(error))
-}
-
-/// An error of a statement. What the database says stays in the log: it may quote values.
-fn failed(error: sqlx::Error) -> Error {
-    match &error {
-        sqlx::Error::Database(database) if is_full(database.as_ref()) => {
-            Error::new(Kind::Limit, "the disk is full: the state database cannot be written")
-                .with_sqlstate("53100")
-                .with_hint("free some space; nothing that was committed is lost")
-        }
-        sqlx::Error::Database(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
-            Error::internal("the state database refused a statement")
-        }
-        _ => return unreachable(error),
-    }
-    .with_source(error)
-}
-
-fn is_full(error: &dyn sqlx::error::DatabaseError) -> bool {
-    // SQLITE_FULL is 13; PostgreSQL's disk_full is 53100.
-    matches!(error.code().as_deref(), Some("13" | "53100"))
-}
-
-fn unreachable(error: sqlx::Error) -> Error {
-    Error::new(Kind::Unavailable, "the state database does not answer")
-        .with_hint("check the `state` setting and that the database runs")
-        .with_source(error)
-}
-
-/// A unique violation told as what it means; other errors as they are.
-fn already(error: sqlx::Error, what: impl FnOnce() -> String) -> Error {
-    match &error {
-        sqlx::Error::Database(database) if database.is_unique_violation() => {
-            Error::new(Kind::AlreadyExists, format!("{} exists already", what()))
-        }
-        _ => failed(error),
-    }
-}
-
-/// Locks the file beside the database. The lock ends with the process, however it ends.
-fn lock(database: &Path) -> Result<File> {
-    let path = database.with_file_name("lock");
-    let cannot = |error: std::io::Error| {
-        Error::new(Kind::Invalid, format!("cannot open `{}`: {error}", path.display()))
-            .with_hint("let this user write in the data folder, or choose another with --data")
-    };
-    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(cannot)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => {
-            let folder = database.parent().unwrap_or(database);
-            Err(Error::new(
-                Kind::Conflict,
-                format!("another tributary uses the data folder `{}`", folder.display()),
-            )
-            .with_hint(
-                "stop it, or choose another folder with --data; several nodes need a PostgreSQL state",
-            ))
-        }
-        Err(std::fs::TryLockError::Error(error)) => Err(cannot(error)),
-    }
 }

@@ -74,6 +74,18 @@ fn published(object_id: &str, name: &str, version: i64) -> ReleaseObject {
     }
 }
 
+/// Adopts objects of a connection `crm` under `(id, name)`.
+async fn adopt(state: &State, objects: &[(&str, &str)]) -> i64 {
+    let connection = match state.connection("crm").await.unwrap() {
+        Some(connection) => connection,
+        None => state.create_connection("crm", "postgresql", &serde_json::json!({})).await.unwrap(),
+    };
+    for (id, name) in objects {
+        state.add_object(&object(id, connection.id, name)).await.unwrap();
+    }
+    connection.id
+}
+
 fn versions(release: &tributary::model::Release) -> Vec<(String, i64)> {
     release.objects.iter().map(|object| (object.name.clone(), object.version)).collect()
 }
@@ -119,12 +131,17 @@ async fn releases_are_gap_free_and_each_reads_as_it_was_published() {
     for home in Home::both().await {
         let state = home.open().await;
         assert!(state.newest_release().await.unwrap().is_none());
+        let crm = adopt(&state, &[("a", "deal"), ("b", "owner")]).await;
         let (_, runs) = state.start_sync("full", "ada", &[("a".into(), "crm.deal".into())]).await.unwrap();
         let changes = [published("a", "deal", 1), published("b", "owner", 1)];
         state.publish("sync 1", &changes, &[], &[runs[0].id]).await.unwrap();
         assert_eq!(state.run(runs[0].id).await.unwrap().unwrap().release, Some(1));
         let between = now_micros();
         state.publish("batch 2026-10-31", &[published("a", "deal", 2)], &[], &[]).await.unwrap();
+        state
+            .update_object(&Object { name: "opportunity".into(), ..object("a", crm, "deal") }, 1)
+            .await
+            .unwrap();
         let third =
             state.publish("drop", &[published("a", "opportunity", 2)], &["b".into()], &[]).await.unwrap();
         assert_eq!(versions(&third), [("opportunity".to_string(), 2)]);
@@ -149,6 +166,9 @@ async fn releases_are_gap_free_and_each_reads_as_it_was_published() {
 async fn publications_at_the_same_time_lose_nothing() {
     for home in Home::both().await {
         let state = Arc::new(home.open().await);
+        for i in 0..16 {
+            adopt(&state, &[(&format!("o{i}"), &format!("t{i:02}"))]).await;
+        }
         let tasks: Vec<_> = (0..16)
             .map(|i| {
                 let state = state.clone();
@@ -165,6 +185,82 @@ async fn publications_at_the_same_time_lose_nothing() {
         ids.sort_unstable();
         assert_eq!(ids, (1..=16).collect::<Vec<_>>());
         assert_eq!(state.newest_release().await.unwrap().unwrap().objects.len(), 16);
+    }
+}
+
+/// A sync publishes at its end; the world may have moved on since it began.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_definitions_have_the_last_word_over_what_a_long_sync_publishes() {
+    for home in Home::both().await {
+        let state = home.open().await;
+        let crm = adopt(&state, &[("a", "deal"), ("b", "owner")]).await;
+        let wide = ReleaseObject { fields: vec![field("id"), field("salary")], ..published("a", "deal", 1) };
+        let both = Object { fields: wide.fields.clone(), ..object("a", crm, "deal") };
+        state.update_object(&both, 1).await.unwrap();
+        let first =
+            state.publish("sync 1", &[wide.clone(), published("b", "owner", 1)], &[], &[]).await.unwrap();
+        assert_eq!(first.objects, [wide.clone(), published("b", "owner", 1)]);
+
+        // Renamed, a field taken away, the other object dropped: then comes what the sync had read before.
+        let hidden = ObjectField { selected: false, ..field("salary") };
+        let renamed = Object { name: "sale".into(), fields: vec![field("id"), hidden], ..both.clone() };
+        state.update_object(&renamed, 2).await.unwrap();
+        state.drop_object("b").await.unwrap();
+        state.publish("drop", &[], &["b".into()], &[]).await.unwrap();
+        let late = [ReleaseObject { version: 2, ..wide }, published("b", "owner", 2)];
+        let third = state.publish("sync 2", &late, &[], &[]).await.unwrap();
+        assert_eq!(third.objects, [ReleaseObject { rows: 10, ..published("a", "sale", 2) }]);
+        assert_eq!(state.release(1).await.unwrap().unwrap(), first, "what was published stays as it was");
+
+        // Two syncs of one object that end in the other order.
+        state.publish("sync 4", &[published("a", "sale", 4)], &[], &[]).await.unwrap();
+        let fifth = state.publish("sync 3", &[published("a", "sale", 3)], &[], &[]).await.unwrap();
+        assert_eq!((fifth.id, versions(&fifth)), (5, vec![("sale".to_string(), 4)]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_catches_up_with_definitions_whose_publication_was_cut_off() {
+    for home in Home::both().await {
+        let state = home.open().await;
+        let crm = adopt(&state, &[("a", "deal"), ("b", "owner"), ("c", "quota")]).await;
+        let all = [published("a", "deal", 1), published("b", "owner", 1), published("c", "quota", 1)];
+        state.publish("sync 1", &all, &[], &[]).await.unwrap();
+        state.update_object(&Object { name: "sale".into(), ..object("a", crm, "deal") }, 1).await.unwrap();
+        state.drop_object("b").await.unwrap();
+        let next = state.publish("sync 2", &[published("c", "quota", 2)], &[], &[]).await.unwrap();
+        assert_eq!(versions(&next), [("quota".to_string(), 2), ("sale".to_string(), 1)]);
+        assert_eq!(state.newest_release().await.unwrap().unwrap(), next);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rights_follow_an_object_and_end_with_it() {
+    for home in Home::both().await {
+        let state = home.open().await;
+        let crm = adopt(&state, &[("a", "deal"), ("b", "owner")]).await;
+        let ada = User { name: "ada".into(), role: "analyst".into(), verifier: "v".into(), enabled: true };
+        state.put_user(&ada).await.unwrap();
+        let grant = |object: Option<&str>| Grant {
+            user: "ada".into(),
+            connection: "crm".into(),
+            object: object.map(str::to_string),
+        };
+        state.grant(&grant(Some("deal"))).await.unwrap();
+        state.grant(&grant(Some("owner"))).await.unwrap();
+        state.grant(&grant(Some("sale"))).await.unwrap();
+        let renamed = Object { name: "sale".into(), ..object("a", crm, "deal") };
+        state.update_object(&renamed, 1).await.unwrap();
+        assert_eq!(state.grants().await.unwrap(), [grant(Some("owner")), grant(Some("sale"))]);
+        state.update_object(&renamed, 2).await.unwrap();
+        assert_eq!(state.grants().await.unwrap().len(), 2, "a change that keeps the name keeps the rights");
+
+        state.drop_object("a").await.unwrap();
+        assert_eq!(state.grants().await.unwrap(), [grant(Some("owner"))]);
+        state.drop_object("b").await.unwrap();
+        state.grant(&grant(None)).await.unwrap();
+        state.drop_connection(crm).await.unwrap();
+        assert!(state.grants().await.unwrap().is_empty(), "another connection of that name inherits nothing");
     }
 }
 
@@ -275,4 +371,83 @@ async fn a_newer_schema_and_a_second_process_are_refused() {
     assert_eq!(error.kind(), Kind::Conflict);
     let error = State::open("mysql://user:canary@host/db").await.err().unwrap();
     assert!(!format!("{error:?}").contains("canary"));
+}
+
+/// Several nodes share a PostgreSQL; a file has one owner.
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_that_start_together() {
+    for home in Home::both().await {
+        let url = home.url();
+        let mut opened = Vec::new();
+        if let Home::File(_) = &home {
+            opened.push(State::open(&url).await);
+        }
+        opened.extend(futures::future::join_all((0..3).map(|_| State::open(&url))).await);
+        let refused: Vec<_> = opened.iter().filter_map(|state| state.as_ref().err()).collect();
+        match home {
+            Home::Server(_) => assert!(refused.is_empty(), "{refused:?}"),
+            Home::File(folder) => {
+                assert_eq!(refused.len(), 3);
+                for error in refused {
+                    assert_eq!(error.kind(), Kind::Conflict);
+                    let detail =
+                        format!("process {} holds `{}/lock`", std::process::id(), folder.path().display());
+                    assert_eq!(error.detail(), Some(detail.as_str()));
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_opened_is_explained_without_the_password() {
+    let database = postgres::database().await;
+    let wrong_password = database.url().replace("correct", "canary");
+    let missing = format!("{}_missing", database.url());
+    let unreachable = format!("postgres://u:canary@127.0.0.1:{}/x", postgres::free_port());
+    for (url, kind) in [
+        (wrong_password.as_str(), Kind::Unauthenticated),
+        (&missing, Kind::NotFound),
+        (&unreachable, Kind::Unavailable),
+        ("postgres://u:canary@[x", Kind::Invalid),
+        ("sqlite://", Kind::Invalid),
+        ("sqlite:///dev/null/state.db", Kind::Invalid),
+        ("state.db", Kind::Invalid),
+    ] {
+        let started = std::time::Instant::now();
+        let error = State::open(url).await.err().unwrap();
+        assert_eq!(error.kind(), kind, "{error:?}");
+        assert!(!format!("{error:?}").contains("canary"), "{error:?}");
+        assert!(started.elapsed() < Duration::from_secs(5), "{url} took {:?}", started.elapsed());
+    }
+    let error = State::open(&unreachable).await.err().unwrap();
+    assert!(error.what().contains("`127.0.0.1:"), "{error}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("state.db");
+    std::fs::write(&file, "no database, whatever its name says; long enough to be looked at. ".repeat(20))
+        .unwrap();
+    let error = State::open(&format!("sqlite://{}", file.display())).await.err().unwrap();
+    assert_eq!(error.kind(), Kind::Corrupt, "{error:?}");
+    assert!(error.what().contains(&file.display().to_string()), "{error}");
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_file_may_lie_anywhere_and_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a b", "c#d", "e%41f", "ü", "g?h=i", "new/deep"] {
+        let home = folder.path().join(name);
+        let url = format!("sqlite://{}/state.db", home.display());
+        let state = State::open(&url).await.unwrap();
+        adopt(&state, &[("a", "deal")]).await;
+        for file in ["state.db", "state.db-wal"] {
+            let mode = std::fs::metadata(home.join(file)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{file}: {mode:o}");
+        }
+        drop(state);
+        let state = State::open(&url).await.unwrap();
+        assert_eq!(state.objects().await.unwrap().len(), 1, "{name}");
+    }
 }

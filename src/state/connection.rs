@@ -72,14 +72,16 @@ impl State {
         Ok(())
     }
 
-    /// Removes a connection that has no objects and no secrets any more.
+    /// Removes a connection that has no objects and no secrets any more, and the rights on it.
     pub async fn drop_connection(&self, id: i64) -> Result<()> {
-        sqlx::query("DELETE FROM connections WHERE id = $1")
-            .bind(id)
-            .execute(&self.pool)
-            .await
-            .map_err(failed)?;
-        Ok(())
+        let mut transaction = self.begin().await?;
+        for statement in [
+            "DELETE FROM grants WHERE connection = (SELECT name FROM connections WHERE id = $1)",
+            "DELETE FROM connections WHERE id = $1",
+        ] {
+            sqlx::query(statement).bind(id).execute(&mut *transaction).await.map_err(failed)?;
+        }
+        commit(transaction).await
     }
 
     /// Keeps a sealed secret in the place of an older one.

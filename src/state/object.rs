@@ -1,8 +1,10 @@
 //! Objects: fields and import settings are kept as JSON, always read and written whole.
 
 use sqlx::any::AnyRow;
+use sqlx::{Any, Transaction};
 
-use super::{State, already, failed, get, get_json, json};
+use super::failure::{already, failed};
+use super::{State, commit, get, get_json, json};
 use crate::error::{Error, Kind, Result};
 use crate::model::Object;
 
@@ -48,6 +50,9 @@ impl State {
     /// Stores a changed definition with the next schema version, unless somebody else changed it since
     /// `expected_version`: then `Conflict`.
     pub async fn update_object(&self, object: &Object, expected_version: i64) -> Result<()> {
+        let mut transaction = self.begin().await?;
+        let before = sqlx::query("SELECT name FROM objects WHERE id = $1").bind(&object.id);
+        let before = before.fetch_optional(&mut *transaction).await.map_err(failed)?;
         let done = sqlx::query(
             "UPDATE objects SET name = $1, label = $2, fields = $3, import = $4, schema_version = $5
              WHERE id = $6 AND schema_version = $7",
@@ -59,28 +64,65 @@ impl State {
         .bind(expected_version + 1)
         .bind(&object.id)
         .bind(expected_version)
-        .execute(&self.pool)
+        .execute(&mut *transaction)
         .await
         .map_err(|error| already(error, || format!("object `{}`", object.name)))?;
-        if done.rows_affected() == 1 {
-            return Ok(());
+        if done.rows_affected() == 0 {
+            let what = match before {
+                Some(_) => format!("`{}` was changed by somebody else at the same time", object.full_name()),
+                None => format!("`{}` was dropped by somebody else at the same time", object.full_name()),
+            };
+            return Err(
+                Error::new(Kind::Conflict, what).with_hint("look at it again, then repeat the change")
+            );
         }
-        Err(Error::new(
-            Kind::Conflict,
-            format!("`{}` was changed by somebody else at the same time", object.full_name()),
-        )
-        .with_hint("look at it again, then repeat the change"))
+        if let Some(before) = before {
+            rename_grants(&mut transaction, object, &get::<String>(&before, "name")?).await?;
+        }
+        commit(transaction).await
     }
 
-    /// Removes an object. Its snapshots stay: past releases read them.
+    /// Removes an object and the rights on it: an object that gets its name later is another one. Its snapshots
+    /// stay: past releases read them.
     pub async fn drop_object(&self, id: &str) -> Result<()> {
-        sqlx::query("DELETE FROM objects WHERE id = $1")
-            .bind(id)
-            .execute(&self.pool)
+        let mut transaction = self.begin().await?;
+        for statement in [
+            "DELETE FROM grants WHERE object = (SELECT name FROM objects WHERE id = $1) AND connection =
+                 (SELECT connections.name FROM connections
+                  JOIN objects ON objects.connection_id = connections.id WHERE objects.id = $1)",
+            "DELETE FROM objects WHERE id = $1",
+        ] {
+            sqlx::query(statement).bind(id).execute(&mut *transaction).await.map_err(failed)?;
+        }
+        commit(transaction).await
+    }
+}
+
+/// Rights on an object follow its name.
+async fn rename_grants(
+    transaction: &mut Transaction<'static, Any>,
+    object: &Object,
+    old_name: &str,
+) -> Result<()> {
+    if old_name == object.name {
+        return Ok(());
+    }
+    // The new name was free: rights on it are of nothing.
+    for statement in [
+        "DELETE FROM grants WHERE object = $3 AND object <> $2 AND connection =
+             (SELECT name FROM connections WHERE id = $1)",
+        "UPDATE grants SET object = $3 WHERE object = $2 AND connection =
+             (SELECT name FROM connections WHERE id = $1)",
+    ] {
+        sqlx::query(statement)
+            .bind(object.connection_id)
+            .bind(old_name)
+            .bind(&object.name)
+            .execute(&mut **transaction)
             .await
             .map_err(failed)?;
-        Ok(())
     }
+    Ok(())
 }
 
 fn object(row: &AnyRow) -> Result<Object> {

@@ -7,13 +7,19 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Transaction};
 
 use super::{State, commit, failed, get, get_json, json, next};
-use crate::error::{Error, Kind, Result};
-use crate::model::{Micros, Release, ReleaseObject, now_micros};
+use crate::error::Result;
+use crate::model::{Micros, ObjectField, Release, ReleaseObject, now_micros};
+
+const CURRENT: &str = "SELECT * FROM release_objects WHERE to_release IS NULL";
 
 impl State {
     /// Publishes the release after the newest one: `changes` replace what it says of those objects, `removed`
     /// objects are gone, and the release is noted in the given runs. One transaction; concurrent publications
     /// queue and lose nothing.
+    ///
+    /// A change may come from a sync that began long ago. So the definitions have the last word: an object that
+    /// was dropped meanwhile stays away, names and the choice of fields are those of now, and a snapshot older
+    /// than the published one does not come back.
     pub async fn publish(
         &self,
         cause: &str,
@@ -24,18 +30,15 @@ impl State {
         let mut transaction = self.begin().await?;
         // Taking the number first makes publications queue on that row.
         let id = next(&mut transaction, "release").await?;
-        sqlx::query("INSERT INTO releases (id, published_at, cause) VALUES ($1, $2, $3)")
-            .bind(id)
-            .bind(now_micros())
-            .bind(cause)
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed)?;
-        for object_id in changes.iter().map(|object| &object.object_id).chain(removed) {
+        let published_at = announce(&mut transaction, id, cause).await?;
+        for object_id in removed {
             close(&mut transaction, object_id, id).await?;
         }
-        for object in changes {
-            insert(&mut transaction, object, id).await?;
+        for change in changes {
+            put(&mut transaction, id, change).await?;
+        }
+        for outdated in outdated(&mut transaction).await? {
+            put(&mut transaction, id, &outdated).await?;
         }
         for run in runs {
             sqlx::query("UPDATE runs SET release_id = $1 WHERE id = $2")
@@ -45,9 +48,10 @@ impl State {
                 .await
                 .map_err(failed)?;
         }
+        let rows = sqlx::query(CURRENT).fetch_all(&mut *transaction).await.map_err(failed)?;
+        let objects = sorted(rows.iter().map(object).collect::<Result<_>>()?);
         commit(transaction).await?;
-        let published = self.release(id).await?;
-        published.ok_or_else(|| Error::internal(format!("release {id} is gone after its publication")))
+        Ok(Release { id, published_at, cause: cause.to_string(), objects })
     }
 
     /// What everybody reads.
@@ -132,6 +136,87 @@ fn sorted(mut objects: Vec<ReleaseObject>) -> Vec<ReleaseObject> {
     objects
 }
 
+/// Enters the release. The clock may have been set back: a release is never published before an earlier one.
+async fn announce(transaction: &mut Transaction<'static, Any>, id: i64, cause: &str) -> Result<Micros> {
+    let last =
+        sqlx::query("SELECT max(published_at) AS last FROM releases").fetch_one(&mut **transaction).await;
+    let last: Option<Micros> = get(&last.map_err(failed)?, "last")?;
+    let published_at = now_micros().max(last.unwrap_or(Micros::MIN));
+    sqlx::query("INSERT INTO releases (id, published_at, cause) VALUES ($1, $2, $3)")
+        .bind(id)
+        .bind(published_at)
+        .bind(cause)
+        .execute(&mut **transaction)
+        .await
+        .map_err(failed)?;
+    Ok(published_at)
+}
+
+/// What is published of objects that were renamed or dropped without a publication of its own, because the
+/// process ended between the two.
+async fn outdated(transaction: &mut Transaction<'static, Any>) -> Result<Vec<ReleaseObject>> {
+    let rows = sqlx::query(
+        "SELECT release_objects.* FROM release_objects
+         LEFT JOIN objects ON objects.id = release_objects.object_id
+         LEFT JOIN connections ON connections.id = objects.connection_id
+         WHERE to_release IS NULL AND (objects.id IS NULL OR objects.name <> release_objects.name
+             OR connections.name <> release_objects.connection)",
+    )
+    .fetch_all(&mut **transaction)
+    .await
+    .map_err(failed)?;
+    rows.iter().map(object).collect()
+}
+
+/// Puts an object into the release as its definition wants it.
+async fn put(
+    transaction: &mut Transaction<'static, Any>,
+    release: i64,
+    change: &ReleaseObject,
+) -> Result<()> {
+    let row = sqlx::query(&format!("{CURRENT} AND object_id = $1"))
+        .bind(&change.object_id)
+        .fetch_optional(&mut **transaction)
+        .await
+        .map_err(failed)?;
+    let published = row.as_ref().map(object).transpose()?;
+    let newest = published.as_ref().filter(|published| published.version > change.version).unwrap_or(change);
+    let wanted = defined(transaction, newest).await?;
+    if wanted == published {
+        return Ok(());
+    }
+    close(transaction, &change.object_id, release).await?;
+    match &wanted {
+        Some(wanted) => insert(transaction, wanted, release).await,
+        None => Ok(()),
+    }
+}
+
+/// What was imported, under the names and with the fields that the definition has now; `None` when the object
+/// was dropped.
+async fn defined(
+    transaction: &mut Transaction<'static, Any>,
+    imported: &ReleaseObject,
+) -> Result<Option<ReleaseObject>> {
+    let row = sqlx::query(
+        "SELECT objects.name, objects.fields, connections.name AS connection
+         FROM objects JOIN connections ON connections.id = objects.connection_id WHERE objects.id = $1",
+    )
+    .bind(&imported.object_id)
+    .fetch_optional(&mut **transaction)
+    .await
+    .map_err(failed)?;
+    let Some(row) = row else { return Ok(None) };
+    let definition: Vec<ObjectField> = get_json(&row, "fields")?;
+    let as_imported = |field: ObjectField| {
+        let imported = imported.fields.iter().find(|imported| imported.api == field.api)?;
+        Some(ObjectField { data_type: imported.data_type.clone(), ..field })
+    };
+    let fields = definition.into_iter().filter(|field| field.selected).filter_map(as_imported).collect();
+    let (connection, name) = (get(&row, "connection")?, get(&row, "name")?);
+    Ok(Some(ReleaseObject { connection, name, fields, ..imported.clone() }))
+}
+
 /// Ends what earlier releases say of an object.
 async fn close(transaction: &mut Transaction<'static, Any>, object_id: &str, release: i64) -> Result<()> {
     sqlx::query("UPDATE release_objects SET to_release = $1 WHERE object_id = $2 AND to_release IS NULL")
@@ -148,7 +233,7 @@ async fn insert(
     object: &ReleaseObject,
     release: i64,
 ) -> Result<()> {
-    let done = sqlx::query(
+    sqlx::query(
         "INSERT INTO release_objects (object_id, from_release, connection, name, version, row_count, fields)
          VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
@@ -160,13 +245,8 @@ async fn insert(
     .bind(object.rows)
     .bind(json(&object.fields)?)
     .execute(&mut **transaction)
-    .await;
-    done.map_err(|error| match &error {
-        sqlx::Error::Database(database) if database.is_unique_violation() => {
-            Error::new(Kind::Internal, format!("object `{}` is twice in one publication", object.name))
-        }
-        _ => failed(error),
-    })?;
+    .await
+    .map_err(failed)?;
     Ok(())
 }
 

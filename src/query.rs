@@ -9,7 +9,6 @@
 
 mod as_of;
 mod call;
-mod cooperative;
 mod deep;
 mod engine;
 mod error;

@@ -2,8 +2,8 @@
 
 use server::Server;
 
-pub(crate) mod folder;
 pub(crate) mod company;
+pub(crate) mod folder;
 pub(crate) mod postgres;
 pub(crate) mod server;
 pub(crate) mod wire;

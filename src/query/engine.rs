@@ -19,7 +19,6 @@ use parking_lot::RwLock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
-use super::cooperative::CooperativeJoins;
 use super::functions::registry::Registry;
 use super::session::{Session, SessionUser};
 use super::tables::{SystemTables, Tables};
@@ -101,7 +100,6 @@ impl Engine {
             .with_config(session_config(&config))
             .with_runtime_env(environment)
             .with_analyzer_rules(datafusion::optimizer::Analyzer::new().rules)
-            .with_physical_optimizer_rule(Arc::new(CooperativeJoins))
             .build();
         Ok(Arc::new(Engine {
             turns: Arc::new(Semaphore::new(config.max_running.max(1))),

@@ -14,6 +14,11 @@ impl From<Error> for DataFusionError {
 
 /// What a client is told about an error of DataFusion.
 pub fn translate(error: DataFusionError) -> Error {
+    // The spill limit is told by words alone, and wrapped differently by every operator.
+    let words = error.to_string();
+    if words.contains(SPILL_FULL) {
+        return spill_full(&words);
+    }
     match error {
         DataFusionError::External(inner) => match inner.downcast::<Error>() {
             Ok(error) => *error,
@@ -54,16 +59,8 @@ pub fn translate(error: DataFusionError) -> Error {
                 .with_sqlstate("53100")
                 .with_source(inner)
         }
-        DataFusionError::IoError(inner)
-            if inner.to_string().contains("used disk space during the spilling") =>
-        {
-            spill_full(&inner.to_string())
-        }
         DataFusionError::ExecutionJoin(inner) => {
             Error::internal("a part of the query stopped").with_source(inner)
-        }
-        other if other.to_string().contains("used disk space during the spilling") => {
-            spill_full(&other.to_string())
         }
         other => {
             let what = first_line(&other.strip_backtrace());
@@ -74,6 +71,10 @@ pub fn translate(error: DataFusionError) -> Error {
 
 /// An error that several partitions share can only be looked at.
 fn translate_shared(error: &DataFusionError) -> Error {
+    let words = error.to_string();
+    if words.contains(SPILL_FULL) {
+        return spill_full(&words);
+    }
     match error {
         DataFusionError::External(inner) => match inner.downcast_ref::<Error>() {
             Some(error) => copy(error),
@@ -88,12 +89,12 @@ fn translate_shared(error: &DataFusionError) -> Error {
         DataFusionError::Execution(what) => execution(what),
         DataFusionError::Plan(what) => plan(what),
         DataFusionError::NotImplemented(what) => Error::new(Kind::Unsupported, planner_words(what)),
-        other if other.to_string().contains("used disk space during the spilling") => {
-            spill_full(&other.to_string())
-        }
         other => Error::internal(first_line(&other.strip_backtrace())),
     }
 }
+
+/// What the engine says when the spill limit is reached.
+const SPILL_FULL: &str = "used disk space during the spilling";
 
 fn spill_full(what: &str) -> Error {
     Error::new(Kind::Limit, "the statement needs more space for spilled data than it may have")

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -80,6 +81,8 @@ pub(super) async fn start(
     let (sender, receiver) = mpsc::channel(BUFFERED_BATCHES);
     let shown = schema.clone();
     let producer = engine.clone();
+    let complete = Arc::new(AtomicBool::new(false));
+    let completed = complete.clone();
     let task = engine.handle().spawn(async move {
         let mut permit = Some(permit);
         let mut rows = match execute_stream(plan, producer.task_context()) {
@@ -112,11 +115,13 @@ pub(super) async fn start(
                 }
             }
         }
+        completed.store(true, Ordering::Release);
     });
     Ok(Box::pin(Rows {
         schema,
         receiver,
         task: task.abort_handle(),
+        complete,
         _stop: stop.drop_guard(),
         cancelled: Box::pin(limits.cancel.cancelled_owned()),
         deadline: limits.deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline))),
@@ -135,6 +140,8 @@ struct Rows {
     schema: SchemaRef,
     receiver: mpsc::Receiver<Result<RecordBatch>>,
     task: AbortHandle,
+    /// Set when every row was handed over: a channel that closes without it means that rows are missing.
+    complete: Arc<AtomicBool>,
     /// Stops what does not give control back.
     _stop: DropGuard,
     cancelled: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -175,9 +182,12 @@ impl Stream for Rows {
                 self.ended = true;
                 Poll::Ready(Some(Err(error.into())))
             }
-            Poll::Ready(None) => {
+            Poll::Ready(None) if self.complete.load(Ordering::Acquire) => {
                 self.ended = true;
                 Poll::Ready(None)
+            }
+            Poll::Ready(None) => {
+                self.stop(Error::internal("the statement ended before all its rows were made"))
             }
         }
     }

@@ -79,9 +79,6 @@ fn many_rows_arrive_complete_and_in_order() {
     let query = "SELECT id, name, amount, changed FROM many ORDER BY id";
     let plain = same_on_both(&["-A", "-t", "-c", query]);
     assert_eq!(plain.lines().count(), 100_000);
-    // By a cursor, a thousand rows at a time.
-    let fetched = same_on_both(&["-A", "-t", "-v", "FETCH_COUNT=1000", "-c", query]);
-    assert_eq!(fetched, plain);
     let copied = same_on_both(&["-c", &format!("COPY ({query}) TO STDOUT")]);
     assert_eq!(copied.lines().count(), 100_000);
 }

@@ -93,7 +93,7 @@ def errors(connection):
     for sql, state in [
         ("SELECT no_such_column FROM every_type", "42703"),
         ("SELECT * FROM no_such_table", "42P01"),
-        ("SELECT FROM WHERE", "42601"),
+        ("SELECT 1 +", "42601"),
         ("SELECT no_such_function(1)", "42883"),
         ("SELECT 1 / (id - 1) FROM every_type WHERE id = 1", "22012"),
         ("SELECT 'x'::integer", "22P02"),

@@ -34,7 +34,6 @@ async fn types_come_from_where_the_parameter_stands() {
         ("select id from opportunity where name like $1", vec![DataType::Utf8]),
         ("select upper($1), coalesce($2, 'x')", vec![DataType::Utf8, DataType::Utf8]),
         ("select $2", vec![DataType::Utf8, DataType::Utf8]),
-        ("select case when $1 then 1 end", vec![DataType::Boolean]),
         ("call sync($1, mode => $2, wait => $3)", vec![DataType::Utf8, DataType::Utf8, DataType::Boolean]),
     ] {
         let parsed = session.parse(sql).unwrap().remove(0);

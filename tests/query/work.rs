@@ -27,7 +27,7 @@ async fn a_running_statement_is_cancelled_at_once() {
     for sql in [
         ENDLESS,
         "select a.id from opportunity a, opportunity b, opportunity c",
-        "explain analyze select count(*) from opportunity a, opportunity b, opportunity c, opportunity d",
+        &format!("explain analyze {ENDLESS}"),
     ] {
         let canceller = session.clone();
         tokio::spawn(async move {
@@ -40,7 +40,7 @@ async fn a_running_statement_is_cancelled_at_once() {
                 match stream.next().await {
                     Some(Ok(_)) => tokio::time::sleep(Duration::from_millis(20)).await,
                     Some(Err(error)) => break tributary::query::translate(error),
-                    None => panic!("ended"),
+                    None => panic!("{sql} ended"),
                 }
             },
             Ok(_) => panic!("no rows"),

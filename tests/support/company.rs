@@ -41,8 +41,10 @@ pub(crate) const POSTGRES: &str = "
     FROM generate_series(1, 1000::bigint) AS n;
     CREATE TABLE crm.owner (id bigint, name text);
     INSERT INTO crm.owner SELECT n, 'Owner ' || n FROM generate_series(1, 10::bigint) AS n;
-    ALTER ROLE CURRENT_USER SET search_path = crm;
-    ALTER ROLE CURRENT_USER SET timezone = 'UTC';";
+    DO $$ BEGIN
+        EXECUTE format('ALTER DATABASE %I SET search_path = crm', current_database());
+        EXECUTE format('ALTER DATABASE %I SET timezone = %L', current_database(), 'UTC');
+    END $$;";
 
 pub(crate) fn opportunity() -> RecordBatch {
     let n: Vec<i64> = (1..=ROWS).collect();

@@ -146,7 +146,10 @@ impl Lists<'_> {
 
     fn binary(&self, row: usize, lower: i32, out: &mut Vec<u8>) -> Result<()> {
         let dimensions = self.dimensions(row)?;
-        let has_nulls = self.nulls.as_ref().is_some_and(|nulls| nulls.null_count() > 0);
+        let has_nulls = self.nulls.as_ref().is_some_and(|nulls| match self.levels.as_slice() {
+            [only] => (only.range)(row).any(|index| nulls.is_null(index)),
+            _ => nulls.null_count() > 0,
+        });
         out.extend_from_slice(&(dimensions.len() as i32).to_be_bytes());
         out.extend_from_slice(&i32::from(has_nulls).to_be_bytes());
         out.extend_from_slice(&self.element.oid().to_be_bytes());

@@ -1,7 +1,8 @@
 //! All behaviour tests, in one binary: linking dominates their build time.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
-#![allow(dead_code)]
+// A lock held while a test waits is held by that test alone.
+#![allow(dead_code, clippy::await_holding_lock)]
 
 mod architecture;
 mod bad_input;

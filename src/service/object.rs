@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use super::{Actor, App, list, shorten};
 use crate::error::{Error, Kind, Result, did_you_mean};
 use crate::model::{
-    Connection, FieldType, ImportSettings, Object, ObjectField, ReleaseObject, check_name, machine_name,
-    now_micros, unique_machine_name,
+    Connection, FieldType, ImportSettings, Object, ObjectField, ReleaseObject, check_name, now_micros,
+    unique_machine_name,
 };
 use crate::source::{FieldInfo, ObjectInfo};
 
@@ -432,6 +432,7 @@ fn out_of_range(name: &str, value: i64, accepted: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::machine_name;
 
     fn info(api: &str, data_type: FieldType) -> FieldInfo {
         FieldInfo {

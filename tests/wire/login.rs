@@ -18,7 +18,7 @@ async fn the_right_password_opens_a_session() {
     assert_eq!(kinds(&replies), "RRSSSSSSSSSSSSSKZ", "final, ok, settings, key, ready");
     let settings: Vec<_> = replies.iter().filter(|reply| reply.kind == b'S').collect();
     let text = |reply: &&Reply| String::from_utf8_lossy(&reply.body).replace('\0', "=");
-    let settings: Vec<_> = settings.iter().map(|reply| text(reply)).collect();
+    let settings: Vec<_> = settings.iter().map(text).collect();
     assert!(settings.contains(&"server_version=15.18=".to_owned()), "{settings:?}");
     assert!(settings.contains(&"is_superuser=on=".to_owned()), "{settings:?}");
     assert!(settings.contains(&format!("session_authorization={USER}=")), "{settings:?}");

@@ -24,12 +24,12 @@ pub(in crate::query) const ANY: &str = "any ";
 
 /// Normalizes a whole query.
 pub(super) fn query(query: &mut Query) {
-    let _: ControlFlow<()> = query.visit(&mut Normalizer);
+    let _flow: ControlFlow<()> = query.visit(&mut Normalizer);
 }
 
 /// Normalizes an expression that stands alone.
 pub(super) fn expr(expr: &mut Expr) {
-    let _: ControlFlow<()> = expr.visit(&mut Normalizer);
+    let _flow: ControlFlow<()> = expr.visit(&mut Normalizer);
 }
 
 struct Normalizer;
@@ -41,7 +41,7 @@ impl VisitorMut for Normalizer {
         name::name_outputs(select);
         for item in &mut select.projection {
             if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
-                let _: ControlFlow<()> = expr.visit(&mut CountExists { depth: 0 });
+                let _flow: ControlFlow<()> = expr.visit(&mut CountExists { depth: 0 });
             }
         }
         ControlFlow::Continue(())

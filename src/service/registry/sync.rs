@@ -1,0 +1,151 @@
+//! The verbs that move rows.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{Asked, connection_param, flag, optional_text, verb, warn};
+use crate::error::{Error, Kind, Result};
+use crate::model::{FieldType, Run};
+use crate::query::{Notice, NoticeSender, VerbCall, VerbParam, VerbSignature};
+use crate::service::cells::{Cell, Columns, batch};
+use crate::service::sync::Wanted;
+use crate::service::{Actor, App};
+use crate::sync::{Outcome, Progress};
+
+const RUN: Columns = &[
+    ("run", FieldType::Int64),
+    ("object", FieldType::Text),
+    ("mode", FieldType::Text),
+    ("status", FieldType::Text),
+    ("read", FieldType::Int64),
+    ("inserted", FieldType::Int64),
+    ("updated", FieldType::Int64),
+    ("deleted", FieldType::Int64),
+    ("rows", FieldType::Int64),
+    ("duplicates", FieldType::Int64),
+    ("null_keys", FieldType::Int64),
+    ("misfits", FieldType::Int64),
+    ("release", FieldType::Int64),
+    ("milliseconds", FieldType::Int64),
+    ("cause", FieldType::Text),
+    ("remedy", FieldType::Text),
+];
+
+const CANCELLED: Columns = &[("sync", FieldType::Int64), ("status", FieldType::Text)];
+
+pub(super) fn signatures() -> Vec<VerbSignature> {
+    vec![
+        verb(
+            "sync",
+            "reads objects from their source and publishes a release",
+            RUN,
+            vec![
+                connection_param(),
+                VerbParam::optional("mode", ScalarValue::from("diff"), "diff or full"),
+                optional_text("object", "one object; all by default"),
+                flag("force", "publish although rows would be lost"),
+            ],
+        ),
+        verb(
+            "cancel",
+            "cancels a running sync",
+            CANCELLED,
+            vec![VerbParam::required("run", DataType::Int64, "number of one of its runs")],
+        ),
+    ]
+}
+
+pub(super) fn call(asked: &Asked) -> BoxFuture<'_, Result<RecordBatch>> {
+    dispatch(asked).boxed()
+}
+
+async fn dispatch(asked: &Asked) -> Result<RecordBatch> {
+    let Asked { app, actor, call, notices, cancel } = asked;
+    match call.name.as_str() {
+        "sync" => sync(app, actor, call, notices.clone(), cancel.clone()).await,
+        "cancel" => {
+            let sync = app.cancel(actor, call.integer("run").unwrap_or_default()).await?;
+            batch(CANCELLED, vec![vec![sync.into(), "cancelling".into()]])
+        }
+        _ => Err(asked.unknown()),
+    }
+}
+
+async fn sync(
+    app: &Arc<App>,
+    actor: &Actor,
+    call: &VerbCall,
+    notices: NoticeSender,
+    cancel: CancellationToken,
+) -> Result<RecordBatch> {
+    let wanted = Wanted {
+        connection: call.text("connection").unwrap_or_default(),
+        mode: call.text("mode").unwrap_or_default(),
+        object: call.text("object"),
+        force: call.boolean("force").unwrap_or(false),
+    };
+    let (progress, mut told) = mpsc::unbounded_channel::<Progress>();
+    let forward = notices.clone();
+    let forwarding = tokio::spawn(async move {
+        while let Some(progress) = told.recv().await {
+            // The client may have gone; the sync goes on.
+            forward.send(Notice::new(format!("{}: {}", progress.object, progress.message))).ok();
+        }
+    });
+    let outcome = app.sync(actor, &wanted, progress, cancel).await;
+    forwarding.await.ok();
+    let outcome = outcome?;
+    report_trouble(&outcome, &notices)?;
+    batch(RUN, outcome.runs.iter().map(run_row).collect())
+}
+
+/// A sync of which nothing succeeded is an error; otherwise what went wrong is a warning beside the rows.
+fn report_trouble(outcome: &Outcome, notices: &NoticeSender) -> Result<()> {
+    let failed = |run: &&Run| ["failed", "cancelled"].contains(&run.status.as_str());
+    if let Some(run) =
+        outcome.runs.iter().find(failed).filter(|_| outcome.runs.iter().all(|run| failed(&run)))
+    {
+        let kind = if run.status == "cancelled" { Kind::Cancelled } else { Kind::Data };
+        let cause = run.cause.clone().unwrap_or_else(|| "the sync failed".into());
+        let error = Error::new(kind, format!("sync of {} {}: {cause}", run.object, run.status))
+            .with_detail(format!("run {} in tributary.run; the last release stays", run.id));
+        return Err(match &run.remedy {
+            Some(remedy) => error.with_hint(remedy),
+            None => error,
+        });
+    }
+    for run in outcome.runs.iter().filter(|run| run.status != "succeeded") {
+        let cause = run.cause.clone().unwrap_or_else(|| run.counts.warnings.join("; "));
+        warn(notices, format!("{}: {}: {cause}", run.object, run.status));
+    }
+    Ok(())
+}
+
+fn run_row(run: &Run) -> Vec<Cell> {
+    let counts = &run.counts;
+    vec![
+        run.id.into(),
+        run.object.as_str().into(),
+        run.mode.as_str().into(),
+        run.status.as_str().into(),
+        counts.read.into(),
+        counts.inserted.into(),
+        counts.updated.into(),
+        counts.deleted.into(),
+        counts.total.into(),
+        counts.duplicates.into(),
+        counts.null_keys.into(),
+        counts.misfits.into(),
+        run.release.into(),
+        run.ended_at.map(|ended| (ended - run.started_at) / 1000).into(),
+        run.cause.clone().into(),
+        run.remedy.clone().into(),
+    ]
+}

@@ -11,6 +11,7 @@ use crate::query::VerbSignature;
 use crate::secret::Secret;
 use crate::service::cells::{Columns, batch};
 use crate::service::connection::connector_info;
+use crate::service::{Actor, App};
 
 const CONNECTION: Columns = &[
     ("connection", FieldType::Text),

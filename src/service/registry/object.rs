@@ -1,7 +1,6 @@
 //! The verbs of objects.
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use futures::FutureExt;
 use futures::future::BoxFuture;

@@ -5,6 +5,7 @@ mod cells;
 mod connection;
 mod demo;
 mod object;
+mod optimize;
 mod registry;
 mod sync;
 mod system;
@@ -23,6 +24,8 @@ use crate::secret::Keyring;
 use crate::snapshot::Warehouse;
 use crate::state::State;
 use crate::sync::Syncer;
+
+use optimize::Compactions;
 
 pub use registry::Registry;
 pub use system::Catalog;
@@ -81,6 +84,7 @@ pub struct App {
     sessions: OnceLock<Arc<dyn LiveSessions>>,
     /// Cancels running syncs, by sync id.
     running: Mutex<HashMap<i64, CancellationToken>>,
+    compactions: Compactions,
     /// Where work goes that must outlive its caller.
     runtime: tokio::runtime::Handle,
 }
@@ -97,6 +101,7 @@ impl App {
             engine: OnceLock::new(),
             sessions: OnceLock::new(),
             running: Mutex::default(),
+            compactions: Compactions::default(),
             runtime: tokio::runtime::Handle::current(),
         })
     }
@@ -134,10 +139,12 @@ impl App {
         for token in self.running.lock().values() {
             token.cancel();
         }
+        self.compactions.cancel();
         let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
         while !self.running.lock().is_empty() && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
+        self.compactions.ended(deadline).await;
     }
 
     /// Lets every new statement read `release`.

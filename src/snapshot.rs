@@ -5,10 +5,11 @@
 //! arrives by key in bounded memory and swaps all files in one commit. A diff ([`Table::upsert`]) finds the
 //! old positions of the changed rows through the Parquet page index, and commits one file of new rows and
 //! one file of deletion vectors. Every commit is a compare-and-swap on the version: the log entry is created,
-//! never overwritten. A [`Snapshot`] is read as a plain Parquet scan in which a deletion vector is a row
+//! never overwritten. [`Table::compact`] arranges the same rows in fewer files. A [`Snapshot`] is read as a plain Parquet scan in which a deletion vector is a row
 //! selection.
 
 mod assemble;
+mod compact;
 mod delta;
 mod dv;
 mod failure;
@@ -21,10 +22,13 @@ mod merge;
 mod parquet_read;
 mod parquet_scan;
 mod parquet_write;
+mod plan;
 mod prepared;
 mod provider;
+mod sorted;
 mod spec;
 mod spill;
+mod staged;
 mod stats;
 mod table;
 mod tuning;
@@ -33,6 +37,7 @@ mod version;
 mod warehouse;
 mod writer;
 
+pub use compact::{Compacted, Extent};
 pub use prepared::Prepared;
 pub use spec::{Commit, Counts, WriteSpec};
 pub use table::Table;

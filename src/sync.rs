@@ -108,7 +108,7 @@ impl Syncer {
                     object_id: object.id.clone(),
                     connection: object.connection.clone(),
                     name: object.name.clone(),
-                    version: snapshot.version(),
+                    version: snapshot.content(),
                     rows: snapshot.rows() as i64,
                     fields: ended.object.selected().cloned().collect(),
                 });

@@ -2,6 +2,7 @@
 
 mod connection;
 mod object;
+mod storage;
 mod sync;
 
 use std::sync::Arc;
@@ -30,6 +31,7 @@ const GROUPS: &[Group] = &[
     Group { signatures: connection::signatures, call: connection::call },
     Group { signatures: object::signatures, call: object::call },
     Group { signatures: sync::signatures, call: sync::call },
+    Group { signatures: storage::signatures, call: storage::call },
 ];
 
 /// A call with everything it needs.

@@ -63,7 +63,7 @@ impl App {
     }
 
     async fn run_sync(
-        &self,
+        self: &Arc<Self>,
         request: Request,
         progress: mpsc::UnboundedSender<Progress>,
         cancel: CancellationToken,
@@ -77,6 +77,9 @@ impl App {
         if let Some(release) = &outcome.release {
             self.announce(release.clone());
         }
+        let committed =
+            request.objects.into_iter().zip(&outcome.runs).filter(|(_, run)| run.version.is_some());
+        self.compact_later(committed.map(|(object, _)| object).collect());
         Ok(outcome)
     }
 

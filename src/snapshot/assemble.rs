@@ -45,9 +45,9 @@ impl Piece {
 pub(crate) fn assemble(
     layout: &Arc<Layout>,
     footers: &Arc<Footers>,
+    tuning: &Tuning,
     lanes: Vec<LaneResult>,
 ) -> Result<Assembled> {
-    let tuning = lanes.iter().find_map(|lane| lane.tuning.clone()).unwrap_or_default();
     let mut pieces = Vec::new();
     for (number, lane) in lanes.into_iter().enumerate() {
         pieces.extend(lane.bases.into_iter().map(|base| Piece::Base(number, base)));
@@ -57,8 +57,8 @@ pub(crate) fn assemble(
     for group in overlapping(pieces) {
         match <[Piece; 1]>::try_from(group) {
             Ok([Piece::Base(_, base)]) => assembled.files.push(base.file),
-            Ok(single) => merge(layout, footers, &tuning, single.into(), &mut assembled)?,
-            Err(group) => merge(layout, footers, &tuning, group, &mut assembled)?,
+            Ok(single) => merge(layout, footers, tuning, single.into(), &mut assembled)?,
+            Err(group) => merge(layout, footers, tuning, group, &mut assembled)?,
         }
     }
     Ok(assembled)

@@ -34,6 +34,9 @@ pub(crate) struct TableState {
     pub(crate) timestamp_ntz: bool,
     /// Rows read, inserted, updated, deleted by that run.
     pub(crate) counts: [u64; 4],
+    /// The version whose rows a compaction arranged anew; `None`: the rows are this version's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) content: Option<i64>,
 }
 
 /// One file as an `add` or `remove` entry names it.
@@ -51,18 +54,25 @@ pub(crate) struct Entries {
     text: String,
     id: String,
     now: Micros,
+    data_change: bool,
 }
 
 impl Entries {
     /// Starts the commit with who made it and why. Its random id tells our commit from another's.
     pub(crate) fn new(operation: &str, now: Micros) -> Self {
-        let mut entries = Entries { text: String::new(), id: Uuid::new_v4().to_string(), now };
+        let id = Uuid::new_v4().to_string();
+        let mut entries = Entries { text: String::new(), id, now, data_change: true };
         let id = entries.id.clone();
         entries.push(&json!({"commitInfo": {
             "timestamp": now / 1000, "operation": operation, "operationParameters": {},
             "engineInfo": ENGINE, "txnId": id, "isBlindAppend": false,
         }}));
         entries
+    }
+
+    /// Starts a commit that arranges the same rows anew.
+    pub(crate) fn compaction(now: Micros) -> Self {
+        Entries { data_change: false, ..Entries::new("OPTIMIZE", now) }
     }
 
     /// The features a reader and a writer must know.
@@ -99,7 +109,7 @@ impl Entries {
     pub(crate) fn add(&mut self, file: &FileAction<'_>) {
         let mut add = json!({
             "path": file.path, "partitionValues": {}, "size": file.size,
-            "modificationTime": file.modified / 1000, "dataChange": true,
+            "modificationTime": file.modified / 1000, "dataChange": self.data_change,
         });
         if let Some(stats) = file.stats {
             add["stats"] = stats.into();
@@ -113,7 +123,7 @@ impl Entries {
     /// Removes a file with the vector it had: the two together are what the log calls a file.
     pub(crate) fn remove(&mut self, file: &FileAction<'_>) {
         let mut remove = json!({
-            "path": file.path, "deletionTimestamp": self.now / 1000, "dataChange": true,
+            "path": file.path, "deletionTimestamp": self.now / 1000, "dataChange": self.data_change,
             "extendedFileMetadata": true, "partitionValues": {}, "size": file.size,
         });
         if let Some(deleted) = file.deleted {
@@ -135,6 +145,19 @@ impl Entries {
         // Writing to a string does not fail.
         writeln!(self.text, "{entry}").ok();
     }
+}
+
+/// The version whose rows a commit, given by its text, arranges anew; `None` when it is no compaction.
+pub(crate) fn content_of(commit: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(commit).ok()?;
+    let states = text.lines().filter(|line| line.starts_with(r#"{"domainMetadata""#));
+    let state = |line: &str| {
+        let entry: Value = serde_json::from_str(line).ok()?;
+        let domain = &entry["domainMetadata"];
+        let text = domain["configuration"].as_str().filter(|_| domain["domain"] == DOMAIN)?;
+        serde_json::from_str::<TableState>(text).ok()
+    };
+    states.filter_map(state).find_map(|state| state.content)
 }
 
 /// Whether `commit`, the text of a log entry, is the one with our random id.
@@ -179,4 +202,36 @@ pub(crate) fn has_timestamp_ntz(columns: &[(String, FieldType)]) -> bool {
         FieldType::List(element) => **element == FieldType::Timestamp,
         t => *t == FieldType::Timestamp,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_compaction_names_the_version_whose_rows_it_holds() {
+        let mut state = TableState {
+            table: "t".into(),
+            run: 7,
+            fence: 3,
+            watermark: None,
+            columns: vec![("id".into(), FieldType::Text)],
+            key: vec!["id".into()],
+            timestamp_ntz: false,
+            counts: [0; 4],
+            content: Some(41),
+        };
+        let text = |mut entries: Entries, state: &TableState| {
+            entries.state(state).unwrap();
+            entries.add(&FileAction { path: "p", size: 1, modified: 0, stats: None, deleted: None });
+            entries.into_text()
+        };
+        let compaction = text(Entries::compaction(0), &state);
+        assert!(compaction.contains(r#""dataChange":false"#), "{compaction}");
+        assert_eq!(content_of(compaction.as_bytes()), Some(41));
+        state.content = None;
+        let merge = text(Entries::new("MERGE", 0), &state);
+        assert!(merge.contains(r#""dataChange":true"#) && !merge.contains("content"), "{merge}");
+        assert_eq!(content_of(merge.as_bytes()), None);
+    }
 }

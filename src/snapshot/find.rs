@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use arrow::array::{Array, RecordBatch};
-use arrow::compute::concat_batches;
+use arrow::array::{Array, RecordBatch, new_null_array};
+use arrow::compute::{cast, concat_batches};
+use arrow::datatypes::{Schema, SchemaRef};
 use arrow::row::Rows;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
@@ -55,7 +56,7 @@ impl Window {
 }
 
 /// The first index for which `before` does not hold.
-fn partition(len: usize, before: impl Fn(usize) -> bool) -> usize {
+pub(crate) fn partition(len: usize, before: impl Fn(usize) -> bool) -> usize {
     let (mut low, mut high) = (0, len);
     while low < high {
         let middle = low.midpoint(high);
@@ -87,7 +88,7 @@ pub(crate) fn find(
             })
         })
         .collect::<Result<Vec<_>>>()?;
-    let ranges = candidate_ranges(layout, &reader, window)?;
+    let ranges = candidate_ranges(layout, &reader, |low, high| !window.between(low, high).is_empty())?;
     if ranges.is_empty() {
         return Ok(Vec::new());
     }
@@ -122,8 +123,13 @@ pub(crate) fn find(
     Ok(hits)
 }
 
-/// Ranges of rows whose pages may hold a key, judged by the first key column.
-fn candidate_ranges(layout: &Layout, reader: &FileReader, window: &Window) -> Result<Vec<Range<u64>>> {
+/// Ranges of rows in pages that are `wanted`, judged by the smallest and the largest value of the first key
+/// column, encoded.
+pub(crate) fn candidate_ranges(
+    layout: &Layout,
+    reader: &FileReader,
+    is_wanted: impl Fn(&[u8], &[u8]) -> bool,
+) -> Result<Vec<Range<u64>>> {
     let metadata = reader.metadata();
     let total = metadata.file_metadata().num_rows() as u64;
     let (Some(column_index), Some(offset_index)) = (metadata.column_index(), metadata.offset_index()) else {
@@ -148,8 +154,7 @@ fn candidate_ranges(layout: &Layout, reader: &FileReader, window: &Window) -> Re
             let end = pages.get(number + 1).map_or(rows, |next| next.first_row_index as u64);
             let range = base + location.first_row_index as u64..base + end;
             let unknown = lows.is_null(page) || highs.is_null(page);
-            let wanted =
-                unknown || !window.between(low_keys.row(page).data(), high_keys.row(page).data()).is_empty();
+            let wanted = unknown || is_wanted(low_keys.row(page).data(), high_keys.row(page).data());
             page += 1;
             match ranges.last_mut() {
                 _ if !wanted => {}
@@ -163,7 +168,7 @@ fn candidate_ranges(layout: &Layout, reader: &FileReader, window: &Window) -> Re
 }
 
 /// Selects `ranges`, which ascend.
-fn selection(ranges: &[Range<u64>]) -> RowSelection {
+pub(crate) fn selection(ranges: &[Range<u64>]) -> RowSelection {
     let (mut selectors, mut next) = (Vec::new(), 0);
     for range in ranges {
         if range.start > next {
@@ -185,18 +190,27 @@ pub(crate) fn read_rows(
 ) -> Result<RecordBatch> {
     let reader = FileReader::open(&layout.folder, footers, &file.path, file.size)?;
     let schema = reader.schema().clone();
-    let present: Vec<_> =
-        layout.schema.fields().iter().filter_map(|f| schema.index_of(f.name()).ok()).collect();
+    let present = present(&layout.schema, &schema);
     let ranges: Vec<_> = hits.iter().map(|hit| hit.position..hit.position + 1).collect();
     let mut batches = Vec::new();
     for batch in reader.read(&present, Some(selection(&ranges)))? {
-        let batch = batch?;
-        let columns = layout.schema.fields().iter().map(|field| match batch.column_by_name(field.name()) {
-            Some(column) => column.clone(),
-            None => arrow::array::new_null_array(field.data_type(), batch.num_rows()),
-        });
-        let whole = RecordBatch::try_new(layout.schema.clone(), columns.collect());
-        batches.push(whole.map_err(failure::arrow)?);
+        batches.push(whole(&layout.schema, &batch?)?);
     }
     concat_batches(&layout.schema, &batches).map_err(failure::arrow)
+}
+
+/// Which columns of a file are in `schema`.
+pub(crate) fn present(schema: &Schema, file: &Schema) -> Vec<usize> {
+    schema.fields().iter().filter_map(|field| file.index_of(field.name()).ok()).collect()
+}
+
+/// `batch` with the columns of `schema`: those it does not have are NULL.
+pub(crate) fn whole(schema: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch> {
+    let columns = schema.fields().iter().map(|field| match batch.column_by_name(field.name()) {
+        Some(column) if column.data_type() != field.data_type() => cast(column, field.data_type()),
+        Some(column) => Ok(column.clone()),
+        None => Ok(new_null_array(field.data_type(), batch.num_rows())),
+    });
+    let columns = columns.collect::<Result<_, _>>().map_err(failure::arrow)?;
+    RecordBatch::try_new(schema.clone(), columns).map_err(failure::arrow)
 }

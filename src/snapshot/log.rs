@@ -18,7 +18,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use url::Url;
 
-use super::delta::{DOMAIN, Entries, TableState, is_ours};
+use super::delta::{DOMAIN, Entries, TableState, content_of, is_ours};
 use super::dv::Descriptor;
 use super::failure;
 use super::parquet_write::Folder;
@@ -174,6 +174,21 @@ pub(crate) async fn exists(folder: &Folder) -> Result<bool> {
         Ok(_) => Ok(true),
         Err(object_store::Error::NotFound { .. }) => Ok(false),
         Err(error) => Err(failure::store(&format!("cannot look for the log of `{}`", folder.name), error)),
+    }
+}
+
+/// The newest version with the rows of `version`: that one, or the last of the compactions that follow it.
+pub(crate) async fn newest_arrangement(folder: &Folder, version: i64) -> Result<i64> {
+    let mut newest = version;
+    loop {
+        let next = read(&*folder.store, &commit_path(folder, newest + 1)).await;
+        let next =
+            next.map_err(|e| failure::store(&format!("cannot read the log of `{}`", folder.name), e))?;
+        // The rows of a compaction after `version` are those of a version up to it: then they are its own.
+        match next.and_then(|text| content_of(&text)) {
+            Some(content) if content <= version => newest += 1,
+            _ => return Ok(newest),
+        }
     }
 }
 

@@ -3,24 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::delta::{Entries, FileAction, TableState, has_timestamp_ntz};
+use super::delta::{Entries, TableState, has_timestamp_ntz};
 use super::failure;
 use super::log::{self, Landed};
-use super::parquet_write::NewFile;
+use super::plan::{Plan, add, remove};
 use super::spec::{Commit, Counts, WriteSpec};
+use super::staged::Staged;
 use super::table::Shared;
-use super::upsert::{Changes, FileChange, Plan};
-use super::version::{Snapshot, TableFile};
+use super::upsert::Changes;
+use super::version::Snapshot;
 use crate::error::{Error, Kind, Result};
 use crate::model::{FieldType, now_micros};
 
 /// How often a commit is worked out again because another one came first.
-const ATTEMPTS: u64 = 30;
+pub(crate) const ATTEMPTS: u64 = 30;
 
 /// What the writer made.
 pub(crate) enum Work {
-    Replace { files: Vec<NewFile>, counts: Counts },
-    Merge { changes: Changes },
+    Replace(Staged),
+    Merge(Changes),
 }
 
 /// A write that is complete and counted, but not visible.
@@ -48,7 +49,7 @@ impl Prepared {
 
     /// Makes the write the newest version, atomically with the watermark. When another commit came first, the
     /// write is worked out again on top of it. A lower fence than that of the last commit is refused as a
-    /// conflict. A merge that changes nothing makes no version, unless the watermark or the columns moved.
+    /// conflict. What changes nothing makes no version, unless the watermark or the columns moved.
     pub async fn commit(mut self, commit: Commit) -> Result<Arc<Snapshot>> {
         for attempt in 1..=ATTEMPTS {
             if let Err(error) = self.catch_up(&commit).await {
@@ -57,13 +58,17 @@ impl Prepared {
                 return Err(error);
             }
             if let Some(unchanged) = self.unchanged(&commit) {
+                self.drop_staged().await;
                 return Ok(unchanged);
             }
             let version = self.before.as_ref().map_or(0, |before| before.version() + 1);
             let entries = self.entries(&commit)?;
             // After an error from here on the commit may have landed: its files must stay.
             match log::commit(&self.shared.folder, version, entries).await? {
-                Landed::Ours => return self.shared.committed(version).await,
+                Landed::Ours => {
+                    self.drop_staged().await;
+                    return self.shared.committed(version).await;
+                }
                 Landed::Lost => {
                     tracing::debug!(version, "another commit came first; working it out again");
                     // Rivals that try again in step would take turns in losing.
@@ -86,8 +91,15 @@ impl Prepared {
     /// Brings the write up to the newest version, and checks that it may follow it.
     async fn catch_up(&mut self, commit: &Commit) -> Result<()> {
         let newest = self.shared.refresh().await?;
-        if newest.as_ref().map(|s| s.version()) != self.before.as_ref().map(|s| s.version()) {
-            self.work_out().await?;
+        let is_same = |a: &Snapshot, b: &Snapshot| match self.plan.replaces {
+            // A compaction in between changes no row, and all its files go anyway.
+            true => a.content() == b.content(),
+            false => a.version() == b.version(),
+        };
+        match (&newest, &self.before) {
+            (Some(newest), Some(before)) if is_same(newest, before) => self.before = Some(newest.clone()),
+            (None, None) => {}
+            _ => self.work_out().await?,
         }
         match &self.before {
             Some(before) if commit.fence < before.fence() => {
@@ -103,8 +115,7 @@ impl Prepared {
     /// The newest version, when there is nothing to commit on top of it.
     fn unchanged(&self, commit: &Commit) -> Option<Arc<Snapshot>> {
         let before = self.before.as_ref()?;
-        let same = matches!(*self.work, Work::Merge { .. })
-            && self.plan.is_empty()
+        let same = self.plan.is_empty()
             && before.state.watermark == commit.watermark
             && before.state.columns == self.columns();
         same.then(|| before.clone())
@@ -113,30 +124,22 @@ impl Prepared {
     /// Works out what the write does to the newest version.
     async fn work_out(&mut self) -> Result<()> {
         let before = self.shared.refresh().await?;
-        match &*self.work {
-            Work::Replace { counts, .. } => {
-                let mut counts = counts.clone();
-                counts.before = before.as_ref().map_or(0, |before| before.rows());
-                counts.updated = counts.before.min(counts.total);
-                counts.inserted = counts.total - counts.updated;
-                counts.deleted = counts.before - counts.updated;
-                self.plan.counts = counts;
-            }
-            Work::Merge { .. } => {
-                if let Some(before) = &before {
-                    check_mergeable(&self.spec, before)?;
-                }
-                let obsolete = std::mem::take(&mut self.plan);
-                let (work, shared, on) = (self.work.clone(), self.shared.clone(), before.clone());
-                let planned = tokio::task::spawn_blocking(move || match &*work {
-                    Work::Merge { changes } => changes.plan(on.as_ref(), &shared.footers),
-                    Work::Replace { .. } => Ok(Plan::default()),
-                });
-                self.plan = planned.await.map_err(failure::task)??;
-                let paths: Vec<_> = obsolete.paths().collect();
-                self.shared.folder.delete(paths).await;
-            }
+        if let (Work::Merge(_), Some(before)) = (&*self.work, &before) {
+            check_mergeable(&self.spec, before)?;
         }
+        let compares = before.as_ref().is_some_and(|before| {
+            let key = &self.spec.key;
+            !key.is_empty() && before.key() == key && before.columns() == self.spec.columns
+        });
+        let obsolete = std::mem::take(&mut self.plan);
+        let (work, shared, on) = (self.work.clone(), self.shared.clone(), before.clone());
+        let planned = tokio::task::spawn_blocking(move || match &*work {
+            Work::Replace(staged) => staged.plan(on.as_ref(), compares, &shared.footers),
+            Work::Merge(changes) => changes.plan(on.as_ref(), &shared.footers),
+        });
+        self.plan = planned.await.map_err(failure::task)??;
+        let paths: Vec<_> = obsolete.paths().collect();
+        self.shared.folder.delete(paths).await;
         self.before = before;
         Ok(())
     }
@@ -144,7 +147,7 @@ impl Prepared {
     /// The columns of the version to be.
     fn columns(&self) -> Vec<(String, FieldType)> {
         match (&*self.work, &self.before) {
-            (Work::Merge { .. }, Some(before)) => {
+            (Work::Merge(_), Some(before)) => {
                 let known = &before.state.columns;
                 let new = self.spec.columns.iter().filter(|(name, _)| known.iter().all(|(k, _)| k != name));
                 known.iter().chain(new).cloned().collect()
@@ -166,9 +169,9 @@ impl Prepared {
             timestamp_ntz: has_timestamp_ntz(&columns) || before.is_some_and(|before| before.timestamp_ntz),
             columns,
             counts: [counts.read, counts.inserted, counts.updated, counts.deleted],
+            content: None,
         };
-        let operation = if matches!(*self.work, Work::Replace { .. }) { "WRITE" } else { "MERGE" };
-        let mut entries = Entries::new(operation, now_micros());
+        let mut entries = Entries::new(if self.plan.replaces { "WRITE" } else { "MERGE" }, now_micros());
         if before.is_none_or(|before| before.timestamp_ntz != state.timestamp_ntz) {
             entries.protocol(state.timestamp_ntz);
         }
@@ -177,62 +180,35 @@ impl Prepared {
         }
         entries.state(&state)?;
         match &*self.work {
-            Work::Replace { files, .. } => {
+            Work::Replace(staged) if self.plan.replaces => {
                 self.before
                     .iter()
                     .flat_map(|before| &before.files)
                     .for_each(|file| remove(&mut entries, file));
-                files.iter().for_each(|file| add(&mut entries, file));
+                staged.files.iter().for_each(|file| add(&mut entries, file));
             }
-            Work::Merge { .. } => {
-                for (file, change) in &self.plan.changes {
-                    remove(&mut entries, file);
-                    if let FileChange::Vector(deleted) = change {
-                        // The bounds still hold for what is left, but it may not reach them any more.
-                        let stats =
-                            file.stats_text.replace(r#""tightBounds":true"#, r#""tightBounds":false"#);
-                        entries.add(&FileAction {
-                            path: &file.path,
-                            size: file.size,
-                            modified: file.modified,
-                            stats: Some(&stats),
-                            deleted: Some(&deleted.descriptor),
-                        });
-                    }
-                }
-                self.plan.runs.iter().for_each(|file| add(&mut entries, file));
-            }
+            _ => self.plan.put(&mut entries),
         }
         Ok(entries)
     }
 
+    /// Removes the files of a full write that did not become the table.
+    async fn drop_staged(&self) {
+        if let Work::Replace(staged) = &*self.work
+            && !self.plan.replaces
+        {
+            let paths: Vec<_> = staged.files.iter().map(|file| file.path.clone()).collect();
+            self.shared.folder.delete(paths).await;
+        }
+    }
+
     async fn clean_up(&self) {
         let mut paths: Vec<_> = self.plan.paths().collect();
-        if let Work::Replace { files, .. } = &*self.work {
-            paths.extend(files.iter().map(|file| file.path.clone()));
+        if let Work::Replace(staged) = &*self.work {
+            paths.extend(staged.files.iter().map(|file| file.path.clone()));
         }
         self.shared.folder.delete(paths).await;
     }
-}
-
-fn add(entries: &mut Entries, file: &NewFile) {
-    entries.add(&FileAction {
-        path: &file.path,
-        size: file.size,
-        modified: file.modified,
-        stats: Some(&file.stats),
-        deleted: None,
-    });
-}
-
-fn remove(entries: &mut Entries, file: &TableFile) {
-    entries.remove(&FileAction {
-        path: &file.path,
-        size: file.size,
-        modified: file.modified,
-        stats: None,
-        deleted: file.deleted.as_ref().map(|deleted| &deleted.descriptor),
-    });
 }
 
 /// Refuses a merge into a table of another key or with other types.

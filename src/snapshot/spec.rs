@@ -31,8 +31,8 @@ pub struct Commit {
 
 /// What a write counted. Row counts, not bytes, unless said.
 ///
-/// A replacement compares numbers, not rows: it counts as updated what both versions have room for, and the
-/// difference as inserted or deleted.
+/// A full write of a keyed table whose columns and key stay counts exactly. Any other replacement compares numbers,
+/// not rows: it counts as updated what both versions have room for, and the difference as inserted or deleted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Handed to the writer, deletions not included.
@@ -55,7 +55,7 @@ pub struct Counts {
     pub null_keys: u64,
     /// The keys of some of the rows left out, as text.
     pub null_key_sample: Vec<String>,
-    /// Bytes written to the object store.
+    /// Bytes of the files that the write adds to the table.
     pub bytes_written: u64,
 }
 

@@ -31,6 +31,7 @@ pub(crate) struct Shared {
     pub(crate) log: Arc<LogEngine>,
     pub(crate) footers: Arc<Footers>,
     newest: Mutex<Option<Arc<Snapshot>>>,
+    /// Versions that no compaction can follow any more.
     versions: Mutex<VecDeque<Arc<Snapshot>>>,
 }
 
@@ -43,6 +44,10 @@ impl std::fmt::Debug for Table {
 impl Table {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Table { shared }
+    }
+
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        self.shared.clone()
     }
 
     /// Whether anything was ever committed.
@@ -59,12 +64,14 @@ impl Table {
         self.shared.refresh().await
     }
 
-    /// Version `version`. Versions lately asked for are in memory.
+    /// The rows of version `version`. When compactions arranged them anew this is the newest arrangement, so its
+    /// own number may be higher. Versions lately asked for are in memory.
     pub async fn at(&self, version: i64) -> Result<Arc<Snapshot>> {
         self.shared.at(version).await
     }
 
-    /// Starts to replace all rows. The definition may differ from that of the table in any way. Lanes are
+    /// Starts to replace all rows. The definition may differ from that of the table in any way; where columns and
+    /// key stay, only the rows that differ are committed, if they are few. Lanes are
     /// worked on in parallel. Of rows with equal keys the one of the highest lane is kept, and within a lane
     /// the one written last.
     pub async fn replace(&self, spec: &WriteSpec) -> Result<Writer> {
@@ -109,12 +116,8 @@ impl Shared {
     }
 
     async fn at(&self, version: i64) -> Result<Arc<Snapshot>> {
-        let known = self.known();
-        if let Some(known) = known.as_ref().filter(|known| known.version() == version) {
-            return Ok(known.clone());
-        }
-        if let Some(known) = self.versions.lock().iter().find(|known| known.version() == version) {
-            return Ok(known.clone());
+        if let Some(held) = self.held(version) {
+            return Ok(held);
         }
         if version < 0 || !log::exists(&self.folder).await? {
             let what = format!("`{}` has no version {version}", self.folder.name);
@@ -125,14 +128,41 @@ impl Shared {
             let what = format!("`{}` has no version {version}; its newest is {newest}", self.folder.name);
             return Err(Error::new(Kind::NotFound, what));
         }
-        let logged = self.read(move |log, folder| log.load(folder, log.at(folder, version)?)).await?;
-        let snapshot = Snapshot::load(&self.folder, logged, known.as_deref()).await?;
+        if let Some(held) = self.held(version) {
+            return Ok(held);
+        }
+        let arrangement = log::newest_arrangement(&self.folder, version).await?;
+        let snapshot = self.exact(arrangement).await?;
+        // What is followed by other rows stays the newest arrangement for ever.
+        if snapshot.version() < newest {
+            self.keep(snapshot.clone());
+        }
+        Ok(snapshot)
+    }
+
+    /// The newest arrangement of a version, if it is in memory and known to be that.
+    fn held(&self, version: i64) -> Option<Arc<Snapshot>> {
+        let is_it = |known: &&Arc<Snapshot>| (known.content()..=known.version()).contains(&version);
+        let newest = self.known();
+        newest.iter().find(is_it).or(self.versions.lock().iter().find(is_it)).cloned()
+    }
+
+    fn keep(&self, snapshot: Arc<Snapshot>) {
         let mut versions = self.versions.lock();
         if versions.len() >= KEPT_VERSIONS {
             versions.pop_front();
         }
-        versions.push_back(snapshot.clone());
-        Ok(snapshot)
+        versions.push_back(snapshot);
+    }
+
+    /// Exactly the files that version `version` had when it was committed.
+    pub(crate) async fn exact(&self, version: i64) -> Result<Arc<Snapshot>> {
+        let known = self.known();
+        if let Some(known) = known.as_ref().filter(|known| known.version() == version) {
+            return Ok(known.clone());
+        }
+        let logged = self.read(move |log, folder| log.load(folder, log.at(folder, version)?)).await?;
+        Snapshot::load(&self.folder, logged, known.as_deref()).await
     }
 
     async fn read<T: Send + 'static>(
@@ -149,12 +179,13 @@ impl Shared {
         match &*newest {
             Some(known) if known.version() >= snapshot.version() => known.clone(),
             _ => {
-                if let Some(before) = newest.replace(snapshot.clone()) {
-                    let mut versions = self.versions.lock();
-                    if versions.len() >= KEPT_VERSIONS {
-                        versions.pop_front();
-                    }
-                    versions.push_back(before);
+                let before = newest.replace(snapshot.clone());
+                // Directly followed by other rows: no compaction comes in between any more.
+                let is_settled = |before: &Arc<Snapshot>| {
+                    before.version() + 1 == snapshot.version() && !snapshot.is_compaction()
+                };
+                if let Some(before) = before.filter(is_settled) {
+                    self.keep(before);
                 }
                 snapshot
             }
@@ -175,7 +206,7 @@ impl Shared {
         }
         match snapshot.version() == version {
             true => Ok(snapshot),
-            false => self.at(version).await,
+            false => self.exact(version).await,
         }
     }
 }

@@ -1,23 +1,19 @@
 //! A keyed merge: where the old rows are, which of the new ones differ, and the files that say so.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
 use arrow::row::{RowConverter, SortField};
-use bytes::Bytes;
-use object_store::ObjectStoreExt;
-use roaring::RoaringTreemap;
 
 use super::assemble::narrow;
-use super::dv::{Deleted, VectorFile};
 use super::failure;
 use super::find::{Hit, Window, find, read_rows};
-use super::lane::{FILE_ROWS, LaneResult, Layout};
+use super::lane::{LaneResult, Layout};
 use super::merge::{Merge, Run, arrival, unstaged};
 use super::parquet_read::Footers;
-use super::parquet_write::{FileWriter, NewFile};
+use super::plan::{Plan, PlanWriter};
+use super::sorted::Location;
 use super::spec::Counts;
 use super::spill::Spill;
 use super::tuning::{PAGE_ROWS, Tuning};
@@ -40,35 +36,6 @@ pub(crate) struct Changes {
     counts: Counts,
 }
 
-/// What happens to a file of the table.
-pub(crate) enum FileChange {
-    /// More of its rows are deleted.
-    Vector(Arc<Deleted>),
-    /// None of its rows is left.
-    Remove,
-}
-
-/// A merge worked out against one version, its files written.
-#[derive(Default)]
-pub(crate) struct Plan {
-    pub(crate) runs: Vec<NewFile>,
-    pub(crate) changes: Vec<(Arc<TableFile>, FileChange)>,
-    pub(crate) vector_file: Option<String>,
-    pub(crate) counts: Counts,
-}
-
-impl Plan {
-    /// Whether the rows of the table stay as they are.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.runs.is_empty() && self.changes.is_empty()
-    }
-
-    /// Paths of the files written for it.
-    pub(crate) fn paths(&self) -> impl Iterator<Item = String> + use<'_> {
-        self.runs.iter().map(|file| file.path.clone()).chain(self.vector_file.clone())
-    }
-}
-
 impl Changes {
     /// Takes over what the lane collected. Blocks.
     pub(crate) fn new(layout: Arc<Layout>, lane: LaneResult) -> Result<Self> {
@@ -87,23 +54,11 @@ impl Changes {
 
     /// Works the merge out against `snapshot`. Blocks.
     pub(crate) fn plan(&self, snapshot: Option<&Arc<Snapshot>>, footers: &Footers) -> Result<Plan> {
-        let mut planner = Planner {
-            changes: self,
-            footers,
-            files: snapshot.map(|s| s.files.as_slice()).unwrap_or_default(),
-            compared: 0,
-            deleted: BTreeMap::new(),
-            open: None,
-            plan: Plan { counts: self.counts.clone(), ..Plan::default() },
-        };
-        planner.plan.counts.before = snapshot.map_or(0, |s| s.rows());
-        match planner.work() {
-            Ok(()) => Ok(planner.plan),
-            Err(error) => {
-                planner.abandon();
-                Err(error)
-            }
-        }
+        let files = snapshot.map(|s| s.files.as_slice()).unwrap_or_default();
+        PlanWriter::runs(&self.layout, files, self.tuning.clone()).fill(|out| {
+            out.plan.counts = Counts { before: snapshot.map_or(0, |s| s.rows()), ..self.counts.clone() };
+            Planner { changes: self, footers, files, compared: 0, out }.work()
+        })
     }
 
     fn merged(&self) -> Result<Merge> {
@@ -118,19 +73,16 @@ impl Changes {
     }
 }
 
-struct Planner<'a> {
+struct Planner<'a, 'b> {
     changes: &'a Changes,
     footers: &'a Footers,
     files: &'a [Arc<TableFile>],
     /// Old rows read so far for comparing.
     compared: u64,
-    /// Rows to delete, by index of the file.
-    deleted: BTreeMap<usize, RoaringTreemap>,
-    open: Option<FileWriter>,
-    plan: Plan,
+    out: &'a mut PlanWriter<'b>,
 }
 
-impl Planner<'_> {
+impl Planner<'_, '_> {
     fn work(&mut self) -> Result<()> {
         let mut merge = self.changes.merged()?;
         let mut collected: Vec<RecordBatch> = Vec::new();
@@ -153,10 +105,8 @@ impl Planner<'_> {
                 break;
             }
         }
-        self.plan.counts.duplicates += merge.duplicates();
-        self.close()?;
-        self.write_vectors()?;
-        let counts = &mut self.plan.counts;
+        let counts = &mut self.out.plan.counts;
+        counts.duplicates += merge.duplicates();
         counts.total = counts.before + counts.inserted - counts.deleted;
         Ok(())
     }
@@ -181,25 +131,23 @@ impl Planner<'_> {
         by_file.sort_by_key(|(index, hits)| self.cost(*index, hits));
         for (index, hits) in by_file {
             let unchanged = self.unchanged(index, &hits, &is_delete, &window)?;
-            let deleted = self.deleted.entry(index).or_default();
             for (hit, same) in hits.iter().zip(unchanged) {
-                let counts = &mut self.plan.counts;
                 if same {
                     keep[hit.row] = false;
-                    counts.unchanged += 1;
+                    self.out.plan.counts.unchanged += 1;
                     continue;
                 }
-                deleted.insert(hit.position);
+                self.out.delete(Location { file: index, position: hit.position });
                 match is_delete[hit.row] {
-                    true => counts.deleted += 1,
-                    false => counts.updated += 1,
+                    true => self.out.plan.counts.deleted += 1,
+                    false => self.out.plan.counts.updated += 1,
                 }
             }
         }
         let new = is_delete.iter().zip(&found).filter(|(delete, found)| !**delete && !**found).count();
-        self.plan.counts.inserted += new as u64;
+        self.out.plan.counts.inserted += new as u64;
         let kept = filter_record_batch(&window.batch, &BooleanArray::from(keep)).map_err(failure::arrow)?;
-        self.write(&kept)
+        self.out.write(&kept)
     }
 
     /// Rows that must be decoded to compare `hits`.
@@ -234,72 +182,5 @@ impl Planner<'_> {
         let new = converter.convert_columns(new.columns()).map_err(failure::arrow)?;
         let same = |(at, hit): (usize, &Hit)| !is_delete[hit.row] && old.row(at) == new.row(at);
         Ok(hits.iter().enumerate().map(same).collect())
-    }
-
-    fn write(&mut self, rows: &RecordBatch) -> Result<()> {
-        if rows.num_rows() == 0 {
-            return Ok(());
-        }
-        if self.open.as_ref().is_some_and(|file| file.rows() >= FILE_ROWS) {
-            self.close()?;
-        }
-        let file = match &mut self.open {
-            Some(file) => file,
-            None => self.open.insert(self.changes.layout.file("runs", &self.changes.tuning)?),
-        };
-        file.write(rows)
-    }
-
-    fn close(&mut self) -> Result<()> {
-        if let Some(file) = self.open.take() {
-            let file = file.finish()?;
-            self.plan.counts.bytes_written += file.size;
-            self.plan.runs.push(file);
-        }
-        Ok(())
-    }
-
-    /// Writes the deletion vectors: what was deleted before and what is deleted now.
-    fn write_vectors(&mut self) -> Result<()> {
-        let mut file = VectorFile::new();
-        let mut any = false;
-        for (index, mut rows) in std::mem::take(&mut self.deleted) {
-            if rows.is_empty() {
-                continue;
-            }
-            let old = &self.files[index];
-            if let Some(deleted) = &old.deleted {
-                rows |= &deleted.rows;
-            }
-            let change = if rows.len() == old.stats.rows {
-                FileChange::Remove
-            } else {
-                any = true;
-                FileChange::Vector(file.add(rows)?)
-            };
-            self.plan.changes.push((old.clone(), change));
-        }
-        if any {
-            let folder = &self.changes.layout.folder;
-            let path = file.path();
-            let bytes = Bytes::from(file.into_bytes());
-            self.plan.counts.bytes_written += bytes.len() as u64;
-            self.plan.vector_file = Some(path.clone());
-            let full = folder.path(&path);
-            let put = folder.store.put(&full, bytes.into());
-            let what = format!("cannot write `{path}` of `{}`", folder.name);
-            folder.runtime.block_on(put).map_err(|e| failure::store(&what, e))?;
-        }
-        Ok(())
-    }
-
-    /// Removes what was written for a plan that failed.
-    fn abandon(&mut self) {
-        if let Some(file) = self.open.take() {
-            file.abandon();
-        }
-        let folder = &self.changes.layout.folder;
-        let paths: Vec<_> = self.plan.paths().collect();
-        folder.runtime.block_on(folder.delete(paths));
     }
 }

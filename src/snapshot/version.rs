@@ -90,6 +90,17 @@ impl Snapshot {
         self.kernel.version() as i64
     }
 
+    /// The version whose rows these are: its own number, or that of the version which compactions since then
+    /// only arranged anew. Releases name this one.
+    pub fn content(&self) -> i64 {
+        self.state.content.unwrap_or(self.version())
+    }
+
+    /// Whether it holds the rows of an earlier version in other files.
+    pub fn is_compaction(&self) -> bool {
+        self.state.content.is_some()
+    }
+
     /// Rows in it.
     pub fn rows(&self) -> u64 {
         self.rows

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path as FsPath, PathBuf};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use datafusion::execution::object_store::ObjectStoreUrl;
@@ -25,6 +25,9 @@ use super::table::{Shared, Table};
 use crate::error::{Error, Kind, Result};
 use crate::model::Release;
 
+/// Tables whose newest versions stay in memory while nobody uses them: the next query need not read their logs.
+const KEPT_TABLES: usize = 1024;
+
 /// All tables of one company below one object-store address.
 pub struct Warehouse {
     store: Arc<dyn ObjectStore>,
@@ -34,7 +37,7 @@ pub struct Warehouse {
     log: Arc<LogEngine>,
     footers: Arc<Footers>,
     runtime: Handle,
-    tables: Mutex<HashMap<Path, Weak<Shared>>>,
+    tables: Mutex<HashMap<Path, Arc<Shared>>>,
 }
 
 impl std::fmt::Debug for Warehouse {
@@ -75,8 +78,8 @@ impl Warehouse {
     pub fn table(&self, connection: &str, object_id: &str) -> Table {
         let root = Path::from_iter([self.company.as_str(), connection, object_id]);
         let mut tables = self.tables.lock();
-        if let Some(shared) = tables.get(&root).and_then(Weak::upgrade) {
-            return Table::new(shared);
+        if let Some(shared) = tables.get(&root) {
+            return Table::new(shared.clone());
         }
         let folder = Folder {
             store: self.store.clone(),
@@ -87,8 +90,10 @@ impl Warehouse {
             url: self.store_url.clone(),
         };
         let shared = Arc::new(Shared::new(folder, self.log.clone(), self.footers.clone()));
-        tables.retain(|_, table| table.strong_count() > 0);
-        tables.insert(root, Arc::downgrade(&shared));
+        if tables.len() >= KEPT_TABLES {
+            tables.retain(|_, table| Arc::strong_count(table) > 1);
+        }
+        tables.insert(root, shared.clone());
         Table::new(shared)
     }
 

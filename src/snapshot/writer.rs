@@ -14,6 +14,7 @@ use super::lane::{Lane, LaneResult, Layout};
 use super::merge::staged_schema;
 use super::prepared::{Prepared, Work};
 use super::spec::{Counts, WriteSpec};
+use super::staged::Staged;
 use super::table::Shared;
 use super::upsert::Changes;
 use crate::error::{Error, Kind, Result};
@@ -137,7 +138,7 @@ impl Writer {
             Mode::Replace => replacement(&layout, &footers, results),
             Mode::Upsert => {
                 let lane = results.into_iter().next().unwrap_or_default();
-                Ok(Work::Merge { changes: Changes::new(layout, lane)? })
+                Ok(Work::Merge(Changes::new(layout, lane)?))
             }
         });
         let work = work.await.map_err(failure::task)??;
@@ -233,12 +234,13 @@ fn replacement(
         counts.null_key_sample.extend(lane.null_key_sample.iter().cloned());
     }
     counts.null_key_sample.truncate(5);
-    let assembled = assemble(layout, footers, lanes)?;
+    let tuning = lanes.iter().find_map(|lane| lane.tuning.clone()).unwrap_or_default();
+    let assembled = assemble(layout, footers, &tuning, lanes)?;
     let away: Vec<_> = assembled.merged_away.iter().map(|file| file.path.clone()).collect();
     layout.folder.runtime.block_on(layout.folder.delete(away));
     counts.duplicates += assembled.duplicates;
     let written = assembled.files.iter().chain(&assembled.merged_away);
     counts.bytes_written = written.map(|file| file.size).sum();
     counts.total = assembled.files.iter().map(|file| file.rows).sum();
-    Ok(Work::Replace { files: assembled.files, counts })
+    Ok(Work::Replace(Staged { layout: layout.clone(), files: assembled.files, tuning, counts }))
 }

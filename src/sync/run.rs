@@ -52,7 +52,7 @@ pub(super) async fn run(
             run.status = done.status.into();
             run.cause = done.cause;
             run.remedy = done.remedy;
-            run.version = done.snapshot.as_ref().map(|snapshot| snapshot.version());
+            run.version = done.snapshot.as_ref().map(|snapshot| snapshot.content());
             Ended { run, object: done.object, snapshot: done.snapshot }
         }
         Err(error) => {

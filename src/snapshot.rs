@@ -9,6 +9,8 @@
 //! selection.
 
 mod assemble;
+mod bucket;
+mod checksum;
 mod delta;
 mod dv;
 mod failure;
@@ -17,6 +19,7 @@ mod fsync_store;
 mod keys;
 mod lane;
 mod log;
+mod log_store;
 mod merge;
 mod parquet_read;
 mod parquet_scan;
@@ -26,9 +29,11 @@ mod provider;
 mod spec;
 mod spill;
 mod stats;
+mod stores;
 mod table;
 mod tuning;
 mod upsert;
+mod verified_store;
 mod version;
 mod warehouse;
 mod writer;

@@ -168,7 +168,13 @@ fn read_base(
     footers: &Footers,
     base: BaseRun,
 ) -> Result<impl Iterator<Item = Result<RecordBatch>> + Send + use<>> {
-    let reader = FileReader::open(&layout.folder, footers, &base.file.path, base.file.size)?;
+    let reader = FileReader::open(
+        &layout.folder,
+        footers,
+        &base.file.path,
+        base.file.size,
+        Some(&base.file.checksums),
+    )?;
     let all: Vec<_> = (0..layout.schema.fields().len()).collect();
     let layout = layout.clone();
     let (mut row, mut segment) = (0u64, 0);

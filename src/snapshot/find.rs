@@ -75,7 +75,7 @@ pub(crate) fn find(
     file: &TableFile,
     window: &Window,
 ) -> Result<Vec<Hit>> {
-    let reader = FileReader::open(&layout.folder, footers, &file.path, file.size)?;
+    let reader = FileReader::open(&layout.folder, footers, &file.path, file.size, file.checksums.as_ref())?;
     let schema = reader.schema().clone();
     let columns = layout
         .key
@@ -183,7 +183,7 @@ pub(crate) fn read_rows(
     file: &TableFile,
     hits: &[Hit],
 ) -> Result<RecordBatch> {
-    let reader = FileReader::open(&layout.folder, footers, &file.path, file.size)?;
+    let reader = FileReader::open(&layout.folder, footers, &file.path, file.size, file.checksums.as_ref())?;
     let schema = reader.schema().clone();
     let present: Vec<_> =
         layout.schema.fields().iter().filter_map(|f| schema.index_of(f.name()).ok()).collect();

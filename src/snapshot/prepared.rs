@@ -197,6 +197,7 @@ impl Prepared {
                             modified: file.modified,
                             stats: Some(&stats),
                             deleted: Some(&deleted.descriptor),
+                            checksums: file.checksums.as_deref(),
                         });
                     }
                 }
@@ -222,6 +223,7 @@ fn add(entries: &mut Entries, file: &NewFile) {
         modified: file.modified,
         stats: Some(&file.stats),
         deleted: None,
+        checksums: Some(&file.checksums),
     });
 }
 
@@ -232,6 +234,7 @@ fn remove(entries: &mut Entries, file: &TableFile) {
         modified: file.modified,
         stats: None,
         deleted: file.deleted.as_ref().map(|deleted| &deleted.descriptor),
+        checksums: None,
     });
 }
 

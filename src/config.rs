@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::error::{Error, Kind, Result};
 use crate::model::check_name;
@@ -29,6 +30,8 @@ pub struct Config {
     pub query_memory_bytes: usize,
     /// Bytes that queries may spill to disk.
     pub spill_bytes: u64,
+    /// How long a process may be away before another may write the objects that it was writing.
+    pub lease: Duration,
 }
 
 /// What one of the places may say. Every key of the file is listed here.
@@ -47,7 +50,7 @@ pub struct Settings {
     /// State database: postgres://user@host/database; embedded by default
     #[arg(long, env = "TRIBUTARY_STATE", hide_env_values = true)]
     pub state: Option<String>,
-    /// Snapshots: a folder or s3://bucket/prefix
+    /// Snapshots: a folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix
     #[arg(long, env = "TRIBUTARY_STORAGE")]
     pub storage: Option<String>,
     /// PEM file of the certificate chain
@@ -68,6 +71,9 @@ pub struct Settings {
     /// Disk that queries may spill to, in MiB
     #[arg(long, env = "TRIBUTARY_SPILL_MIB")]
     pub spill_mib: Option<u64>,
+    /// Seconds that a node may be away before another takes over its objects
+    #[arg(long, env = "TRIBUTARY_LEASE_SECONDS")]
+    pub lease_seconds: Option<u64>,
 }
 
 impl Settings {
@@ -99,6 +105,7 @@ impl Settings {
             allow_plaintext: self.allow_plaintext.or(fallback.allow_plaintext),
             query_memory_mib: self.query_memory_mib.or(fallback.query_memory_mib),
             spill_mib: self.spill_mib.or(fallback.spill_mib),
+            lease_seconds: self.lease_seconds.or(fallback.lease_seconds),
         }
     }
 
@@ -136,7 +143,16 @@ impl Settings {
             allow_plaintext: self.allow_plaintext.unwrap_or(false),
             query_memory_bytes: mebibytes("query-memory-mib", self.query_memory_mib.unwrap_or(1024))?,
             spill_bytes: mebibytes("spill-mib", self.spill_mib.unwrap_or(16 * 1024))? as u64,
+            lease: lease(self.lease_seconds.unwrap_or(30))?,
         })
+    }
+}
+
+fn lease(seconds: u64) -> Result<Duration> {
+    match seconds {
+        2..=3600 => Ok(Duration::from_secs(seconds)),
+        _ => Err(Error::new(Kind::Invalid, format!("`lease-seconds` cannot be {seconds}"))
+            .with_hint("accepted: 2 to 3600; the clocks of all nodes must agree within a third of it")),
     }
 }
 
@@ -180,6 +196,8 @@ mod tests {
             Settings { require_tls: Some(true), ..Settings::default() },
             Settings { tls_cert: Some("a".into()), ..Settings::default() },
             Settings { query_memory_mib: Some(0), ..Settings::default() },
+            Settings { lease_seconds: Some(1), ..Settings::default() },
+            Settings { lease_seconds: Some(3601), ..Settings::default() },
         ] {
             assert!(settings.resolve().is_err());
         }

@@ -124,7 +124,7 @@ async fn open(config: &Config) -> Result<Arc<App>> {
         None => path_text(&data.join("snapshots"))?,
     };
     let warehouse = Warehouse::open(&storage, &config.company)?;
-    Ok(App::new(config.company.clone(), state, keyring, warehouse))
+    Ok(App::new(config.company.clone(), state, keyring, warehouse, config.lease))
 }
 
 fn path_text(path: &Path) -> Result<String> {

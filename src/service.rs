@@ -4,6 +4,7 @@
 mod cells;
 mod connection;
 mod demo;
+mod node;
 mod object;
 mod optimize;
 mod registry;
@@ -13,6 +14,7 @@ mod user;
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -77,6 +79,7 @@ pub struct App {
     keyring: Keyring,
     warehouse: Arc<Warehouse>,
     syncer: Syncer,
+    lease: Duration,
     /// Set once by the server: the engine needs the service to answer `CALL`, the service needs the engine to
     /// announce releases.
     engine: OnceLock<Arc<Engine>>,
@@ -91,10 +94,18 @@ pub struct App {
 
 impl App {
     /// The service of one company. Must be called on the runtime that syncs shall run on.
-    pub fn new(company: String, state: Arc<State>, keyring: Keyring, warehouse: Arc<Warehouse>) -> Arc<Self> {
+    /// `lease` is how long a process may be away before another may write its objects.
+    pub fn new(
+        company: String,
+        state: Arc<State>,
+        keyring: Keyring,
+        warehouse: Arc<Warehouse>,
+        lease: Duration,
+    ) -> Arc<Self> {
         Arc::new(App {
             company,
-            syncer: Syncer::new(state.clone(), warehouse.clone()),
+            syncer: Syncer::new(state.clone(), warehouse.clone(), lease),
+            lease,
             state,
             keyring,
             warehouse,
@@ -119,32 +130,6 @@ impl App {
     /// 32 bytes that stay the same as long as the key does and tell nothing about it.
     pub fn derived_secret(&self, purpose: &str) -> [u8; 32] {
         self.keyring.derive(purpose)
-    }
-
-    /// Takes over after a start or a crash: runs that an earlier process left open are ended, the newest release is
-    /// served. Called once, before anybody connects.
-    pub async fn start(&self) -> Result<()> {
-        let interrupted = self.state.interrupt_running("interrupted by a restart of the server").await?;
-        if interrupted > 0 {
-            tracing::warn!(runs = interrupted, "ended runs that an earlier process left open");
-        }
-        if let Some(release) = self.state.newest_release().await? {
-            self.announce(release);
-        }
-        Ok(())
-    }
-
-    /// Cancels what runs and waits until it has ended, at most ten seconds.
-    pub async fn stop(&self) {
-        for token in self.running.lock().values() {
-            token.cancel();
-        }
-        self.compactions.cancel();
-        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
-        while !self.running.lock().is_empty() && tokio::time::Instant::now() < deadline {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-        self.compactions.ended(deadline).await;
     }
 
     /// Lets every new statement read `release`.

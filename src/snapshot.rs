@@ -9,6 +9,8 @@
 //! selection.
 
 mod assemble;
+mod bucket;
+mod checksum;
 mod compact;
 mod delta;
 mod dv;
@@ -18,6 +20,7 @@ mod fsync_store;
 mod keys;
 mod lane;
 mod log;
+mod log_store;
 mod merge;
 mod parquet_read;
 mod parquet_scan;
@@ -30,9 +33,11 @@ mod spec;
 mod spill;
 mod staged;
 mod stats;
+mod stores;
 mod table;
 mod tuning;
 mod upsert;
+mod verified_store;
 mod version;
 mod warehouse;
 mod writer;

@@ -9,6 +9,7 @@ mod connection;
 mod failure;
 mod file;
 mod lease;
+mod node;
 mod object;
 mod release;
 mod run;
@@ -39,6 +40,8 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// The state database of one company.
 pub struct State {
     pool: AnyPool,
+    /// Names this process in leases and runs.
+    node: String,
     /// Held for the life of the process where the database is a file: two processes must not share it.
     _file: Option<DataFile>,
 }
@@ -69,10 +72,11 @@ impl State {
                     .with_hint("accepted are sqlite:///path/state.db and postgres://user@host/database"));
             }
         };
-        let state = State { pool, _file: file };
+        let state = State { pool, node: uuid::Uuid::new_v4().to_string(), _file: file };
         schema::migrate(&state).await?;
         if state._file.is_some() {
-            // Nobody else can hold a lease: the one process that could is this one.
+            // Nobody else can be alive or hold a lease: the one process that could is this one.
+            state.expire_nodes().await?;
             state.expire_leases().await?;
         }
         Ok(state)

@@ -22,16 +22,13 @@ use crate::state::State;
 
 pub use plan::Mode;
 
-/// How long a lease lasts without being renewed. A paused process that wakes later has lost it.
-const LEASE: Duration = Duration::from_secs(30);
-
 /// What the syncs of one server share.
 #[derive(Clone)]
 pub struct Syncer {
     state: Arc<State>,
     warehouse: Arc<Warehouse>,
-    /// Names this process in leases.
-    owner: Arc<str>,
+    /// How long a lease lasts without being renewed. A paused process that wakes later has lost it.
+    lease: Duration,
 }
 
 /// One sync: the objects of one connection, read through one login.
@@ -61,6 +58,8 @@ pub struct Outcome {
     pub sync_id: i64,
     /// One per object, in the order of the request.
     pub runs: Vec<Run>,
+    /// Kind and SQLSTATE of the first failure, when there was one.
+    pub failed: Option<(Kind, &'static str)>,
     /// The release it published; `None` when nothing was committed.
     pub release: Option<Release>,
 }
@@ -78,9 +77,9 @@ pub struct Progress {
 pub type ProgressSender = tokio::sync::mpsc::UnboundedSender<Progress>;
 
 impl Syncer {
-    /// A syncer over the given state and tables.
-    pub fn new(state: Arc<State>, warehouse: Arc<Warehouse>) -> Self {
-        Syncer { state, warehouse, owner: uuid::Uuid::new_v4().to_string().into() }
+    /// A syncer over the given state and tables, whose leases last for `lease` without being renewed.
+    pub fn new(state: Arc<State>, warehouse: Arc<Warehouse>, lease: Duration) -> Self {
+        Syncer { state, warehouse, lease }
     }
 
     /// Records a sync and its runs as begun.
@@ -101,6 +100,7 @@ impl Syncer {
         let Started { sync_id, runs: started } = started;
         let mut runs = Vec::with_capacity(started.len());
         let mut published = Vec::new();
+        let mut failed = None;
         for (object, run) in request.objects.iter().zip(started) {
             let ended = run::run(self, request, object, run, progress, cancel).await;
             if let Some(snapshot) = ended.snapshot {
@@ -113,11 +113,12 @@ impl Syncer {
                     fields: ended.object.selected().cloned().collect(),
                 });
             }
+            failed = failed.or(ended.failed);
             self.state.finish_run(&ended.run).await?;
             runs.push(ended.run);
         }
         let release = self.publish(&format!("sync {sync_id}"), &published, &[], &mut runs).await?;
-        Ok(Outcome { sync_id, runs, release })
+        Ok(Outcome { sync_id, runs, failed, release })
     }
 
     /// Publishes a release in which `changes` replace what the newest one says of those objects and `removed`

@@ -298,8 +298,24 @@ async fn runs_without_a_living_process_are_ended_at_the_next_start() {
         let objects = [("a".to_string(), "crm.a".to_string()), ("b".to_string(), "crm.b".to_string())];
         let (sync, mut runs) = state.start_sync("diff", "ada", &objects).await.unwrap();
         assert_eq!((sync, runs[0].id, runs[1].id), (1, 1, 2));
-        state.acquire_lease("b", "alive", Duration::from_secs(60)).await.unwrap();
-        assert_eq!(state.interrupt_running("interrupted").await.unwrap(), 1);
+        state.stay(Duration::from_secs(60)).await.unwrap();
+        assert_eq!(state.interrupt_running("interrupted").await.unwrap(), 0);
+        if state.is_shared() {
+            let other = home.open().await;
+            other.stay(Duration::from_secs(60)).await.unwrap();
+            let (_, theirs) = other.start_sync("diff", "ada", &objects).await.unwrap();
+            assert_eq!(
+                state.interrupt_running("interrupted").await.unwrap(),
+                0,
+                "a living node keeps its runs"
+            );
+            other.leave().await.unwrap();
+            assert_eq!(state.interrupt_running("interrupted").await.unwrap(), 2);
+            let ended = state.run(theirs[0].id).await.unwrap().unwrap();
+            assert_eq!(ended.status, "failed");
+        }
+        state.leave().await.unwrap();
+        assert_eq!(state.interrupt_running("interrupted").await.unwrap(), 2);
         let ended = state.run(1).await.unwrap().unwrap();
         assert_eq!((ended.status.as_str(), ended.cause.as_deref()), ("failed", Some("interrupted")));
         let mut run = runs.remove(1);
@@ -308,7 +324,7 @@ async fn runs_without_a_living_process_are_ended_at_the_next_start() {
         run.counts.read = 7;
         run.counts.warnings = vec!["a \"quoted\" one".into()];
         state.finish_run(&run).await.unwrap();
-        assert_eq!(state.runs(10).await.unwrap()[1], run);
+        assert_eq!(state.run(run.id).await.unwrap().unwrap(), run);
         assert!(state.last_published().await.unwrap().is_empty());
     }
 }

@@ -92,7 +92,11 @@ impl App {
             };
             let found =
                 self.state.run(run).await?.filter(|found| found.status == "running").ok_or_else(unknown)?;
-            let token = self.running.lock().get(&found.sync_id).cloned().ok_or_else(unknown)?;
+            let here = self.running.lock().get(&found.sync_id).cloned();
+            let token = here.ok_or_else(|| {
+                Error::new(Kind::Conflict, format!("run {run} is run by another node"))
+                    .with_hint("cancel it at the node where it was started")
+            })?;
             token.cancel();
             Ok(found.sync_id)
         })

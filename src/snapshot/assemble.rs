@@ -10,7 +10,7 @@ use arrow::row::OwnedRow;
 
 use super::lane::{BaseRun, FILE_ROWS, LaneResult, Layout, SpillRun};
 use super::merge::{Merge, Run, staged, unstaged};
-use super::parquet_read::{FileReader, Footers};
+use super::parquet_read::Footers;
 use super::parquet_write::{FileWriter, NewFile};
 use super::spill::Spill;
 use super::tuning::Tuning;
@@ -168,7 +168,7 @@ fn read_base(
     footers: &Footers,
     base: BaseRun,
 ) -> Result<impl Iterator<Item = Result<RecordBatch>> + Send + use<>> {
-    let reader = FileReader::open(&layout.folder, footers, &base.file.path, base.file.size)?;
+    let reader = base.file.open(&layout.folder, footers)?;
     let all: Vec<_> = (0..layout.schema.fields().len()).collect();
     let layout = layout.clone();
     let (mut row, mut segment) = (0u64, 0);

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::checksum::{self, Checksums};
 use super::dv::Descriptor;
 use crate::error::{Error, Result};
 use crate::model::{FieldType, Micros};
@@ -47,7 +48,12 @@ pub(crate) struct FileAction<'a> {
     /// Statistics as JSON text; only for an `add`.
     pub(crate) stats: Option<&'a str>,
     pub(crate) deleted: Option<&'a Descriptor>,
+    /// Only for an `add`.
+    pub(crate) checksums: Option<&'a Checksums>,
 }
+
+/// The tag of a file under which the log keeps its checksums.
+pub(crate) const CHECKSUMS: &str = "tributary.crc32";
 
 /// The text of one commit under construction.
 pub(crate) struct Entries {
@@ -114,6 +120,9 @@ impl Entries {
         if let Some(stats) = file.stats {
             add["stats"] = stats.into();
         }
+        if let Some(checksums) = file.checksums {
+            add["tags"] = json!({ CHECKSUMS: checksums.to_text() });
+        }
         if let Some(deleted) = file.deleted {
             add["deletionVector"] = json!(deleted);
         }
@@ -137,8 +146,9 @@ impl Entries {
         &self.id
     }
 
-    pub(crate) fn into_text(self) -> String {
-        self.text
+    /// The text of the commit with its checksum.
+    pub(crate) fn into_text(self) -> Result<String> {
+        checksum::seal_commit(&self.text).ok_or_else(|| Error::internal("a commit begins with no commitInfo"))
     }
 
     fn push(&mut self, entry: &Value) {
@@ -223,8 +233,15 @@ mod tests {
         };
         let text = |mut entries: Entries, state: &TableState| {
             entries.state(state).unwrap();
-            entries.add(&FileAction { path: "p", size: 1, modified: 0, stats: None, deleted: None });
-            entries.into_text()
+            entries.add(&FileAction {
+                path: "p",
+                size: 1,
+                modified: 0,
+                stats: None,
+                deleted: None,
+                checksums: None,
+            });
+            entries.into_text().unwrap()
         };
         let compaction = text(Entries::compaction(0), &state);
         assert!(compaction.contains(r#""dataChange":false"#), "{compaction}");

@@ -10,18 +10,60 @@ use crate::error::{Error, Kind};
 
 /// A failed call of the object store while doing `what`.
 pub(crate) fn store(what: &str, error: object_store::Error) -> Error {
-    let failure = match &error {
-        object_store::Error::NotFound { path, .. } => {
-            Error::new(Kind::Corrupt, format!("{what}: `{path}` is missing"))
+    told(what, &error)
+        .unwrap_or_else(|| Error::new(Kind::Unavailable, format!("{what}: {}", brief(&error))))
+        .with_source(error)
+}
+
+/// What the object store, or one of ours below it, says in a chain of errors; `None` when neither does.
+fn told(what: &str, error: &(dyn StdError + 'static)) -> Option<Error> {
+    if is_disk_full(error) {
+        return Some(disk_full(what));
+    }
+    causes(error).find_map(|cause| {
+        if let Some(ours) = cause.downcast_ref::<Error>() {
+            let copy =
+                Error::new(ours.kind(), format!("{what}: {}", ours.what())).with_sqlstate(ours.sqlstate());
+            return Some(match ours.hint() {
+                Some(hint) => copy.with_hint(hint),
+                None => copy,
+            });
         }
-        object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
-            Error::new(Kind::Denied, format!("{what}: the object store refused access"))
-                .with_hint("check the rights of the data directory, or the credentials of the bucket")
-        }
-        _ if is_disk_full(&error) => disk_full(what),
-        _ => Error::new(Kind::Unavailable, format!("{what}: {error}")),
-    };
-    failure.with_source(error)
+        Some(match cause.downcast_ref::<object_store::Error>()? {
+            object_store::Error::NotFound { path, .. } => {
+                Error::new(Kind::Corrupt, format!("{what}: `{path}` is missing"))
+            }
+            object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
+                Error::new(Kind::Denied, format!("{what}: the object store refused access"))
+                    .with_hint("check the rights of the data directory, or the credentials of the bucket")
+            }
+            // One of ours may be inside.
+            error if error.source().is_some_and(|inner| causes(inner).any(|e| e.is::<Error>())) => {
+                return None;
+            }
+            error => Error::new(Kind::Unavailable, format!("{what}: {}", brief(error)))
+                .with_hint("the storage does not answer as it should; try again, then ask its operator"),
+        })
+    })
+}
+
+/// The first line; stores quote whole documents.
+fn brief(error: &dyn StdError) -> String {
+    error.to_string().lines().next().unwrap_or_default().chars().take(300).collect()
+}
+
+/// Whether an error of a store is one of ours, so that trying again is no use.
+pub(crate) fn is_final(error: &object_store::Error) -> bool {
+    causes(error).any(|cause| cause.is::<Error>())
+}
+
+fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    let mut next = Some(error);
+    std::iter::from_fn(move || {
+        let error = next?;
+        next = error.source();
+        Some(error)
+    })
 }
 
 /// A failed read or write of a local file while doing `what`.
@@ -36,10 +78,9 @@ pub(crate) fn file(what: &str, error: io::Error) -> Error {
 
 /// A Parquet file that cannot be written or read while doing `what`.
 pub(crate) fn parquet(what: &str, error: ParquetError) -> Error {
-    if is_disk_full(&error) {
-        return disk_full(what).with_source(error);
-    }
-    Error::new(Kind::Corrupt, format!("{what}: {error}")).with_source(error)
+    told(what, &error)
+        .unwrap_or_else(|| Error::new(Kind::Corrupt, format!("{what}: {error}")))
+        .with_source(error)
 }
 
 /// A defect: Arrow refused what we built.
@@ -53,7 +94,9 @@ pub(crate) fn kernel(what: &str, error: KernelError) -> Error {
         KernelError::ObjectStore(_) | KernelError::IOError(_) => Kind::Unavailable,
         _ => Kind::Corrupt,
     };
-    Error::new(kind, format!("{what}: {error}")).with_source(error)
+    told(what, &error)
+        .unwrap_or_else(|| Error::new(kind, format!("{what}: {}", brief(&error))))
+        .with_source(error)
 }
 
 /// A background task of ours ended without an answer.
@@ -71,14 +114,7 @@ fn disk_full(what: &str) -> Error {
 }
 
 fn is_disk_full(error: &(dyn StdError + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<io::Error>()
-            && matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-        {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+    causes(error)
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|error| matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
 }

@@ -76,7 +76,7 @@ pub(crate) fn find(
     file: &TableFile,
     window: &Window,
 ) -> Result<Vec<Hit>> {
-    let reader = FileReader::open(&layout.folder, footers, &file.path, file.size)?;
+    let reader = file.open(&layout.folder, footers)?;
     let schema = reader.schema().clone();
     let columns = layout
         .key
@@ -188,7 +188,7 @@ pub(crate) fn read_rows(
     file: &TableFile,
     hits: &[Hit],
 ) -> Result<RecordBatch> {
-    let reader = FileReader::open(&layout.folder, footers, &file.path, file.size)?;
+    let reader = file.open(&layout.folder, footers)?;
     let schema = reader.schema().clone();
     let present = present(&layout.schema, &schema);
     let ranges: Vec<_> = hits.iter().map(|hit| hit.position..hit.position + 1).collect();

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch, StructArray};
+use arrow::array::{Array, AsArray, MapArray, RecordBatch, StructArray};
 use arrow::datatypes::{Int32Type, Int64Type};
 use bytes::Bytes;
 use delta_kernel::KernelError;
@@ -18,9 +18,10 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use url::Url;
 
-use super::delta::{DOMAIN, Entries, TableState, content_of, is_ours};
+use super::delta::{CHECKSUMS, DOMAIN, Entries, TableState, content_of, is_ours};
 use super::dv::Descriptor;
 use super::failure;
+use super::log_store::LogStore;
 use super::parquet_write::Folder;
 use crate::error::{Error, Kind, Result};
 
@@ -30,6 +31,7 @@ const PUT_ATTEMPTS: u32 = 5;
 /// Reads logs; one for all tables of a store.
 pub(crate) struct LogEngine {
     engine: DefaultEngine<TokioMultiThreadExecutor>,
+    logs: Arc<LogStore>,
     /// Stands for the root of the store, whose listings come sorted. Not a `file:` address: the kernel would take
     /// it for a path of the machine.
     root: Url,
@@ -44,6 +46,8 @@ pub(crate) struct LoggedFile {
     pub(crate) modified: i64,
     pub(crate) stats: Option<String>,
     pub(crate) deleted: Option<Descriptor>,
+    /// As text.
+    pub(crate) checksums: Option<String>,
 }
 
 /// One version of a table as the log tells it.
@@ -63,12 +67,16 @@ pub(crate) enum Landed {
 }
 
 impl LogEngine {
-    pub(crate) fn new(store: Arc<dyn ObjectStore>, root: Url, runtime: &Handle) -> Result<Self> {
+    pub(crate) fn new(store: Arc<dyn ObjectStore>, runtime: &Handle) -> Result<Self> {
         if runtime.runtime_flavor() != RuntimeFlavor::MultiThread {
             return Err(Error::internal("snapshots need a multi-threaded runtime"));
         }
+        let root = Url::parse("tributary://store/");
+        let root = root.map_err(|e| Error::internal("the root of the store is no address").with_source(e))?;
         let executor = Arc::new(TokioMultiThreadExecutor::new(runtime.clone()));
-        Ok(LogEngine { engine: DefaultEngineBuilder::new(store).with_task_executor(executor).build(), root })
+        let logs = LogStore::new(store);
+        let engine = DefaultEngineBuilder::new(logs.clone()).with_task_executor(executor).build();
+        Ok(LogEngine { engine, logs, root })
     }
 
     fn url(&self, folder: &Folder) -> Result<Url> {
@@ -80,23 +88,47 @@ impl LogEngine {
 
     /// The newest version, from what `known` already read; `None` when that is the newest. Blocks.
     pub(crate) fn newest(&self, folder: &Folder, known: Option<&SnapshotRef>) -> Result<Option<SnapshotRef>> {
-        let newest = match known {
-            Some(known) => KernelSnapshot::builder_from(known.clone()).build(&self.engine),
-            None => KernelSnapshot::builder_for(self.url(folder)?).build(&self.engine),
-        };
-        let newest = newest.map_err(|e| failed(folder, e))?;
+        let newest = self.without_damaged_checkpoints(|is_again| {
+            let newest = match known.filter(|_| !is_again) {
+                Some(known) => KernelSnapshot::builder_from(known.clone()).build(&self.engine),
+                None => KernelSnapshot::builder_for(self.url(folder)?).build(&self.engine),
+            };
+            newest.map_err(|e| failed(folder, e))
+        })?;
         Ok(Some(newest).filter(|newest| known.is_none_or(|known| known.version() < newest.version())))
     }
 
     /// Version `version`. Blocks.
     pub(crate) fn at(&self, folder: &Folder, version: i64) -> Result<SnapshotRef> {
         let number = u64::try_from(version).unwrap_or(u64::MAX);
-        let found = KernelSnapshot::builder_for(self.url(folder)?).at_version(number).build(&self.engine);
-        found.map_err(|e| failed(folder, e))
+        self.without_damaged_checkpoints(|_| {
+            let found = KernelSnapshot::builder_for(self.url(folder)?).at_version(number).build(&self.engine);
+            found.map_err(|e| failed(folder, e))
+        })
+    }
+
+    /// Tries again while checkpoints turn out to be damaged: those found are left out from then on. `read` is told
+    /// whether it was called before, as what it knows may rest on such a checkpoint.
+    fn without_damaged_checkpoints<T>(&self, read: impl Fn(bool) -> Result<T>) -> Result<T> {
+        let mut tried = 0;
+        loop {
+            let result = read(tried > 0);
+            if result.is_ok() || tried > self.logs.damaged() || self.logs.damaged() == 0 {
+                return result;
+            }
+            tried += 1;
+        }
     }
 
     /// What a version consists of. Blocks.
     pub(crate) fn load(&self, folder: &Folder, kernel: SnapshotRef) -> Result<Logged> {
+        self.without_damaged_checkpoints(|is_again| match is_again {
+            false => self.load_once(folder, kernel.clone()),
+            true => self.load_once(folder, self.at(folder, kernel.version() as i64)?),
+        })
+    }
+
+    fn load_once(&self, folder: &Folder, kernel: SnapshotRef) -> Result<Logged> {
         let failed = |e| failed(folder, e);
         let state = kernel.get_domain_metadata(DOMAIN, &self.engine).map_err(failed)?;
         let state = state.as_deref().and_then(|text| serde_json::from_str(text).ok()).ok_or_else(|| {
@@ -131,12 +163,15 @@ fn read_files(rows: &RecordBatch, files: &mut Vec<LoggedFile>) -> Option<()> {
     let modified = rows.column_by_name("modificationTime")?.as_primitive_opt::<Int64Type>()?;
     let stats = rows.column_by_name("stats")?.as_string_opt::<i32>()?;
     let vectors = rows.column_by_name("deletionVector")?.as_struct_opt()?;
+    let tags =
+        rows.column_by_name("fileConstantValues")?.as_struct_opt()?.column_by_name("tags")?.as_map_opt()?;
     for row in (0..rows.num_rows()).filter(|row| paths.is_valid(*row)) {
         files.push(LoggedFile {
             path: paths.value(row).to_string(),
             size: u64::try_from(sizes.value(row)).ok()?,
             modified: modified.value(row),
             stats: stats.is_valid(row).then(|| stats.value(row).to_string()),
+            checksums: read_tag(tags, row, CHECKSUMS),
             deleted: match vectors.is_valid(row) {
                 true => read_vector(vectors, row)?,
                 false => None,
@@ -161,6 +196,17 @@ fn read_vector(vectors: &StructArray, row: usize) -> Option<Option<Descriptor>> 
         size_in_bytes: vectors.column_by_name("sizeInBytes")?.as_primitive_opt::<Int32Type>()?.value(row),
         cardinality: vectors.column_by_name("cardinality")?.as_primitive_opt::<Int64Type>()?.value(row),
     }))
+}
+
+fn read_tag(tags: &MapArray, row: usize, name: &str) -> Option<String> {
+    if tags.is_null(row) {
+        return None;
+    }
+    let entries = tags.value(row);
+    let (names, values) =
+        (entries.column(0).as_string_opt::<i32>()?, entries.column(1).as_string_opt::<i32>()?);
+    let at = (0..entries.len()).find(|at| names.value(*at) == name && values.is_valid(*at))?;
+    Some(values.value(at).to_string())
 }
 
 /// The file of a version in the log.
@@ -196,7 +242,7 @@ pub(crate) async fn newest_arrangement(folder: &Folder, version: i64) -> Result<
 pub(crate) async fn commit(folder: &Folder, version: i64, entries: Entries) -> Result<Landed> {
     let what = format!("cannot commit version {version} of `{}`", folder.name);
     let id = entries.id().to_string();
-    let bytes = Bytes::from(entries.into_text());
+    let bytes = Bytes::from(entries.into_text()?);
     create(&*folder.store, &commit_path(folder, version), bytes, &what, |found| is_ours(found, &id)).await
 }
 
@@ -216,7 +262,9 @@ pub(crate) async fn create(
         match read(store, path).await {
             Ok(Some(found)) if is_ours(&found) => return Ok(Landed::Ours),
             Ok(Some(_)) => return Ok(Landed::Lost),
-            Ok(None) | Err(_) if attempt < PUT_ATTEMPTS && is_worth_retrying(&error) => {
+            Ok(None) | Err(_)
+                if attempt < PUT_ATTEMPTS && !failure::is_final(&error) && is_worth_retrying(&error) =>
+            {
                 tracing::warn!(%path, %error, attempt, "a put without a clear answer is tried again");
                 tokio::time::sleep(std::time::Duration::from_millis(50 << attempt)).await;
                 attempt += 1;
@@ -346,7 +394,7 @@ mod tests {
     fn our_commit_is_known_by_its_random_id() {
         let (ours, theirs) = (Entries::new("WRITE", 0), Entries::new("WRITE", 0));
         let id = ours.id().to_string();
-        assert!(is_ours(ours.into_text().as_bytes(), &id));
-        assert!(!is_ours(theirs.into_text().as_bytes(), &id));
+        assert!(is_ours(ours.into_text().unwrap().as_bytes(), &id));
+        assert!(!is_ours(theirs.into_text().unwrap().as_bytes(), &id));
     }
 }

@@ -18,9 +18,11 @@ use parquet::arrow::{ProjectionMask, async_reader::ParquetRecordBatchStream};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
+use super::checksum::Checksums;
 use super::failure;
-use super::parquet_write::Folder;
+use super::parquet_write::{Folder, NewFile};
 use super::tuning::PAGE_ROWS;
+use super::verified_store::VerifiedStore;
 use crate::error::Result;
 
 /// Footers of files lately looked into. Files never change, so an entry is always right.
@@ -53,19 +55,37 @@ impl Footers {
 /// A file of a table, opened for reading on a blocking thread.
 pub(crate) struct FileReader {
     folder: Folder,
+    /// Gives out only what is as it was written.
+    store: Arc<dyn ObjectStore>,
     path: Path,
     metadata: ArrowReaderMetadata,
 }
 
+impl NewFile {
+    /// Opens it for reading. Blocks.
+    pub(crate) fn open(&self, folder: &Folder, footers: &Footers) -> Result<FileReader> {
+        FileReader::open(folder, footers, &self.path, self.size, Some(&self.checksums))
+    }
+}
+
 impl FileReader {
     /// Reads the footer with its page index, or finds it among those known.
-    pub(crate) fn open(folder: &Folder, footers: &Footers, path: &str, size: u64) -> Result<Self> {
+    pub(crate) fn open(
+        folder: &Folder,
+        footers: &Footers,
+        path: &str,
+        size: u64,
+        checksums: Option<&Arc<Checksums>>,
+    ) -> Result<Self> {
         let path = folder.path(path);
+        let known = checksums.map(|checksums| (path.clone(), checksums.clone()));
+        let known = Arc::new(known.into_iter().collect());
+        let store = VerifiedStore::new(folder.store.clone(), folder.name.clone(), known);
         let what = what(folder, &path);
         let footer = match footers.get(&path) {
             Some(footer) => footer,
             None => {
-                let mut source = StoreFile { store: folder.store.clone(), path: path.clone() };
+                let mut source = StoreFile { store: store.clone(), path: path.clone() };
                 let footer = folder.runtime.block_on(
                     ParquetMetaDataReader::new()
                         .with_page_index_policy(PageIndexPolicy::Optional)
@@ -79,7 +99,7 @@ impl FileReader {
         };
         let metadata = ArrowReaderMetadata::try_new(footer, ArrowReaderOptions::new())
             .map_err(|e| failure::parquet(&what, e))?;
-        Ok(FileReader { folder: folder.clone(), path, metadata })
+        Ok(FileReader { folder: folder.clone(), store, path, metadata })
     }
 
     /// Schema of the file.
@@ -93,7 +113,7 @@ impl FileReader {
 
     /// Reads `columns`, and only the pages that hold a row of `selection`.
     pub(crate) fn read(&self, columns: &[usize], selection: Option<RowSelection>) -> Result<Batches> {
-        let source = StoreFile { store: self.folder.store.clone(), path: self.path.clone() };
+        let source = StoreFile { store: self.store.clone(), path: self.path.clone() };
         let mask =
             ProjectionMask::roots(self.metadata().file_metadata().schema_descr(), columns.iter().copied());
         let mut builder = ParquetRecordBatchStreamBuilder::new_with_metadata(source, self.metadata.clone())

@@ -18,7 +18,9 @@ use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 
-use crate::error::{Error, Kind};
+use super::failure;
+use super::verified_store::REPAIR;
+use crate::error::Kind;
 
 /// Enough of the end of a file to hold its footer and page index in most cases.
 const FOOTER_HINT: usize = 64 * 1024;
@@ -58,18 +60,13 @@ struct ScanFile {
 }
 
 impl ScanFile {
-    /// The failure with the names a person needs. The stored data is not what the log promises.
+    /// The failure with the names a person needs.
     fn explain(path: &str, table: &str, error: ParquetError) -> ParquetError {
-        let text = error.to_string();
-        let missing =
-            text.contains("NotFound") || text.contains("not found") || text.contains("No such file");
-        let what = match missing {
-            true => format!("stored file `{path}` of `{table}` is missing"),
-            false => format!("stored file `{path}` of `{table}` cannot be read: {text}"),
+        let error = failure::parquet(&format!("cannot read `{path}` of `{table}`"), error);
+        let error = match error.kind() {
+            Kind::Corrupt => error.with_hint(REPAIR),
+            _ => error,
         };
-        let error = Error::new(Kind::Corrupt, what)
-            .with_hint("run a full sync of the object, or restore the file from a backup")
-            .with_source(error);
         ParquetError::External(Box::new(error))
     }
 }

@@ -14,6 +14,7 @@ use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::file::properties::WriterProperties;
 use tokio::runtime::Handle;
 
+use super::checksum::{Checksums, Summing};
 use super::failure;
 use super::stats;
 use crate::error::Result;
@@ -65,6 +66,7 @@ pub(crate) struct NewFile {
     pub(crate) modified: Micros,
     /// Statistics as the log keeps them, JSON.
     pub(crate) stats: String,
+    pub(crate) checksums: Arc<Checksums>,
 }
 
 /// A Parquet file being written. All calls block; they belong on a blocking thread.
@@ -76,6 +78,7 @@ pub(crate) struct FileWriter {
     pending: Vec<Bytes>,
     pending_bytes: usize,
     upload: Option<WriteMultipart>,
+    summing: Summing,
     size: u64,
     rows: u64,
 }
@@ -99,6 +102,7 @@ impl FileWriter {
             pending: Vec::new(),
             pending_bytes: 0,
             upload: None,
+            summing: Summing::default(),
             size: 0,
             rows: 0,
         })
@@ -136,6 +140,7 @@ impl FileWriter {
         Ok(NewFile {
             stats: stats::of_file(&self.schema, &metadata)?,
             path: self.path,
+            checksums: Arc::new(self.summing.finish()),
             size: self.size,
             rows: self.rows,
             modified: now_micros(),
@@ -159,6 +164,7 @@ impl FileWriter {
         }
         let encoded = Bytes::from(std::mem::take(encoded));
         self.size += encoded.len() as u64;
+        self.summing.add(&encoded);
         self.pending_bytes += encoded.len();
         self.pending.push(encoded);
         if self.pending_bytes < PART {

@@ -57,6 +57,7 @@ impl Plan {
                     modified: file.modified,
                     stats: Some(&stats),
                     deleted: Some(&deleted.descriptor),
+                    checksums: file.checksums.as_deref(),
                 });
             }
         }
@@ -76,6 +77,7 @@ pub(crate) fn add(entries: &mut Entries, file: &NewFile) {
         modified: file.modified,
         stats: Some(&file.stats),
         deleted: None,
+        checksums: Some(&file.checksums),
     });
 }
 
@@ -86,6 +88,7 @@ pub(crate) fn remove(entries: &mut Entries, file: &TableFile) {
         modified: file.modified,
         stats: None,
         deleted: file.deleted.as_ref().map(|deleted| &deleted.descriptor),
+        checksums: None,
     });
 }
 

@@ -21,6 +21,7 @@ use object_store::ObjectMeta;
 
 use super::parquet_scan::ScanFiles;
 use super::spec::schema_of;
+use super::verified_store::VerifiedStore;
 use super::version::{Snapshot, TableFile};
 use crate::model::FieldType;
 
@@ -128,8 +129,10 @@ impl TableProvider for SnapshotTable {
         let pushdown = options.global.pushdown_filters || self.is_wide(projection, filters);
         let url = self.snapshot.folder.url.clone();
         let store = state.runtime_env().object_store(&url)?;
+        let table = self.snapshot.folder.name.clone();
+        let store = VerifiedStore::new(store, table.clone(), self.snapshot.known.clone());
         let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
-        let files = ScanFiles::new(store, cache, self.snapshot.folder.name.clone());
+        let files = ScanFiles::new(store, cache, table);
         let source = ParquetSource::new(self.schema.clone())
             .with_table_parquet_options(options)
             .with_pushdown_filters(pushdown)

@@ -80,7 +80,7 @@ pub(crate) fn key_range(
     file: &TableFile,
 ) -> Result<Option<(OwnedRow, OwnedRow)>> {
     let Some(last) = file.stats.rows.checked_sub(1) else { return Ok(None) };
-    let reader = FileReader::open(&layout.folder, footers, &file.path, file.size)?;
+    let reader = file.open(&layout.folder, footers)?;
     let key = key_columns(layout, &reader);
     let mut bounds = Vec::new();
     for position in [0, last] {
@@ -152,7 +152,7 @@ fn rows_of(
     file: &TableFile,
     range: &KeyRange,
 ) -> Result<Run> {
-    let reader = FileReader::open(&layout.folder, footers, &file.path, file.size)?;
+    let reader = file.open(&layout.folder, footers)?;
     let ranges = live_ranges(layout, &reader, file, range)?;
     if ranges.is_empty() {
         return Ok(Box::new(std::iter::empty()));
@@ -213,7 +213,7 @@ pub(crate) fn count_within(
     if range.low.is_none() && range.high.is_none() {
         return Ok(file.live());
     }
-    let reader = FileReader::open(&layout.folder, footers, &file.path, file.size)?;
+    let reader = file.open(&layout.folder, footers)?;
     let ranges = live_ranges(layout, &reader, file, range)?;
     if ranges.is_empty() {
         return Ok(0);

@@ -13,7 +13,7 @@ use arrow::compute::{SortOptions, and, take_record_batch};
 use super::failure;
 use super::lane::Layout;
 use super::merge::arrival;
-use super::parquet_read::{FileReader, Footers};
+use super::parquet_read::Footers;
 use super::parquet_write::NewFile;
 use super::plan::{Plan, PlanWriter};
 use super::sorted::{KeyRange, Location, chains, sorted};
@@ -96,7 +96,7 @@ impl Staged {
     fn read<'a>(&'a self, footers: &'a Footers) -> impl Iterator<Item = Result<RecordBatch>> + use<'a> {
         self.files.iter().flat_map(move |file| {
             let all: Vec<_> = (0..self.layout.schema.fields().len()).collect();
-            let opened = FileReader::open(&self.layout.folder, footers, &file.path, file.size);
+            let opened = file.open(&self.layout.folder, footers);
             let (rows, failed) = match opened.and_then(|reader| reader.read(&all, None)) {
                 Ok(rows) => (Some(rows), None),
                 Err(error) => (None, Some(Err(error))),

@@ -7,14 +7,17 @@ use datafusion::datasource::TableProvider;
 use delta_kernel::snapshot::SnapshotRef;
 use futures::{StreamExt, TryStreamExt};
 
+use super::checksum::Checksums;
 use super::delta::TableState;
 use super::dv::Deleted;
 use super::keys::Keys;
 use super::log::{Logged, LoggedFile};
+use super::parquet_read::{FileReader, Footers};
 use super::parquet_write::Folder;
 use super::provider::SnapshotTable;
 use super::spec::schema_of;
 use super::stats::FileStats;
+use super::verified_store::Known;
 use crate::error::{Error, Kind, Result};
 use crate::model::{FieldType, Micros, ObjectField};
 
@@ -27,6 +30,8 @@ pub struct Snapshot {
     pub(crate) kernel: SnapshotRef,
     pub(crate) state: TableState,
     pub(crate) files: Vec<Arc<TableFile>>,
+    /// The checksums of its files.
+    pub(crate) known: Arc<Known>,
     rows: u64,
 }
 
@@ -48,9 +53,16 @@ pub(crate) struct TableFile {
     pub(crate) deleted: Option<Arc<Deleted>>,
     /// Smallest and largest value of the first key column, encoded; `None` when they are not known.
     pub(crate) range: Option<(OwnedRow, OwnedRow)>,
+    /// `None` for a file that another program added.
+    pub(crate) checksums: Option<Arc<Checksums>>,
 }
 
 impl TableFile {
+    /// Opens it for reading. Blocks.
+    pub(crate) fn open(&self, folder: &Folder, footers: &Footers) -> Result<FileReader> {
+        FileReader::open(folder, footers, &self.path, self.size, self.checksums.as_ref())
+    }
+
     /// Rows of the file that are in the table.
     pub(crate) fn live(&self) -> u64 {
         self.stats.rows - self.deleted.as_ref().map_or(0, |deleted| deleted.rows.len())
@@ -82,7 +94,9 @@ impl Snapshot {
         let mut files: Vec<_> = files.buffered(READS).try_collect().await?;
         files.sort_by(|a, b| a.range.cmp(&b.range).then_with(|| a.path.cmp(&b.path)));
         let rows = files.iter().map(|file| file.live()).sum();
-        Ok(Arc::new(Snapshot { folder: folder.clone(), kernel: logged.kernel, state, files, rows }))
+        let known = files.iter().filter_map(|file| Some((folder.path(&file.path), file.checksums.clone()?)));
+        let known = Arc::new(known.collect());
+        Ok(Arc::new(Snapshot { folder: folder.clone(), kernel: logged.kernel, state, files, known, rows }))
     }
 
     /// Its number. Versions of a table count up from 0.
@@ -155,6 +169,13 @@ impl TableFile {
             let what = format!("the log of `{}` does not tell the rows of `{}`", folder.name, file.path);
             return Err(Error::new(Kind::Corrupt, what));
         };
+        let checksums = match &file.checksums {
+            Some(text) => Some(Arc::new(Checksums::parse(text, file.size).ok_or_else(|| {
+                let what = format!("the log of `{}` has no checksums of `{}`", folder.name, file.path);
+                Error::new(Kind::Corrupt, what)
+            })?)),
+            None => None,
+        };
         let deleted = match &file.deleted {
             Some(descriptor) => Some(Deleted::read(&*folder.store, &folder.root, descriptor).await?),
             None => None,
@@ -171,6 +192,7 @@ impl TableFile {
             stats_text: file.stats.unwrap_or_default(),
             deleted,
             range,
+            checksums,
         })
     }
 }

@@ -7,23 +7,20 @@ use std::sync::Arc;
 use bytes::Bytes;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnv;
-use object_store::ObjectStore;
-use object_store::aws::AmazonS3Builder;
 use object_store::path::Path;
-use object_store::prefix::PrefixStore;
+use object_store::{ObjectStore, ObjectStoreExt};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
-use url::Url;
 
 use super::failure;
-use super::fsync_store::FsyncStore;
 use super::log::{self, Landed, LogEngine};
 use super::parquet_read::Footers;
 use super::parquet_write::Folder;
+use super::stores::{self, Place};
 use super::table::{Shared, Table};
 use crate::error::{Error, Kind, Result};
-use crate::model::Release;
+use crate::model::{Release, now_micros};
 
 /// Tables whose newest versions stay in memory while nobody uses them: the next query need not read their logs.
 const KEPT_TABLES: usize = 1024;
@@ -32,6 +29,7 @@ const KEPT_TABLES: usize = 1024;
 pub struct Warehouse {
     store: Arc<dyn ObjectStore>,
     store_url: ObjectStoreUrl,
+    is_remote: bool,
     company: String,
     spill: Arc<PathBuf>,
     log: Arc<LogEngine>,
@@ -47,24 +45,38 @@ impl std::fmt::Debug for Warehouse {
 }
 
 impl Warehouse {
-    /// The warehouse at `url`: a folder (`/path`, `file:///path`) or a bucket (`s3://bucket/prefix`; region,
-    /// endpoint and credentials from the usual `AWS_*` variables). Must be called within a multi-threaded
-    /// Tokio runtime, which then does the work.
+    /// The warehouse at `url`: a folder (`/path`, `file:///path`) or a bucket (`s3://`, `gs://`, `az://`, `abfss://`;
+    /// endpoint and credentials from the usual `AWS_*`, `GOOGLE_*` and `AZURE_*` variables). Must be called within
+    /// a multi-threaded Tokio runtime, which then does the work.
     pub fn open(url: &str, company: &str) -> Result<Arc<Self>> {
+        let place = stores::open(url)?;
+        // The same place has the same address in every process.
+        let name: String = Sha256::digest(url).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        Self::build(place, &name, company)
+    }
+
+    /// The warehouse in a store whose puts can be made conditional and whose listings are sorted by name. Rows are
+    /// set aside in the local folder `spill`.
+    pub fn over(store: Arc<dyn ObjectStore>, company: &str, spill: &FsPath) -> Result<Arc<Self>> {
+        let name = uuid::Uuid::new_v4().simple().to_string();
+        Self::build(Place { store, spill: spill.to_path_buf(), is_remote: false }, &name, company)
+    }
+
+    fn build(place: Place, name: &str, company: &str) -> Result<Arc<Self>> {
         let runtime = Handle::try_current()
             .map_err(|e| Error::internal("a warehouse is opened outside of a runtime").with_source(e))?;
         if company.is_empty() || company.contains('/') || company.starts_with('.') {
             return Err(Error::new(Kind::Invalid, format!("company name `{company}` cannot be a folder")));
         }
-        let (store, root, spill) = open_store(url)?;
-        let log = Arc::new(LogEngine::new(store.clone(), root, &runtime)?);
-        // An address of its own: a query must not reach these files by any other. The same place has the same.
-        let place: String = Sha256::digest(url).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        let store_url = ObjectStoreUrl::parse(format!("tributary://{place}"))
+        let Place { store, spill, is_remote } = place;
+        let log = Arc::new(LogEngine::new(store.clone(), &runtime)?);
+        // An address of its own: a query must not reach these files by any other.
+        let store_url = ObjectStoreUrl::parse(format!("tributary://{name}"))
             .map_err(|e| Error::internal("the address of the warehouse is not one").with_source(e))?;
         Ok(Arc::new(Warehouse {
             store,
             store_url,
+            is_remote,
             company: company.to_string(),
             spill: Arc::new(spill),
             log,
@@ -72,6 +84,21 @@ impl Warehouse {
             runtime,
             tables: Mutex::new(HashMap::new()),
         }))
+    }
+
+    /// Whether a bucket is there and lets us write and read. A folder always is: it was made.
+    ///
+    /// # Errors
+    /// `NotFound` for a missing bucket, `Denied` for a missing right, `Unavailable` when there is no answer.
+    pub async fn check_access(&self) -> Result<()> {
+        if !self.is_remote {
+            return Ok(());
+        }
+        let path = Path::from_iter([self.company.as_str(), "access"]);
+        let put = self.store.put(&path, now_micros().to_string().into()).await;
+        put.map_err(|error| failure::store("cannot write to the storage", error))?;
+        let found = self.store.get(&path).await;
+        found.map_err(|error| failure::store("cannot read from the storage", error)).map(|_| ())
     }
 
     /// The table of an object. `connection` is the id of its connection. Cheap; nothing is read or made.
@@ -128,49 +155,4 @@ impl Warehouse {
             }
         }
     }
-}
-
-type Opened = (Arc<dyn ObjectStore>, Url, PathBuf);
-
-/// The store, the root as the log engine names it, and a local folder for rows set aside.
-fn open_store(url: &str) -> Result<Opened> {
-    let what = format!("cannot open the warehouse `{url}`");
-    let invalid = |detail: &str| Error::new(Kind::Invalid, format!("{what}: {detail}"));
-    let parsed = match url.starts_with('/') {
-        true => None,
-        false => Some(Url::parse(url).map_err(|e| {
-            invalid(&e.to_string()).with_hint("accepted are /path, file:///path and s3://bucket/prefix")
-        })?),
-    };
-    match parsed {
-        Some(parsed) if parsed.scheme() == "s3" => {
-            let bucket = parsed.host_str().ok_or_else(|| invalid("the bucket is missing"))?;
-            let store = AmazonS3Builder::from_env().with_bucket_name(bucket).build();
-            let store = store.map_err(|e| failure::store(&what, e))?;
-            let prefix = Path::from_url_path(parsed.path()).map_err(|e| invalid(&e.to_string()))?;
-            let root = Url::parse(&format!("s3://{bucket}/")).map_err(|e| invalid(&e.to_string()))?;
-            let spill = spill_folder(&std::env::temp_dir(), &what)?;
-            Ok((Arc::new(PrefixStore::new(store, prefix)), root, spill))
-        }
-        Some(parsed) if parsed.scheme() != "file" => Err(invalid("unknown kind of address")
-            .with_hint("accepted are /path, file:///path and s3://bucket/prefix")),
-        parsed => {
-            let path = match parsed {
-                Some(parsed) => parsed.to_file_path().map_err(|()| invalid("not a path of this machine"))?,
-                None => PathBuf::from(url),
-            };
-            std::fs::create_dir_all(&path).map_err(|e| failure::file(&what, e))?;
-            let spill = spill_folder(&path, &what)?;
-            let store = FsyncStore::new(&path).map_err(|e| failure::store(&what, e))?;
-            let root = Url::parse("tributary://local/").map_err(|e| invalid(&e.to_string()))?;
-            Ok((Arc::new(store), root, spill))
-        }
-    }
-}
-
-/// Rows are set aside where the data lies: that disk is the one sized for them.
-fn spill_folder(parent: &FsPath, what: &str) -> Result<PathBuf> {
-    let folder = parent.join(".spill");
-    std::fs::create_dir_all(&folder).map_err(|e| failure::file(what, e))?;
-    Ok(folder)
 }

@@ -54,6 +54,12 @@ impl State {
         Ok(Release { id, published_at, cause: cause.to_string(), objects })
     }
 
+    /// Number of the newest release; `None` before the first.
+    pub async fn newest_release_id(&self) -> Result<Option<i64>> {
+        let row = sqlx::query("SELECT max(id) AS id FROM releases").fetch_one(&self.pool).await;
+        get(&row.map_err(failed)?, "id")
+    }
+
     /// What everybody reads.
     pub async fn newest_release(&self) -> Result<Option<Release>> {
         self.find("SELECT * FROM releases ORDER BY id DESC LIMIT 1", Bound::Nothing).await

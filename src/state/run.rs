@@ -45,8 +45,8 @@ impl State {
                 remedy: None,
             };
             sqlx::query(
-                "INSERT INTO runs (id, sync_id, object_id, object, mode, status, started_at, counts)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                "INSERT INTO runs (id, sync_id, object_id, object, mode, status, started_at, counts, owner)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             )
             .bind(run.id)
             .bind(sync_id)
@@ -56,6 +56,7 @@ impl State {
             .bind(&run.status)
             .bind(started_at)
             .bind(json(&run.counts)?)
+            .bind(&self.node)
             .execute(&mut *transaction)
             .await
             .map_err(failed)?;
@@ -117,13 +118,14 @@ impl State {
         rows.map_err(failed)?.iter().rev().map(sync).collect()
     }
 
-    /// Ends runs that no living process works on any more (no lease on their object); returns how many.
+    /// Ends runs of processes that are dead, see [`State::stay`]; returns how many.
     pub async fn interrupt_running(&self, cause: &str) -> Result<u64> {
         let now = now_micros();
         let done = sqlx::query(
             "UPDATE runs SET status = 'failed', ended_at = $1, cause = $2,
                  remedy = 'the next sync continues from the last commit; nothing was lost'
-             WHERE status = 'running' AND object_id NOT IN (SELECT object_id FROM leases WHERE expires_at > $3)",
+             WHERE status = 'running'
+                 AND (owner IS NULL OR owner NOT IN (SELECT id FROM nodes WHERE expires_at > $3))",
         )
         .bind(now)
         .bind(cause)

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::drift::{self, Fitted};
 use super::plan::{self, Current, Mark, Plan, Write};
-use super::{LEASE, Progress, ProgressSender, Request, Syncer, cancelled, gate};
+use super::{Progress, ProgressSender, Request, Syncer, cancelled, gate};
 use crate::error::{Error, Kind, Result};
 use crate::model::{FieldType, Object, ObjectField, Run, now_micros};
 use crate::snapshot::{Commit, Prepared, Snapshot, WriteSpec, Writer};
@@ -24,6 +24,8 @@ pub(super) struct Ended {
     pub(super) object: Object,
     /// What was committed, if anything was.
     pub(super) snapshot: Option<Arc<Snapshot>>,
+    /// Kind and SQLSTATE, when it failed.
+    pub(super) failed: Option<(Kind, &'static str)>,
 }
 
 /// What a run reports when it did not fail.
@@ -53,7 +55,7 @@ pub(super) async fn run(
             run.cause = done.cause;
             run.remedy = done.remedy;
             run.version = done.snapshot.as_ref().map(|snapshot| snapshot.content());
-            Ended { run, object: done.object, snapshot: done.snapshot }
+            Ended { run, object: done.object, snapshot: done.snapshot, failed: None }
         }
         Err(error) => {
             run.status = if error.kind() == Kind::Cancelled { "cancelled" } else { "failed" }.into();
@@ -63,7 +65,8 @@ pub(super) async fn run(
             });
             run.remedy = error.hint().map(str::to_string);
             tracing::warn!(run.id = run.id, object.name = %run.object, error = ?error, "run failed");
-            Ended { run, object: object.clone(), snapshot: None }
+            let failed = Some((error.kind(), error.sqlstate()));
+            Ended { run, object: object.clone(), snapshot: None, failed }
         }
     };
     tracing::info!(
@@ -86,7 +89,7 @@ async fn leased(
     progress: &ProgressSender,
     cancel: &CancellationToken,
 ) -> Result<Done> {
-    let Some(fence) = syncer.state.acquire_lease(&object.id, &syncer.owner, LEASE).await? else {
+    let Some(fence) = syncer.state.acquire_lease(&object.id, syncer.state.node(), syncer.lease).await? else {
         return Err(Error::new(Kind::Conflict, format!("`{}` is being synced already", object.full_name()))
             .with_hint("wait for that run, or end it with `CALL cancel(run)`"));
     };
@@ -104,17 +107,20 @@ async fn leased(
 /// Renews the lease for ever; returns when it is lost.
 async fn keep_lease(syncer: &Syncer, object: &Object, fence: i64) -> Error {
     loop {
-        tokio::time::sleep(LEASE / 3).await;
-        match syncer.state.renew_lease(&object.id, fence, LEASE).await {
+        tokio::time::sleep(syncer.lease / 3).await;
+        match syncer.state.renew_lease(&object.id, fence, syncer.lease).await {
             Ok(true) => {}
-            Ok(false) => {
-                return Error::new(Kind::Conflict, format!("lost the lease on `{}`", object.full_name()))
-                    .with_hint("another process took over; nothing of this run is visible");
-            }
+            Ok(false) => return lost(object),
             // The commit checks the fence anyway, so a state that is away for a moment must not end a long run.
             Err(error) => tracing::warn!(object.id = %object.id, error = ?error, "could not renew a lease"),
         }
     }
+}
+
+fn lost(object: &Object) -> Error {
+    Error::new(Kind::Conflict, format!("lost the lease on `{}`", object.full_name())).with_hint(
+        "this process was away for too long and another may have taken over; nothing of this run is visible",
+    )
 }
 
 async fn transfer(
@@ -166,6 +172,11 @@ async fn transfer(
     if cancel.is_cancelled() {
         prepared.discard().await?;
         return Err(cancelled(&object));
+    }
+    // A process that was paused may wake exactly here, before its renewal notices.
+    if !syncer.state.renew_lease(&object.id, fence, syncer.lease).await? {
+        prepared.discard().await?;
+        return Err(lost(&object));
     }
     let mark = Mark::after(&object, watermark, current.as_ref(), capped);
     let mark = serde_json::to_value(mark)

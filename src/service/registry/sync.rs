@@ -112,9 +112,10 @@ fn report_trouble(outcome: &Outcome, notices: &NoticeSender) -> Result<()> {
     if let Some(run) =
         outcome.runs.iter().find(failed).filter(|_| outcome.runs.iter().all(|run| failed(&run)))
     {
-        let kind = if run.status == "cancelled" { Kind::Cancelled } else { Kind::Data };
+        let (kind, sqlstate) = outcome.failed.unwrap_or((Kind::Data, Kind::Data.sqlstate()));
         let cause = run.cause.clone().unwrap_or_else(|| "the sync failed".into());
         let error = Error::new(kind, format!("sync of {} {}: {cause}", run.object, run.status))
+            .with_sqlstate(sqlstate)
             .with_detail(format!("run {} in tributary.run; the last release stays", run.id));
         return Err(match &run.remedy {
             Some(remedy) => error.with_hint(remedy),

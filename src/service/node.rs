@@ -1,0 +1,94 @@
+//! One process among several: starting, staying alive for the others, following their releases, ending.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::App;
+use crate::error::Result;
+
+/// How often the newest release is asked for where other processes may publish.
+const FOLLOW_EVERY: Duration = Duration::from_secs(1);
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+
+impl App {
+    /// Takes over after a start or a crash: runs that a dead process left open are ended, the newest release is
+    /// served. Where the state is shared, the others are followed from then on. Called once, before anybody connects.
+    pub async fn start(self: &Arc<Self>) -> Result<()> {
+        if self.state.is_shared() {
+            self.state.stay(self.lease).await?;
+            tokio::spawn(follow(Arc::downgrade(self)));
+        }
+        self.end_abandoned_runs().await?;
+        if let Some(release) = self.state.newest_release().await? {
+            self.announce(release);
+        }
+        Ok(())
+    }
+
+    /// Cancels what runs and waits until it has ended, at most ten seconds.
+    pub async fn stop(&self) {
+        for token in self.running.lock().values() {
+            token.cancel();
+        }
+        self.compactions.cancel();
+        let deadline = Instant::now() + STOP_LIMIT;
+        while !self.running.lock().is_empty() && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.compactions.ended(deadline).await;
+        if let Err(error) = self.state.leave().await {
+            tracing::warn!(error = ?error, "the other nodes will find out by themselves that this one ended");
+        }
+    }
+
+    async fn end_abandoned_runs(&self) -> Result<()> {
+        let interrupted = self.state.interrupt_running("interrupted by the end of its process").await?;
+        if interrupted > 0 {
+            tracing::warn!(runs = interrupted, "ended runs of processes that are gone");
+        }
+        Ok(())
+    }
+
+    /// Serves what another process published.
+    async fn catch_up(&self) -> Result<()> {
+        let Some(engine) = self.engine.get() else { return Ok(()) };
+        if self.state.newest_release_id().await?.is_none_or(|newest| newest <= engine.newest().id) {
+            return Ok(());
+        }
+        if let Some(release) = self.state.newest_release().await? {
+            self.announce(release);
+        }
+        Ok(())
+    }
+}
+
+/// Follows the other processes for as long as the service lives.
+async fn follow(app: Weak<App>) {
+    let mut stayed = Instant::now();
+    let mut is_away = false;
+    loop {
+        let Some(pause) = app.upgrade().map(|app| FOLLOW_EVERY.min(app.lease / 3)) else { return };
+        tokio::time::sleep(pause).await;
+        let Some(app) = app.upgrade() else { return };
+        let followed = async {
+            app.catch_up().await?;
+            if stayed.elapsed() >= app.lease / 3 {
+                app.state.stay(app.lease).await?;
+                stayed = Instant::now();
+                app.end_abandoned_runs().await?;
+            }
+            Ok::<_, crate::error::Error>(())
+        };
+        match followed.await {
+            Ok(()) => is_away = false,
+            // Once is enough: it is asked again in a second.
+            Err(error) if !is_away => {
+                is_away = true;
+                tracing::warn!(error = ?error, "cannot follow the other nodes");
+            }
+            Err(_) => {}
+        }
+    }
+}

@@ -1,0 +1,6 @@
+CREATE TABLE nodes (
+    id TEXT PRIMARY KEY,
+    expires_at BIGINT NOT NULL
+);
+
+ALTER TABLE runs ADD COLUMN owner TEXT;

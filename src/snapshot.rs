@@ -25,6 +25,7 @@ mod parquet_write;
 mod plan;
 mod prepared;
 mod provider;
+mod recast;
 mod sorted;
 mod spec;
 mod spill;

@@ -210,7 +210,7 @@ async fn defined(
     let definition: Vec<ObjectField> = get_json(&row, "fields")?;
     let as_imported = |field: ObjectField| {
         let imported = imported.fields.iter().find(|imported| imported.api == field.api)?;
-        Some(ObjectField { data_type: imported.data_type.clone(), ..field })
+        Some(ObjectField { data_type: imported.data_type.clone(), column: imported.column.clone(), ..field })
     };
     let fields = definition.into_iter().filter(|field| field.selected).filter_map(as_imported).collect();
     let (connection, name) = (get(&row, "connection")?, get(&row, "name")?);

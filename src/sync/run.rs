@@ -137,7 +137,7 @@ async fn transfer(
     let snapshot = table.latest().await?;
     let current = snapshot.as_deref().map(Current::of);
     let can = request.source.can(&object.api).await?;
-    let spec = WriteSpec { columns: columns(&object, &missing), key: object.key() };
+    let spec = WriteSpec { columns: columns(&object, &missing), key: object.key_columns() };
     let plan = plan::plan(request.mode, &object, &spec.columns, can, current.as_ref());
     run.mode = plan.mode().as_str().into();
     for reason in &plan.reasons {
@@ -145,6 +145,13 @@ async fn transfer(
     }
     if plan.write == Write::Upsert {
         run.counts.warnings.extend(plan.reasons.iter().cloned());
+    }
+
+    if let Some(snapshot) = snapshot.as_ref().filter(|_| plan.recast) {
+        tell(progress, &object, "stored rows are rewritten with wider types".into());
+        let recast = table.recast(&spec).await?;
+        run.counts.bytes_written += recast.counts().bytes_written;
+        recast.commit(Commit { run_id: run.id, fence, watermark: snapshot.watermark() }).await?;
     }
 
     let read = read(&object, &missing, &plan)?;
@@ -185,7 +192,7 @@ async fn transfer(
 
 /// The columns of the table that a run writes: selected fields that the source still has.
 fn columns(object: &Object, missing: &[String]) -> Vec<(String, FieldType)> {
-    present(object, missing).map(|field| (field.name.clone(), field.data_type.clone())).collect()
+    present(object, missing).map(|field| (field.column.clone(), field.data_type.clone())).collect()
 }
 
 fn present<'a>(object: &'a Object, missing: &'a [String]) -> impl Iterator<Item = &'a ObjectField> {
@@ -269,7 +276,7 @@ fn count(run: &mut Run, prepared: &Prepared) {
     run.counts.total = counts.total;
     run.counts.duplicates = counts.duplicates;
     run.counts.null_keys = counts.null_keys;
-    run.counts.bytes_written = counts.bytes_written;
+    run.counts.bytes_written += counts.bytes_written;
     if counts.duplicates > 0 {
         let warning = format!("{} rows had the key of a later row and were left out", counts.duplicates);
         run.counts.warnings.push(warning);

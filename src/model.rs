@@ -230,6 +230,8 @@ pub struct RunCounts {
     pub null_keys: u64,
     /// Values kept as NULL because they did not fit their type.
     pub misfits: u64,
+    /// Left out because the record was erased.
+    pub erased: u64,
     /// Bytes written to the object store.
     pub bytes_written: u64,
     /// Warnings for people.

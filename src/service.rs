@@ -4,9 +4,12 @@
 mod cells;
 mod connection;
 mod demo;
+mod erase;
+mod field;
 mod object;
 mod optimize;
 mod registry;
+mod release_field;
 mod sync;
 mod system;
 mod user;
@@ -23,7 +26,7 @@ use crate::query::Engine;
 use crate::secret::Keyring;
 use crate::snapshot::Warehouse;
 use crate::state::State;
-use crate::sync::Syncer;
+use crate::sync::{Digester, Syncer};
 
 use optimize::Compactions;
 
@@ -77,6 +80,8 @@ pub struct App {
     keyring: Keyring,
     warehouse: Arc<Warehouse>,
     syncer: Syncer,
+    /// Knows erased records without naming them.
+    digester: Digester,
     /// Set once by the server: the engine needs the service to answer `CALL`, the service needs the engine to
     /// announce releases.
     engine: OnceLock<Arc<Engine>>,
@@ -92,9 +97,11 @@ pub struct App {
 impl App {
     /// The service of one company. Must be called on the runtime that syncs shall run on.
     pub fn new(company: String, state: Arc<State>, keyring: Keyring, warehouse: Arc<Warehouse>) -> Arc<Self> {
+        let digester = Digester::new(&keyring.derive("digests of erased records"));
         Arc::new(App {
             company,
-            syncer: Syncer::new(state.clone(), warehouse.clone()),
+            syncer: Syncer::new(state.clone(), warehouse.clone(), digester.clone()),
+            digester,
             state,
             keyring,
             warehouse,
@@ -121,13 +128,14 @@ impl App {
         self.keyring.derive(purpose)
     }
 
-    /// Takes over after a start or a crash: runs that an earlier process left open are ended, the newest release is
-    /// served. Called once, before anybody connects.
+    /// Takes over after a start or a crash: runs that an earlier process left open are ended, erasures that it left
+    /// unfinished are completed, the newest release is served. Called once, before anybody connects.
     pub async fn start(&self) -> Result<()> {
         let interrupted = self.state.interrupt_running("interrupted by a restart of the server").await?;
         if interrupted > 0 {
             tracing::warn!(runs = interrupted, "ended runs that an earlier process left open");
         }
+        self.resume_erasures().await?;
         if let Some(release) = self.state.newest_release().await? {
             self.announce(release);
         }

@@ -12,6 +12,7 @@ mod assemble;
 mod compact;
 mod delta;
 mod dv;
+mod erase;
 mod failure;
 mod find;
 mod fsync_store;
@@ -39,6 +40,7 @@ mod warehouse;
 mod writer;
 
 pub use compact::{Compacted, Extent};
+pub use erase::{Erased, Erasure, KeyPart};
 pub use prepared::Prepared;
 pub use spec::{Commit, Counts, WriteSpec};
 pub use table::Table;

@@ -5,6 +5,8 @@
 //! publication: the next sync starts from the watermark of the table itself.
 
 mod drift;
+mod erase;
+mod erased;
 mod gate;
 mod plan;
 mod run;
@@ -20,6 +22,7 @@ use crate::snapshot::Warehouse;
 use crate::source::Source;
 use crate::state::State;
 
+pub use erased::{Digester, key_text};
 pub use plan::Mode;
 
 /// How long a lease lasts without being renewed. A paused process that wakes later has lost it.
@@ -32,6 +35,8 @@ pub struct Syncer {
     warehouse: Arc<Warehouse>,
     /// Names this process in leases.
     owner: Arc<str>,
+    /// Knows records that were erased.
+    digester: Digester,
 }
 
 /// One sync: the objects of one connection, read through one login.
@@ -78,9 +83,9 @@ pub struct Progress {
 pub type ProgressSender = tokio::sync::mpsc::UnboundedSender<Progress>;
 
 impl Syncer {
-    /// A syncer over the given state and tables.
-    pub fn new(state: Arc<State>, warehouse: Arc<Warehouse>) -> Self {
-        Syncer { state, warehouse, owner: uuid::Uuid::new_v4().to_string().into() }
+    /// A syncer over the given state and tables, which knows erased records by `digester`.
+    pub fn new(state: Arc<State>, warehouse: Arc<Warehouse>, digester: Digester) -> Self {
+        Syncer { state, warehouse, owner: uuid::Uuid::new_v4().to_string().into(), digester }
     }
 
     /// Records a sync and its runs as begun.

@@ -6,6 +6,9 @@
 
 mod architecture;
 mod bad_input;
+mod drift;
+mod erase;
+mod open_format;
 mod drivers;
 mod query;
 mod snapshot;

@@ -205,7 +205,7 @@ impl App {
     }
 
     /// Stores a changed definition and, where readers see a difference, publishes a release.
-    async fn change(&self, mut object: Object, verb: &str) -> Result<Object> {
+    pub(super) async fn change(&self, mut object: Object, verb: &str) -> Result<Object> {
         self.state.update_object(&object, object.schema_version).await?;
         object.schema_version += 1;
         let newest = self.state.newest_release().await?;
@@ -276,12 +276,11 @@ fn free_name(connection: &Connection, name: &str, taken: &HashSet<String>) -> Re
     }
 }
 
-/// Takes types from the source, keeps names and choices, offers new fields unselected, drops vanished ones.
+/// Takes types from the source, keeps names, labels and choices, offers new fields unselected, drops vanished ones.
 fn refresh_fields(object: &mut Object, infos: &[FieldInfo]) {
     object.fields.retain(|field| infos.iter().any(|info| info.api == field.api));
     for field in &mut object.fields {
         if let Some(info) = infos.iter().find(|info| info.api == field.api) {
-            field.label = info.label.clone();
             field.data_type = info.data_type.clone();
             field.native_type = info.native_type.clone();
             field.note = info.note.clone();
@@ -291,7 +290,7 @@ fn refresh_fields(object: &mut Object, infos: &[FieldInfo]) {
 }
 
 /// The place of a field, by machine or API name.
-fn position(object: &Object, name: &str) -> Result<usize> {
+pub(super) fn position(object: &Object, name: &str) -> Result<usize> {
     let found = object.fields.iter().position(|field| field.name == name);
     if let Some(at) = found.or_else(|| object.fields.iter().position(|field| field.api == name)) {
         return Ok(at);

@@ -18,6 +18,7 @@ use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 
+use super::version::Snapshot;
 use crate::error::{Error, Kind};
 
 /// Enough of the end of a file to hold its footer and page index in most cases.
@@ -28,11 +29,14 @@ const FOOTER_HINT: usize = 64 * 1024;
 pub(crate) struct ScanFiles {
     inner: CachedParquetFileReaderFactory,
     table: Arc<str>,
+    /// Held for as long as the scan may open files: they must not be deleted meanwhile.
+    _snapshot: Arc<Snapshot>,
 }
 
 impl ScanFiles {
-    pub(crate) fn new(store: Arc<dyn ObjectStore>, cache: Arc<FileMetadataCache>, table: Arc<str>) -> Self {
-        ScanFiles { inner: CachedParquetFileReaderFactory::new(store, cache), table }
+    pub(crate) fn new(store: Arc<dyn ObjectStore>, cache: Arc<FileMetadataCache>, snapshot: Arc<Snapshot>) -> Self {
+        let table = snapshot.folder.name.clone();
+        ScanFiles { inner: CachedParquetFileReaderFactory::new(store, cache), table, _snapshot: snapshot }
     }
 }
 

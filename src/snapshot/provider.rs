@@ -139,7 +139,7 @@ impl TableProvider for SnapshotTable {
         let url = self.snapshot.folder.url.clone();
         let store = state.runtime_env().object_store(&url)?;
         let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
-        let files = ScanFiles::new(store, cache, self.snapshot.folder.name.clone());
+        let files = ScanFiles::new(store, cache, self.snapshot.clone());
         let source = ParquetSource::new(self.stored.clone())
             .with_table_parquet_options(options)
             .with_pushdown_filters(pushdown)

@@ -7,6 +7,7 @@ use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 use super::drift::{self, Fitted};
+use super::erased::Suppression;
 use super::plan::{self, Current, Mark, Plan, Write};
 use super::{LEASE, Progress, ProgressSender, Request, Syncer, cancelled, gate};
 use crate::error::{Error, Kind, Result};
@@ -91,10 +92,11 @@ async fn leased(
             .with_hint("wait for that run, or end it with `CALL cancel(run)`"));
     };
     let work = transfer(syncer, request, object, run, fence, progress, cancel);
+    let name = object.full_name();
     let result = tokio::select! {
         biased;
         () = cancel.cancelled() => Err(cancelled(object)),
-        error = keep_lease(syncer, object, fence) => Err(error),
+        error = keep_lease(syncer, &object.id, &name, fence) => Err(error),
         result = work => result,
     };
     syncer.state.release_lease(&object.id, fence).await?;
@@ -102,17 +104,17 @@ async fn leased(
 }
 
 /// Renews the lease for ever; returns when it is lost.
-async fn keep_lease(syncer: &Syncer, object: &Object, fence: i64) -> Error {
+pub(super) async fn keep_lease(syncer: &Syncer, object_id: &str, name: &str, fence: i64) -> Error {
     loop {
         tokio::time::sleep(LEASE / 3).await;
-        match syncer.state.renew_lease(&object.id, fence, LEASE).await {
+        match syncer.state.renew_lease(object_id, fence, LEASE).await {
             Ok(true) => {}
             Ok(false) => {
-                return Error::new(Kind::Conflict, format!("lost the lease on `{}`", object.full_name()))
+                return Error::new(Kind::Conflict, format!("lost the lease on `{name}`"))
                     .with_hint("another process took over; nothing of this run is visible");
             }
             // The commit checks the fence anyway, so a state that is away for a moment must not end a long run.
-            Err(error) => tracing::warn!(object.id = %object.id, error = ?error, "could not renew a lease"),
+            Err(error) => tracing::warn!(object.id = %object_id, error = ?error, "could not renew a lease"),
         }
     }
 }
@@ -155,12 +157,14 @@ async fn transfer(
     }
 
     let read = read(&object, &missing, &plan)?;
+    let erasures = syncer.state.erasures_of(object.connection_id, &object.api).await?;
+    let erased = Suppression::new(&syncer.digester, &object, &read.fields, erasures)?;
     let writer = match plan.write {
         Write::Replace => table.replace(&spec).await?,
         Write::Upsert => table.upsert(&spec).await?,
     };
     let Received { prepared, watermark, capped } =
-        receive(request, writer, &object, read, run, progress).await?;
+        receive(request, writer, &object, read, erased.as_ref(), run, progress).await?;
     count(run, &prepared);
     let before = snapshot.as_ref().map(|snapshot| snapshot.rows());
     if let Some(held) = gate::check(&object, before, prepared.counts()).filter(|_| !request.force) {
@@ -232,6 +236,7 @@ async fn receive(
     mut writer: Writer,
     object: &Object,
     read: Read,
+    erased: Option<&Suppression>,
     run: &mut Run,
     progress: &ProgressSender,
 ) -> Result<Received> {
@@ -241,10 +246,16 @@ async fn receive(
     while let Some(page) = pages.next().await {
         let page = page?;
         run.counts.read += page.rows.num_rows() as u64;
-        note_misfits(run, page.misfits);
+        // A sample may be of a record that was erased.
+        note_misfits(run, page.misfits, erased.is_none());
         watermark = page.watermark.or(watermark);
         capped |= page.capped;
-        write(&mut writer, page.lane, page.rows).await?;
+        let (rows, left_out) = match erased {
+            Some(erased) => erased.keep(page.rows)?,
+            None => (page.rows, 0),
+        };
+        run.counts.erased += left_out;
+        write(&mut writer, page.lane, rows).await?;
         if last_told.elapsed() >= PROGRESS_EVERY {
             last_told = Instant::now();
             tell(progress, object, format!("{} rows read", run.counts.read));
@@ -258,12 +269,13 @@ async fn write(writer: &mut Writer, lane: usize, rows: arrow::record_batch::Reco
 }
 
 /// Counts values that were kept as NULL and keeps one sample per field in the warnings.
-fn note_misfits(run: &mut Run, misfits: Vec<Misfit>) {
+fn note_misfits(run: &mut Run, misfits: Vec<Misfit>, quote: bool) {
     for misfit in misfits {
         run.counts.misfits += misfit.count;
         let prefix = format!("field `{}` has values that do not fit its type", misfit.field);
         if !run.counts.warnings.iter().any(|warning| warning.starts_with(&prefix)) {
-            run.counts.warnings.push(format!("{prefix} and read NULL, for example `{}`", misfit.sample));
+            let sample = if quote { format!(", for example `{}`", misfit.sample) } else { String::new() };
+            run.counts.warnings.push(format!("{prefix} and read NULL{sample}"));
         }
     }
 }

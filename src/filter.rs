@@ -2,18 +2,23 @@
 //! tree [`Filter`]. Nothing of the text itself ever reaches a source.
 
 mod literal;
+mod names;
 #[cfg(test)]
 mod tests;
+
+use std::cell::RefCell;
 
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Ident, UnaryOperator};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan, Tokenizer};
 
 use self::literal::Constant;
 use crate::error::{Error, Kind, Result, did_you_mean};
 use crate::model::{Comparison, FieldType, Filter, Literal, ObjectField};
+
+pub use self::names::{by_source_names, renamed};
 
 /// Longest text of a filter, in characters.
 const MAX_CHARACTERS: usize = 10_000;
@@ -35,6 +40,11 @@ const ACCEPTED: &str = "accepted are AND, OR, NOT, parentheses, = <> < <= > >= b
 /// Reads `text` as a condition over `fields`. Fields are called by their machine name, or by the source's own
 /// name in double quotes; the tree holds the source's names.
 pub fn parse(text: &str, fields: &[ObjectField]) -> Result<Filter> {
+    read(text, fields).map(|(filter, _)| filter)
+}
+
+/// The condition, and where it names which field.
+fn read(text: &str, fields: &[ObjectField]) -> Result<(Filter, Vec<Named>)> {
     if text.chars().nth(MAX_CHARACTERS).is_some() {
         let what = format!("the filter has more than {MAX_CHARACTERS} characters");
         return Err(Error::new(Kind::Invalid, what).with_sqlstate("54000"));
@@ -42,7 +52,11 @@ pub fn parse(text: &str, fields: &[ObjectField]) -> Result<Filter> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("filter".into()).stack_size(STACK);
         let parsing = thread
-            .spawn_scoped(scope, || Filters { fields }.filter(&syntax(text)?))
+            .spawn_scoped(scope, || {
+                let filters = Filters { fields, named: RefCell::default() };
+                let filter = filters.filter(&syntax(text)?)?;
+                Ok((filter, filters.named.into_inner()))
+            })
             .map_err(|error| Error::new(Kind::Unavailable, "no thread for the filter").with_source(error))?;
         parsing.join().map_err(|_| Error::internal("reading the filter failed"))?
     })
@@ -138,6 +152,14 @@ fn shown(part: &impl std::fmt::Display) -> String {
 /// Reads syntax trees against the fields of one object.
 struct Filters<'a> {
     fields: &'a [ObjectField],
+    named: RefCell<Vec<Named>>,
+}
+
+/// A place of the text that names a field.
+struct Named {
+    span: Span,
+    ident: Ident,
+    api: String,
 }
 
 impl Filters<'_> {
@@ -266,19 +288,28 @@ impl Filters<'_> {
     }
 
     fn field(&self, ident: &Ident) -> Result<&ObjectField> {
-        let quoted = ident.quote_style.is_some();
-        let name = if quoted { ident.value.clone() } else { ident.value.to_lowercase() };
-        let by_name = self.fields.iter().find(|f| f.name == name);
-        let by_api = || self.fields.iter().find(|f| quoted && f.api == name);
-        by_name.or_else(by_api).ok_or_else(|| {
-            let meant = did_you_mean(&name, self.fields.iter().map(|f| f.name.as_str()));
-            Error::new(Kind::Invalid, format!("unknown field `{}`{meant}", shown(&name)))
-                .with_sqlstate("42703")
-                .with_hint(
-                    "fields are called by their column name, or by the source's own name in double quotes",
-                )
-        })
+        if let Some(field) = field_of(self.fields, ident) {
+            let named = Named { span: ident.span, ident: ident.clone(), api: field.api.clone() };
+            self.named.borrow_mut().push(named);
+            return Ok(field);
+        }
+        let meant = did_you_mean(&name_of(ident), self.fields.iter().map(|f| f.name.as_str()));
+        Err(Error::new(Kind::Invalid, format!("unknown field `{}`{meant}", shown(&name_of(ident))))
+            .with_sqlstate("42703")
+            .with_hint(
+                "fields are called by their column name, or by the source's own name in double quotes",
+            ))
     }
+}
+
+fn name_of(ident: &Ident) -> String {
+    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
+}
+
+fn field_of<'a>(fields: &'a [ObjectField], ident: &Ident) -> Option<&'a ObjectField> {
+    let name = name_of(ident);
+    let by_api = || fields.iter().find(|f| ident.quote_style.is_some() && f.api == name);
+    fields.iter().find(|f| f.name == name).or_else(by_api)
 }
 
 fn mirrored(op: Comparison) -> Comparison {

@@ -67,12 +67,21 @@ impl Object {
         self.fields.iter().filter(|f| f.selected)
     }
 
+    /// The unique fields in key order.
+    pub fn key_fields(&self) -> Vec<&ObjectField> {
+        let mut key: Vec<_> = self.fields.iter().filter(|f| f.key_position.is_some()).collect();
+        key.sort_by_key(|field| field.key_position);
+        key
+    }
+
     /// Machine names of the unique fields in key order.
     pub fn key(&self) -> Vec<String> {
-        let mut key: Vec<_> =
-            self.fields.iter().filter_map(|f| Some((f.key_position?, f.name.clone()))).collect();
-        key.sort();
-        key.into_iter().map(|(_, name)| name).collect()
+        self.key_fields().into_iter().map(|field| field.name.clone()).collect()
+    }
+
+    /// Stored columns of the unique fields in key order.
+    pub fn key_columns(&self) -> Vec<String> {
+        self.key_fields().into_iter().map(|field| field.column.clone()).collect()
     }
 
     /// `connection.name`, as people write it.
@@ -83,11 +92,16 @@ impl Object {
 
 /// A column of an object.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(remote = "Self")]
 pub struct ObjectField {
     /// The source's own name.
     pub api: String,
     /// SQL column name.
     pub name: String,
+    /// Name of the column in snapshots. Fixed when the field is adopted, and never given to another field of the
+    /// object: a name that is free again in SQL does not lead to what an older field left on disk.
+    #[serde(default)]
+    pub column: String,
     /// The name for people.
     pub label: String,
     /// The type in which it is kept.
@@ -102,6 +116,23 @@ pub struct ObjectField {
     pub key_position: Option<u32>,
     /// Whether it names a record for people.
     pub is_name: bool,
+}
+
+impl serde::Serialize for ObjectField {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for ObjectField {
+    /// Written before columns had names of their own, a field is stored under its SQL name.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut field = Self::deserialize(deserializer)?;
+        if field.column.is_empty() {
+            field.column = field.name.clone();
+        }
+        Ok(field)
+    }
 }
 
 /// How an object is imported.
@@ -199,6 +230,8 @@ pub struct RunCounts {
     pub null_keys: u64,
     /// Values kept as NULL because they did not fit their type.
     pub misfits: u64,
+    /// Left out because the record was erased.
+    pub erased: u64,
     /// Bytes written to the object store.
     pub bytes_written: u64,
     /// Warnings for people.

@@ -4,10 +4,13 @@
 mod cells;
 mod connection;
 mod demo;
+mod erase;
+mod field;
 mod node;
 mod object;
 mod optimize;
 mod registry;
+mod release_field;
 mod sync;
 mod system;
 mod user;
@@ -25,7 +28,7 @@ use crate::query::Engine;
 use crate::secret::Keyring;
 use crate::snapshot::Warehouse;
 use crate::state::State;
-use crate::sync::Syncer;
+use crate::sync::{Digester, Syncer};
 
 use optimize::Compactions;
 
@@ -80,6 +83,8 @@ pub struct App {
     warehouse: Arc<Warehouse>,
     syncer: Syncer,
     lease: Duration,
+    /// Knows erased records without naming them.
+    digester: Digester,
     /// Set once by the server: the engine needs the service to answer `CALL`, the service needs the engine to
     /// announce releases.
     engine: OnceLock<Arc<Engine>>,
@@ -102,10 +107,12 @@ impl App {
         warehouse: Arc<Warehouse>,
         lease: Duration,
     ) -> Arc<Self> {
+        let digester = Digester::new(&keyring.derive("digests of erased records"));
         Arc::new(App {
             company,
-            syncer: Syncer::new(state.clone(), warehouse.clone(), lease),
+            syncer: Syncer::new(state.clone(), warehouse.clone(), lease, digester.clone()),
             lease,
+            digester,
             state,
             keyring,
             warehouse,

@@ -2,6 +2,7 @@
 //! snapshots or the query engine.
 
 pub mod demo;
+mod offer;
 pub mod postgres;
 
 use std::collections::HashMap;
@@ -12,6 +13,8 @@ use futures::stream::BoxStream;
 
 use crate::error::{Error, Kind, Result, did_you_mean};
 use crate::model::FieldType;
+
+pub use offer::{adopt, offer};
 
 /// A kind of source system, for people.
 #[derive(Debug, Clone, Copy)]

@@ -6,6 +6,7 @@
 
 mod audit;
 mod connection;
+mod erasure;
 mod failure;
 mod file;
 mod lease;
@@ -28,10 +29,13 @@ use file::DataFile;
 use crate::error::{Error, Kind, Result};
 
 pub use audit::AuditEntry;
+pub use erasure::ErasureEntry;
+pub use release::Span;
 
-/// What every connection begins with. FULL: an acknowledged release survives a power cut.
+/// What every connection begins with. FULL: an acknowledged release survives a power cut. What is deleted is
+/// overwritten.
 const SQLITE: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; \
-                      PRAGMA foreign_keys = ON";
+                      PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON";
 /// A node that froze in the middle of a transaction must not hold up the others for ever.
 const POSTGRES: &str = "SET application_name = 'tributary'; SET statement_timeout = '30s'; \
                         SET idle_in_transaction_session_timeout = '60s'";

@@ -5,6 +5,8 @@
 //! publication: the next sync starts from the watermark of the table itself.
 
 mod drift;
+mod erase;
+mod erased;
 mod gate;
 mod plan;
 mod run;
@@ -20,6 +22,7 @@ use crate::snapshot::Warehouse;
 use crate::source::Source;
 use crate::state::State;
 
+pub use erased::{Digester, key_text};
 pub use plan::Mode;
 
 /// What the syncs of one server share.
@@ -29,6 +32,8 @@ pub struct Syncer {
     warehouse: Arc<Warehouse>,
     /// How long a lease lasts without being renewed. A paused process that wakes later has lost it.
     lease: Duration,
+    /// Knows records that were erased.
+    digester: Digester,
 }
 
 /// One sync: the objects of one connection, read through one login.
@@ -77,9 +82,10 @@ pub struct Progress {
 pub type ProgressSender = tokio::sync::mpsc::UnboundedSender<Progress>;
 
 impl Syncer {
-    /// A syncer over the given state and tables, whose leases last for `lease` without being renewed.
-    pub fn new(state: Arc<State>, warehouse: Arc<Warehouse>, lease: Duration) -> Self {
-        Syncer { state, warehouse, lease }
+    /// A syncer over the given state and tables, whose leases last for `lease` without being renewed, and which
+    /// knows erased records by `digester`.
+    pub fn new(state: Arc<State>, warehouse: Arc<Warehouse>, lease: Duration, digester: Digester) -> Self {
+        Syncer { state, warehouse, lease, digester }
     }
 
     /// Records a sync and its runs as begun.

@@ -61,7 +61,7 @@ fn script(name: &str) -> PathBuf {
 }
 
 /// Where `scripts/setup test` puts the Python and Node drivers.
-fn installed(path: &str) -> PathBuf {
+pub(crate) fn installed(path: &str) -> PathBuf {
     let found = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("drivers").join(path);
     assert!(found.exists(), "{} is missing: run scripts/test, it installs the drivers", found.display());
     found

@@ -6,7 +6,10 @@
 
 mod architecture;
 mod bad_input;
+mod drift;
 mod drivers;
+mod erase;
+mod open_format;
 mod query;
 mod snapshot;
 mod source_postgres;

@@ -78,6 +78,7 @@ fn fields(columns: &[(String, FieldType)]) -> Vec<ObjectField> {
     let field = |(name, data_type): &(String, FieldType)| ObjectField {
         api: name.clone(),
         name: name.clone(),
+        column: name.clone(),
         label: name.clone(),
         data_type: data_type.clone(),
         native_type: String::new(),

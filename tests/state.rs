@@ -53,6 +53,7 @@ fn field(name: &str) -> ObjectField {
     ObjectField {
         api: name.into(),
         name: name.into(),
+        column: name.into(),
         label: name.into(),
         data_type: FieldType::Decimal(18, 2),
         native_type: "numeric(18,2)".into(),

@@ -16,6 +16,7 @@ fn fields() -> Vec<ObjectField> {
     .map(|(api, name, data_type)| ObjectField {
         api: api.into(),
         name: name.into(),
+        column: name.into(),
         label: name.into(),
         data_type: data_type.parse().unwrap(),
         native_type: data_type.into(),

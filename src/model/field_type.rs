@@ -61,6 +61,28 @@ impl FieldType {
         }
     }
 
+    /// Whether every value of this type is a value of `to`, another type.
+    pub fn widens_to(&self, to: &FieldType) -> bool {
+        use FieldType::*;
+        let digits = |t: &FieldType| match t {
+            Int16 => Some((5, 0)),
+            Int32 => Some((10, 0)),
+            Int64 => Some((19, 0)),
+            Decimal(p, s) => Some((*p as i16 - i16::from(*s), i16::from(*s))),
+            _ => None,
+        };
+        match (self, to) {
+            (Int16, Int32 | Int64) | (Int32, Int64) | (Float32, Float64) => true,
+            (Int16 | Int32, Float64) => true,
+            (Int16 | Int32 | Int64 | Decimal(..), Decimal(..)) if self != to => {
+                let (Some(from), Some(to)) = (digits(self), digits(to)) else { return false };
+                from.0 <= to.0 && from.1 <= to.1
+            }
+            (List(from), List(to)) => from.widens_to(to),
+            _ => false,
+        }
+    }
+
     /// Whether values can be part of a key: everything but floats, bytes and lists.
     pub fn can_be_key(&self) -> bool {
         !matches!(self, FieldType::Float32 | FieldType::Float64 | FieldType::Bytes | FieldType::List(_))
@@ -164,5 +186,21 @@ mod tests {
         for text in ["numeric", "numeric(39,2)", "numeric(2,3)", "money", ""] {
             assert!(text.parse::<FieldType>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn only_lossless_changes_widen() {
+        use FieldType::*;
+        let list = |element| List(Box::new(element));
+        assert!(Int16.widens_to(&Int64));
+        assert!(Decimal(18, 2).widens_to(&Decimal(20, 4)));
+        assert!(Int64.widens_to(&Decimal(19, 0)));
+        assert!(list(Float32).widens_to(&list(Float64)));
+        assert!(!Decimal(18, 2).widens_to(&Decimal(18, 4)));
+        assert!(!Int64.widens_to(&Float64));
+        assert!(!Int64.widens_to(&Decimal(18, 0)));
+        assert!(!Text.widens_to(&Int32));
+        assert!(!Timestamp.widens_to(&TimestampTz));
+        assert!(!Int64.widens_to(&Int64));
     }
 }

@@ -13,14 +13,15 @@ const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 impl App {
-    /// Takes over after a start or a crash: runs that a dead process left open are ended, the newest release is
-    /// served. Where the state is shared, the others are followed from then on. Called once, before anybody connects.
+    /// Takes over after a start or a crash: runs that a dead process left open are ended, erasures that it
+    /// left unfinished are completed, the newest release is served. Where the state is shared, the others are followed from then on. Called once, before anybody connects.
     pub async fn start(self: &Arc<Self>) -> Result<()> {
         if self.state.is_shared() {
             self.state.stay(self.lease).await?;
             tokio::spawn(follow(Arc::downgrade(self)));
         }
         self.end_abandoned_runs().await?;
+        self.resume_erasures().await?;
         if let Some(release) = self.state.newest_release().await? {
             self.announce(release);
         }

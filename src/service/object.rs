@@ -8,7 +8,7 @@ use crate::model::{
     Connection, FieldType, ImportSettings, Object, ObjectField, ReleaseObject, check_name, now_micros,
     unique_machine_name,
 };
-use crate::source::{FieldInfo, ObjectInfo};
+use crate::source::{self, FieldInfo, ObjectInfo};
 
 /// What a person may say when adopting an object; what is left out is suggested by the source.
 #[derive(Debug, Default)]
@@ -96,7 +96,7 @@ impl App {
             name,
             api: info.api.clone(),
             label: info.label.clone(),
-            fields: object_fields(fields),
+            fields: source::adopt(fields),
             import: ImportSettings::default(),
             schema_version: 1,
             created_at: now_micros(),
@@ -205,7 +205,7 @@ impl App {
     }
 
     /// Stores a changed definition and, where readers see a difference, publishes a release.
-    async fn change(&self, mut object: Object, verb: &str) -> Result<Object> {
+    pub(super) async fn change(&self, mut object: Object, verb: &str) -> Result<Object> {
         self.state.update_object(&object, object.schema_version).await?;
         object.schema_version += 1;
         let newest = self.state.newest_release().await?;
@@ -243,7 +243,11 @@ impl App {
 fn visible(object: &Object, before: &ReleaseObject) -> ReleaseObject {
     let imported = |field: &ObjectField| before.fields.iter().find(|old| old.api == field.api);
     let kept = object.selected().filter_map(|field| {
-        imported(field).map(|old| ObjectField { data_type: old.data_type.clone(), ..field.clone() })
+        imported(field).map(|old| ObjectField {
+            data_type: old.data_type.clone(),
+            column: old.column.clone(),
+            ..field.clone()
+        })
     });
     ReleaseObject { name: object.name.clone(), fields: kept.collect(), ..before.clone() }
 }
@@ -272,55 +276,21 @@ fn free_name(connection: &Connection, name: &str, taken: &HashSet<String>) -> Re
     }
 }
 
-fn object_fields(infos: &[FieldInfo]) -> Vec<ObjectField> {
-    let mut taken = HashSet::new();
-    infos
-        .iter()
-        .map(|info| {
-            let name = unique_machine_name(&info.api, &taken);
-            taken.insert(name.clone());
-            object_field(info, name, true)
-        })
-        .collect()
-}
-
-fn object_field(info: &FieldInfo, name: String, selected: bool) -> ObjectField {
-    ObjectField {
-        api: info.api.clone(),
-        name,
-        label: info.label.clone(),
-        data_type: info.data_type.clone(),
-        native_type: info.native_type.clone(),
-        note: info.note.clone(),
-        selected,
-        key_position: None,
-        is_name: false,
-    }
-}
-
-/// Takes types from the source, keeps names and choices, offers new fields unselected, drops vanished ones.
+/// Takes types from the source, keeps names, labels and choices, offers new fields unselected, drops vanished ones.
 fn refresh_fields(object: &mut Object, infos: &[FieldInfo]) {
     object.fields.retain(|field| infos.iter().any(|info| info.api == field.api));
-    let mut taken: HashSet<_> = object.fields.iter().map(|field| field.name.clone()).collect();
-    for info in infos {
-        match object.fields.iter_mut().find(|field| field.api == info.api) {
-            Some(field) => {
-                field.label = info.label.clone();
-                field.data_type = info.data_type.clone();
-                field.native_type = info.native_type.clone();
-                field.note = info.note.clone();
-            }
-            None => {
-                let name = unique_machine_name(&info.api, &taken);
-                taken.insert(name.clone());
-                object.fields.push(object_field(info, name, false));
-            }
+    for field in &mut object.fields {
+        if let Some(info) = infos.iter().find(|info| info.api == field.api) {
+            field.data_type = info.data_type.clone();
+            field.native_type = info.native_type.clone();
+            field.note = info.note.clone();
         }
     }
+    source::offer(&mut object.fields, infos, object.schema_version + 1);
 }
 
 /// The place of a field, by machine or API name.
-fn position(object: &Object, name: &str) -> Result<usize> {
+pub(super) fn position(object: &Object, name: &str) -> Result<usize> {
     let found = object.fields.iter().position(|field| field.name == name);
     if let Some(at) = found.or_else(|| object.fields.iter().position(|field| field.api == name)) {
         return Ok(at);
@@ -453,7 +423,7 @@ mod tests {
             name: machine_name("Deal"),
             api: "public.deal".into(),
             label: "Deal".into(),
-            fields: object_fields(&[
+            fields: source::adopt(&[
                 info("Id", FieldType::Int64),
                 info("Owner Id", FieldType::Text),
                 info("score", FieldType::Float64),

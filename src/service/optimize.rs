@@ -24,6 +24,11 @@ impl Compactions {
         self.stop.cancel();
     }
 
+    /// Waits until the one under way has ended; none begins before the guard is dropped.
+    pub(super) async fn pause(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
     /// Waits until the one under way has ended.
     pub(super) async fn ended(&self, deadline: tokio::time::Instant) {
         // One that does not end in time leaves files behind, nothing worse.

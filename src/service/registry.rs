@@ -1,6 +1,8 @@
 //! The verbs as SQL sees them: groups of names, arguments and results, one dispatch.
 
 mod connection;
+mod erase;
+mod field;
 mod object;
 mod storage;
 mod sync;
@@ -29,6 +31,8 @@ struct Group {
 
 const GROUPS: &[Group] = &[
     Group { signatures: connection::signatures, call: connection::call },
+    Group { signatures: erase::signatures, call: erase::call },
+    Group { signatures: field::signatures, call: field::call },
     Group { signatures: object::signatures, call: object::call },
     Group { signatures: sync::signatures, call: sync::call },
     Group { signatures: storage::signatures, call: storage::call },

@@ -6,8 +6,8 @@ use arrow::array::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::execution::runtime_env::RuntimeEnv;
 
-use super::App;
 use super::cells::{Cell, Columns, batch, schema, time};
+use super::{App, release_field};
 use crate::error::{Error, Kind, Result};
 use crate::model::{FieldType, Grant, Object, Release, ReleaseObject, Run};
 use crate::query::{AsOf, SessionUser, SystemTable, SystemTables, Tables};
@@ -59,6 +59,7 @@ const TABLES: &[(&str, Columns)] = &[
             ("key_position", I),
             ("is_name", B),
             ("note", T),
+            ("column_name", T),
         ],
     ),
     (
@@ -79,6 +80,7 @@ const TABLES: &[(&str, Columns)] = &[
             ("duplicates", I),
             ("null_keys", I),
             ("misfits", I),
+            ("erased", I),
             ("bytes_written", I),
             ("version", I),
             ("release", I),
@@ -101,6 +103,21 @@ const TABLES: &[(&str, Columns)] = &[
     ),
     ("release", &[("id", I), ("published_at", Z), ("cause", T), ("objects", I), ("rows", I)]),
     ("release_object", &[("release", I), ("connection", T), ("object", T), ("version", I), ("rows", I)]),
+    (
+        "erasure",
+        &[
+            ("id", I),
+            ("object", T),
+            ("at", Z),
+            ("actor", T),
+            ("reason", T),
+            ("done", B),
+            ("stored_rows", I),
+            ("files", I),
+            ("releases", I),
+        ],
+    ),
+    ("release_field", release_field::COLUMNS),
     ("user", &[("name", T), ("role", T), ("enabled", B)]),
     ("grant", &[("user", T), ("connection", T), ("object", T)]),
     ("session", &[("id", I), ("user", T), ("address", T), ("since", Z), ("active", B)]),
@@ -161,6 +178,8 @@ impl SystemTables for Catalog {
                 let releases = self.app.state.releases(SHOWN).await?;
                 releases.iter().flat_map(|release| release_objects(release, &sight)).collect()
             }
+            "release_field" => release_field::rows(&self.app.state.spans().await?, |c, o| sight.sees(c, o)),
+            "erasure" => self.erasures(&sight).await?,
             "user" => self.users(&sight, who).await?,
             "grant" => self.grants(&sight, who).await?,
             "session" => self.sessions(&sight, who),
@@ -283,6 +302,7 @@ impl Catalog {
                     field.key_position.map(i64::from).into(),
                     field.is_name.into(),
                     field.note.clone().into(),
+                    field.column.as_str().into(),
                 ]
             })
         });
@@ -321,6 +341,26 @@ impl Catalog {
             })
         };
         Ok(self.app.state.syncs(SHOWN).await?.into_iter().filter_map(row).collect())
+    }
+
+    async fn erasures(&self, sight: &Sight) -> Result<Vec<Vec<Cell>>> {
+        if !sight.is_admin {
+            return Err(Error::new(Kind::Denied, "permission denied for table erasure"));
+        }
+        let row = |entry: crate::state::ErasureEntry| {
+            vec![
+                entry.id.into(),
+                entry.object.into(),
+                time(entry.at),
+                entry.actor.into(),
+                entry.reason.into(),
+                entry.pending.is_none().into(),
+                entry.rows.into(),
+                entry.files.into(),
+                entry.releases.into(),
+            ]
+        };
+        Ok(self.app.state.erasures().await?.into_iter().map(row).collect())
     }
 
     async fn users(&self, sight: &Sight, who: &SessionUser) -> Result<Vec<Vec<Cell>>> {
@@ -397,6 +437,7 @@ fn run_row(run: Run) -> Vec<Cell> {
         counts.duplicates.into(),
         counts.null_keys.into(),
         counts.misfits.into(),
+        counts.erased.into(),
         counts.bytes_written.into(),
         run.version.into(),
         run.release.into(),

@@ -82,6 +82,8 @@ impl Summing {
     }
 }
 
+/// Where a sealed object keeps its checksum.
+pub(crate) const SEALED_IN: &str = "tributaryCheck";
 /// The key of the checksum within JSON.
 const KEY: &[u8] = br#","tributaryCheck":""#;
 /// Key, eight digits, quote.

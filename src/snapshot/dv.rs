@@ -32,6 +32,11 @@ pub(crate) struct Descriptor {
 }
 
 impl Descriptor {
+    /// The file of the vector, relative to the table; `None` for storage that we do not write.
+    pub(crate) fn file(&self) -> Option<String> {
+        self.place().map(|(file, _)| file)
+    }
+
     /// The file of the vector, relative to the table, and where in it its bitmap lies.
     fn place(&self) -> Option<(String, Range<u64>)> {
         let encoded = self.path_or_inline_dv.len().checked_sub(20)?;
@@ -112,7 +117,12 @@ pub(crate) struct VectorFile {
 
 impl VectorFile {
     pub(crate) fn new() -> Self {
-        VectorFile { id: Uuid::new_v4(), bytes: vec![VERSION] }
+        Self::with_id(Uuid::new_v4())
+    }
+
+    /// A file whose name follows from `id`.
+    pub(crate) fn with_id(id: Uuid) -> Self {
+        VectorFile { id, bytes: vec![VERSION] }
     }
 
     /// The file's path relative to the table.

@@ -8,6 +8,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use arrow::row::Rows;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
+use roaring::RoaringTreemap;
 
 use super::failure;
 use super::keys::Keys;
@@ -121,6 +122,29 @@ pub(crate) fn find(
         }
     }
     Ok(hits)
+}
+
+/// The positions of all rows of a file with the key of `window`, which has one row, in whatever order the file is
+/// and whether or not the rows are deleted. Blocks.
+pub(crate) fn positions(layout: &Layout, reader: &FileReader, window: &Window) -> Result<RoaringTreemap> {
+    let ranges = candidate_ranges(layout, reader, |low, high| !window.between(low, high).is_empty())?;
+    let index_of = |schema: &Schema| -> Result<Vec<usize>> {
+        layout.key.iter().map(|name| schema.index_of(name).map_err(failure::arrow)).collect()
+    };
+    let columns = index_of(reader.schema())?;
+    let mut found = RoaringTreemap::new();
+    if ranges.is_empty() {
+        return Ok(found);
+    }
+    let mut at = ranges.iter().cloned().flatten();
+    for batch in reader.read(&columns, Some(selection(&ranges)))? {
+        let batch = batch?;
+        let batch = batch.project(&index_of(batch.schema_ref())?).map_err(failure::arrow)?;
+        let keys = layout.keys.rows(&batch)?;
+        found
+            .extend(keys.iter().zip(&mut at).filter(|(key, _)| *key == window.keys.row(0)).map(|(_, at)| at));
+    }
+    Ok(found)
 }
 
 /// Ranges of rows in pages that are `wanted`, judged by the smallest and the largest value of the first key

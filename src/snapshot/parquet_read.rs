@@ -43,6 +43,11 @@ impl Footers {
         Some(footer)
     }
 
+    /// Drops what is known of a file that is deleted.
+    pub(crate) fn forget(&self, path: &Path) {
+        self.known.lock().retain(|(known, _)| known != path);
+    }
+
     fn put(&self, path: Path, footer: Arc<ParquetMetaData>) {
         let mut known = self.known.lock();
         while known.len() >= Self::KEPT {

@@ -20,6 +20,7 @@ use parquet::file::metadata::ParquetMetaData;
 
 use super::failure;
 use super::verified_store::REPAIR;
+use super::version::Snapshot;
 use crate::error::Kind;
 
 /// Enough of the end of a file to hold its footer and page index in most cases.
@@ -30,11 +31,18 @@ const FOOTER_HINT: usize = 64 * 1024;
 pub(crate) struct ScanFiles {
     inner: CachedParquetFileReaderFactory,
     table: Arc<str>,
+    /// Held for as long as the scan may open files: they must not be deleted meanwhile.
+    _snapshot: Arc<Snapshot>,
 }
 
 impl ScanFiles {
-    pub(crate) fn new(store: Arc<dyn ObjectStore>, cache: Arc<FileMetadataCache>, table: Arc<str>) -> Self {
-        ScanFiles { inner: CachedParquetFileReaderFactory::new(store, cache), table }
+    pub(crate) fn new(
+        store: Arc<dyn ObjectStore>,
+        cache: Arc<FileMetadataCache>,
+        snapshot: Arc<Snapshot>,
+    ) -> Self {
+        let table = snapshot.folder.name.clone();
+        ScanFiles { inner: CachedParquetFileReaderFactory::new(store, cache), table, _snapshot: snapshot }
     }
 }
 

@@ -91,12 +91,22 @@ impl FileWriter {
         schema: &SchemaRef,
         properties: WriterProperties,
     ) -> Result<Self> {
+        Self::named(folder, format!("{kind}/part-{}.parquet", uuid::Uuid::new_v4()), schema, properties)
+    }
+
+    /// A new file with that path, relative to the table.
+    pub(crate) fn named(
+        folder: &Folder,
+        path: String,
+        schema: &SchemaRef,
+        properties: WriterProperties,
+    ) -> Result<Self> {
         let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(Vec::new(), schema.clone(), options)
             .map_err(|e| failure::parquet(&format!("cannot write a file of `{}`", folder.name), e))?;
         Ok(FileWriter {
             folder: folder.clone(),
-            path: format!("{kind}/part-{}.parquet", uuid::Uuid::new_v4()),
+            path,
             schema: schema.clone(),
             writer,
             pending: Vec::new(),

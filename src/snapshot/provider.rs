@@ -7,14 +7,16 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::common::stats::Precision;
-use datafusion::common::{ColumnStatistics, Result, Statistics};
+use datafusion::common::{ColumnStatistics, Result, Statistics, internal_datafusion_err};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::ParquetRowSelection;
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, FileSource, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::{TableProvider, TableType};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::projection::{ProjectionExpr, ProjectionExprs};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use object_store::ObjectMeta;
@@ -23,7 +25,7 @@ use super::parquet_scan::ScanFiles;
 use super::spec::schema_of;
 use super::verified_store::VerifiedStore;
 use super::version::{Snapshot, TableFile};
-use crate::model::FieldType;
+use crate::model::{FieldType, ObjectField};
 
 /// With so many columns beside those of the filter it pays to read them only for the rows that pass.
 const WIDE: usize = 4;
@@ -31,7 +33,10 @@ const WIDE: usize = 4;
 /// A version of a table as a query sees it.
 pub(crate) struct SnapshotTable {
     snapshot: Arc<Snapshot>,
+    /// Under the names of SQL.
     schema: SchemaRef,
+    /// The same columns under the names on disk.
+    stored: SchemaRef,
     files: Vec<PartitionedFile>,
 }
 
@@ -42,10 +47,15 @@ impl std::fmt::Debug for SnapshotTable {
 }
 
 impl SnapshotTable {
-    pub(crate) fn new(snapshot: Arc<Snapshot>, columns: &[(String, FieldType)]) -> Self {
+    pub(crate) fn new(snapshot: Arc<Snapshot>, fields: &[ObjectField]) -> Self {
+        let columns = |name: fn(&ObjectField) -> &String| -> Vec<_> {
+            fields.iter().map(|field| (name(field).clone(), field.data_type.clone())).collect()
+        };
+        let stored = columns(|field| &field.column);
         let files = snapshot.files.iter().filter(|file| file.live() > 0);
-        let files = files.map(|file| partitioned(&snapshot, file, columns)).collect();
-        SnapshotTable { schema: schema_of(columns), files, snapshot }
+        let files = files.map(|file| partitioned(&snapshot, file, &stored)).collect();
+        let schema = schema_of(&columns(|field| &field.name));
+        SnapshotTable { schema, stored: schema_of(&stored), files, snapshot }
     }
 }
 
@@ -130,26 +140,32 @@ impl TableProvider for SnapshotTable {
         let url = self.snapshot.folder.url.clone();
         let store = state.runtime_env().object_store(&url)?;
         let table = self.snapshot.folder.name.clone();
-        let store = VerifiedStore::new(store, table.clone(), self.snapshot.known.clone());
+        let store = VerifiedStore::new(store, table, self.snapshot.known.clone());
         let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
-        let files = ScanFiles::new(store, cache, table);
-        let source = ParquetSource::new(self.schema.clone())
+        let files = ScanFiles::new(store, cache, self.snapshot.clone());
+        let source = ParquetSource::new(self.stored.clone())
             .with_table_parquet_options(options)
             .with_pushdown_filters(pushdown)
             .with_parquet_file_reader_factory(Arc::new(files));
+        let source: Arc<dyn FileSource> = Arc::new(source);
+        let source = match self.projection(projection) {
+            Some(projection) => source
+                .try_pushdown_projection(&projection)?
+                .ok_or_else(|| internal_datafusion_err!("Parquet files take no projection"))?,
+            None => source,
+        };
         let merge = |files: &mut dyn Iterator<Item = &PartitionedFile>| {
             let known: Vec<_> = files.filter_map(|file| file.statistics.as_deref()).collect();
-            Statistics::try_merge_iter(known, &self.schema)
+            Statistics::try_merge_iter(known, &self.stored)
         };
         let groups = FileGroup::new(self.files.clone()).split_files(state.config().target_partitions());
         let groups = groups.into_iter().map(|group| {
             let statistics = merge(&mut group.iter())?;
             Ok(group.with_statistics(Arc::new(statistics)))
         });
-        let scan = FileScanConfigBuilder::new(url, Arc::new(source))
+        let scan = FileScanConfigBuilder::new(url, source)
             .with_file_groups(groups.collect::<Result<Vec<_>>>()?)
             .with_statistics(merge(&mut self.files.iter())?)
-            .with_projection_indices(projection.cloned())?
             .with_limit(limit)
             .build();
         Ok(DataSourceExec::from_data_source(scan))
@@ -157,6 +173,21 @@ impl TableProvider for SnapshotTable {
 }
 
 impl SnapshotTable {
+    /// Stored columns as SQL calls them; `None` when that is all of them under the same names.
+    fn projection(&self, projection: Option<&Vec<usize>>) -> Option<ProjectionExprs> {
+        if projection.is_none() && self.schema == self.stored {
+            return None;
+        }
+        let column = |index: usize| {
+            let stored = Column::new(self.stored.field(index).name(), index);
+            ProjectionExpr::new(Arc::new(stored), self.schema.field(index).name())
+        };
+        Some(match projection {
+            Some(indices) => ProjectionExprs::new(indices.iter().copied().map(column)),
+            None => ProjectionExprs::new((0..self.schema.fields().len()).map(column)),
+        })
+    }
+
     /// Whether the query reads many columns that its filter does not need.
     fn is_wide(&self, projection: Option<&Vec<usize>>, filters: &[Expr]) -> bool {
         if filters.is_empty() {

@@ -198,11 +198,11 @@ fn moment(text: &str) -> Option<i64> {
     Some(NaiveDateTime::parse_from_str(text, MOMENT).ok()?.and_utc().timestamp_micros())
 }
 
-/// The unscaled value of a decimal written with exactly `scale` digits after the point.
+/// The unscaled value of a decimal written with at most `scale` digits after the point.
 fn decimal_value(text: &str, scale: i8) -> Option<i128> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let exact = fraction.len() == usize::from(scale.unsigned_abs());
-    exact.then(|| format!("{whole}{fraction}").parse().ok()).flatten()
+    let scale = usize::from(scale.unsigned_abs());
+    (fraction.len() <= scale).then(|| format!("{whole}{fraction:0<scale$}").parse().ok()).flatten()
 }
 
 #[cfg(test)]

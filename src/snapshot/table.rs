@@ -1,12 +1,12 @@
 //! The table of one object: its versions, and the writers that make new ones.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
 use super::failure;
-use super::log::{self, LogEngine};
+use super::log::{self, LogEngine, Logged};
 use super::parquet_read::Footers;
 use super::parquet_write::Folder;
 use super::spec::WriteSpec;
@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     newest: Mutex<Option<Arc<Snapshot>>>,
     /// Versions that no compaction can follow any more.
     versions: Mutex<VecDeque<Arc<Snapshot>>>,
+    /// Versions that somebody may be reading.
+    handed: Mutex<Vec<Weak<Snapshot>>>,
 }
 
 impl std::fmt::Debug for Table {
@@ -92,7 +94,14 @@ impl Table {
 
 impl Shared {
     pub(crate) fn new(folder: Folder, log: Arc<LogEngine>, footers: Arc<Footers>) -> Self {
-        Shared { folder, log, footers, newest: Mutex::default(), versions: Mutex::default() }
+        Shared {
+            folder,
+            log,
+            footers,
+            newest: Mutex::default(),
+            versions: Mutex::default(),
+            handed: Mutex::default(),
+        }
     }
 
     fn known(&self) -> Option<Arc<Snapshot>> {
@@ -111,7 +120,7 @@ impl Shared {
             newest.map(|newest| log.load(folder, newest)).transpose()
         });
         let Some(logged) = logged.await? else { return Ok(known) };
-        let snapshot = Snapshot::load(&self.folder, logged, known.as_deref()).await?;
+        let snapshot = self.load(logged, known.as_deref()).await?;
         Ok(Some(self.remember(snapshot)))
     }
 
@@ -162,7 +171,23 @@ impl Shared {
             return Ok(known.clone());
         }
         let logged = self.read(move |log, folder| log.load(folder, log.at(folder, version)?)).await?;
-        Snapshot::load(&self.folder, logged, known.as_deref()).await
+        self.load(logged, known.as_deref()).await
+    }
+
+    async fn load(&self, logged: Logged, known: Option<&Snapshot>) -> Result<Arc<Snapshot>> {
+        let snapshot = Snapshot::load(&self.folder, logged, known).await?;
+        let mut handed = self.handed.lock();
+        handed.retain(|version| version.strong_count() > 0);
+        handed.push(Arc::downgrade(&snapshot));
+        Ok(snapshot)
+    }
+
+    /// Drops what is in memory of the log, because the log was written anew. Returns the versions that somebody may
+    /// still be reading.
+    pub(crate) fn forget(&self) -> Vec<Weak<Snapshot>> {
+        self.newest.lock().take();
+        self.versions.lock().clear();
+        std::mem::take(&mut *self.handed.lock())
     }
 
     async fn read<T: Send + 'static>(

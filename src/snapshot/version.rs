@@ -145,11 +145,10 @@ impl Snapshot {
         &self.state.key
     }
 
-    /// A table to query: the given fields in that order, under their names. A field that is not on disk is
-    /// NULL; a field of another type is cast.
-    pub fn provider(self: Arc<Self>, columns: &[ObjectField]) -> Arc<dyn TableProvider> {
-        let columns = columns.iter().map(|f| (f.name.clone(), f.data_type.clone())).collect::<Vec<_>>();
-        Arc::new(SnapshotTable::new(self, &columns))
+    /// A table to query: the given fields in that order, under their SQL names. A field whose column is not on
+    /// disk is NULL; a field of another type is cast.
+    pub fn provider(self: Arc<Self>, fields: &[ObjectField]) -> Arc<dyn TableProvider> {
+        Arc::new(SnapshotTable::new(self, fields))
     }
 }
 

@@ -139,13 +139,24 @@ impl Warehouse {
         runtime.register_object_store(self.store_url.as_ref(), self.store());
     }
 
+    /// Replaces the copy of a release whose numbers of rows an erasure corrected.
+    pub async fn correct_release(&self, release: &Release) -> Result<()> {
+        let what = format!("cannot correct release {}", release.id);
+        let text = serde_json::to_vec_pretty(release).map_err(|e| Error::internal(&*what).with_source(e))?;
+        let put = self.store.put(&self.release_path(release.id), Bytes::from(text).into()).await;
+        put.map(|_| ()).map_err(|e| failure::store(&what, e))
+    }
+
+    fn release_path(&self, id: i64) -> Path {
+        Path::from_iter([self.company.as_str(), "releases", &format!("{id:020}.json")])
+    }
+
     /// Keeps a copy of a release beside the tables: `releases/<number>.json`, created once. State can be
     /// rebuilt from it. Putting the same release again changes nothing; another one of that number is refused.
     pub async fn put_release(&self, release: &Release) -> Result<()> {
         let what = format!("cannot keep release {}", release.id);
         let text = serde_json::to_vec_pretty(release).map_err(|e| Error::internal(&*what).with_source(e))?;
-        let name = format!("{:020}.json", release.id);
-        let path = Path::from_iter([self.company.as_str(), "releases", &name]);
+        let path = self.release_path(release.id);
         let bytes = Bytes::from(text);
         let known = bytes.clone();
         match log::create(&*self.store, &path, bytes, &what, |found| found == known).await? {

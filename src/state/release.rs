@@ -110,6 +110,18 @@ impl State {
         Ok(releases)
     }
 
+    /// What releases said of objects, by object and time.
+    pub async fn spans(&self) -> Result<Vec<Span>> {
+        let rows = sqlx::query("SELECT * FROM release_objects ORDER BY object_id, from_release")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed)?;
+        let span = |row| {
+            Ok(Span { from: get(row, "from_release")?, to: get(row, "to_release")?, object: object(row)? })
+        };
+        rows.iter().map(span).collect()
+    }
+
     async fn find(&self, query: &str, bound: Bound<'_>) -> Result<Option<Release>> {
         let query = match bound {
             Bound::Nothing => sqlx::query(query),
@@ -129,6 +141,17 @@ impl State {
         release.objects = sorted(rows.iter().map(object).collect::<Result<_>>()?);
         Ok(Some(release))
     }
+}
+
+/// Consecutive releases that say the same of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Span {
+    /// The first of them.
+    pub from: i64,
+    /// The first after them; `None` when the newest release is one of them.
+    pub to: Option<i64>,
+    /// What they say.
+    pub object: ReleaseObject,
 }
 
 enum Bound<'a> {
@@ -216,7 +239,7 @@ async fn defined(
     let definition: Vec<ObjectField> = get_json(&row, "fields")?;
     let as_imported = |field: ObjectField| {
         let imported = imported.fields.iter().find(|imported| imported.api == field.api)?;
-        Some(ObjectField { data_type: imported.data_type.clone(), ..field })
+        Some(ObjectField { data_type: imported.data_type.clone(), column: imported.column.clone(), ..field })
     };
     let fields = definition.into_iter().filter(|field| field.selected).filter_map(as_imported).collect();
     let (connection, name) = (get(&row, "connection")?, get(&row, "name")?);

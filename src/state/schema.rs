@@ -10,7 +10,11 @@ use crate::error::{Error, Kind, Result};
 use crate::model::now_micros;
 
 /// Every migration that was ever released, in order. Never change one: add another.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/001.sql"), include_str!("migrations/003.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/001.sql"),
+    include_str!("migrations/003.sql"),
+    include_str!("migrations/004.sql"),
+];
 
 /// Brings the schema up to date, each migration in a transaction of its own. Several nodes may start together.
 pub(super) async fn migrate(state: &State) -> Result<()> {

@@ -51,6 +51,8 @@ pub(super) enum Write {
 pub(super) struct Plan {
     pub(super) what: What,
     pub(super) write: Write,
+    /// The stored rows must first be rewritten with wider types.
+    pub(super) recast: bool,
     /// Told to the person and kept in the run.
     pub(super) reasons: Vec<String>,
 }
@@ -77,7 +79,8 @@ pub(super) struct Mark {
     definition: Definition,
 }
 
-/// A table committed under another definition cannot be continued by a diff.
+/// A table committed under another definition cannot be continued by a diff. It does not know SQL names: they
+/// change without changing rows.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 struct Definition {
     filter: Option<String>,
@@ -87,10 +90,11 @@ struct Definition {
 
 impl Definition {
     fn of(object: &Object) -> Self {
+        let filter = object.import.filter.as_deref();
         Definition {
-            filter: object.import.filter.clone(),
+            filter: filter.map(|text| crate::filter::by_source_names(text, &object.fields)),
             cursor: object.import.cursor.clone(),
-            key: object.key(),
+            key: object.key_columns(),
         }
     }
 }
@@ -139,8 +143,9 @@ pub(super) fn plan(
             }
         },
     };
+    let recast = current.is_some_and(|current| current.columns != columns);
     if let Some(watermark) = since {
-        return Plan { what: What::Since(watermark), write: Write::Upsert, reasons };
+        return Plan { what: What::Since(watermark), write: Write::Upsert, recast, reasons };
     }
     // A read that stops at a maximum cannot tell what has gone, so it must not remove anything.
     let keeps_rows = object.import.max_rows.is_some()
@@ -150,7 +155,7 @@ pub(super) fn plan(
         reasons.push("a maximum number of records is set: rows gone from the source are not removed".into());
     }
     let write = if keeps_rows { Write::Upsert } else { Write::Replace };
-    Plan { what: What::Full, write, reasons }
+    Plan { what: What::Full, write, recast: recast && keeps_rows, reasons }
 }
 
 fn why_not_diff(
@@ -172,9 +177,13 @@ fn why_not_diff(
     mark.ok_or("the last sync left no watermark")
 }
 
-/// Whether the rows of the table are rows of today's definition.
+/// Whether the rows of the table are rows of today's definition, at most with narrower types.
 fn is_continued(object: &Object, columns: &[(String, FieldType)], current: &Current) -> bool {
-    current.columns == columns
+    let fits = |((old_name, old), (name, new)): (&(String, FieldType), &(String, FieldType))| {
+        old_name == name && (old == new || old.widens_to(new))
+    };
+    current.columns.len() == columns.len()
+        && current.columns.iter().zip(columns).all(fits)
         && current.mark.as_ref().is_some_and(|mark| mark.definition == Definition::of(object))
 }
 
@@ -187,6 +196,7 @@ mod tests {
         let field = ObjectField {
             api: "id".into(),
             name: "id".into(),
+            column: "id".into(),
             label: "id".into(),
             data_type: FieldType::Int32,
             native_type: "integer".into(),
@@ -239,6 +249,19 @@ mod tests {
         let plan = planned(Mode::Diff, &changed, &before);
         assert_eq!((plan.what, plan.write), (What::Full, Write::Replace));
         assert!(plan.reasons[0].contains("filter"));
+    }
+
+    #[test]
+    fn a_widened_column_is_rewritten_and_the_diff_goes_on() {
+        let object = object();
+        let before = current(&object);
+        let widened = [("id".into(), FieldType::Decimal(20, 0))];
+        let plan = plan(Mode::Diff, &object, &widened, CAN, Some(&before));
+        assert_eq!((plan.write, plan.recast), (Write::Upsert, true));
+        let narrowed = [("id".into(), FieldType::Int16)];
+        let plan = super::plan(Mode::Diff, &object, &narrowed, CAN, Some(&before));
+        assert_eq!((plan.write, plan.recast), (Write::Replace, false));
+        assert!(!planned(Mode::Diff, &object, &before).recast);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 use super::drift::{self, Fitted};
+use super::erased::Suppression;
 use super::plan::{self, Current, Mark, Plan, Write};
 use super::{Progress, ProgressSender, Request, Syncer, cancelled, gate};
 use crate::error::{Error, Kind, Result};
@@ -94,10 +95,11 @@ async fn leased(
             .with_hint("wait for that run, or end it with `CALL cancel(run)`"));
     };
     let work = transfer(syncer, request, object, run, fence, progress, cancel);
+    let name = object.full_name();
     let result = tokio::select! {
         biased;
         () = cancel.cancelled() => Err(cancelled(object)),
-        error = keep_lease(syncer, object, fence) => Err(error),
+        error = keep_lease(syncer, &object.id, &name, fence) => Err(error),
         result = work => result,
     };
     syncer.state.release_lease(&object.id, fence).await?;
@@ -105,20 +107,20 @@ async fn leased(
 }
 
 /// Renews the lease for ever; returns when it is lost.
-async fn keep_lease(syncer: &Syncer, object: &Object, fence: i64) -> Error {
+pub(super) async fn keep_lease(syncer: &Syncer, object_id: &str, name: &str, fence: i64) -> Error {
     loop {
         tokio::time::sleep(syncer.lease / 3).await;
-        match syncer.state.renew_lease(&object.id, fence, syncer.lease).await {
+        match syncer.state.renew_lease(object_id, fence, syncer.lease).await {
             Ok(true) => {}
-            Ok(false) => return lost(object),
+            Ok(false) => return lost(name),
             // The commit checks the fence anyway, so a state that is away for a moment must not end a long run.
-            Err(error) => tracing::warn!(object.id = %object.id, error = ?error, "could not renew a lease"),
+            Err(error) => tracing::warn!(object.id = %object_id, error = ?error, "could not renew a lease"),
         }
     }
 }
 
-fn lost(object: &Object) -> Error {
-    Error::new(Kind::Conflict, format!("lost the lease on `{}`", object.full_name())).with_hint(
+fn lost(name: &str) -> Error {
+    Error::new(Kind::Conflict, format!("lost the lease on `{name}`")).with_hint(
         "this process was away for too long and another may have taken over; nothing of this run is visible",
     )
 }
@@ -143,7 +145,7 @@ async fn transfer(
     let snapshot = table.latest().await?;
     let current = snapshot.as_deref().map(Current::of);
     let can = request.source.can(&object.api).await?;
-    let spec = WriteSpec { columns: columns(&object, &missing), key: object.key() };
+    let spec = WriteSpec { columns: columns(&object, &missing), key: object.key_columns() };
     let plan = plan::plan(request.mode, &object, &spec.columns, can, current.as_ref());
     run.mode = plan.mode().as_str().into();
     for reason in &plan.reasons {
@@ -153,13 +155,22 @@ async fn transfer(
         run.counts.warnings.extend(plan.reasons.iter().cloned());
     }
 
+    if let Some(snapshot) = snapshot.as_ref().filter(|_| plan.recast) {
+        tell(progress, &object, "stored rows are rewritten with wider types".into());
+        let recast = table.recast(&spec).await?;
+        run.counts.bytes_written += recast.counts().bytes_written;
+        recast.commit(Commit { run_id: run.id, fence, watermark: snapshot.watermark() }).await?;
+    }
+
     let read = read(&object, &missing, &plan)?;
+    let erasures = syncer.state.erasures_of(object.connection_id, &object.api).await?;
+    let erased = Suppression::new(&syncer.digester, &object, &read.fields, erasures)?;
     let writer = match plan.write {
         Write::Replace => table.replace(&spec).await?,
         Write::Upsert => table.upsert(&spec).await?,
     };
     let Received { prepared, watermark, capped } =
-        receive(request, writer, &object, read, run, progress).await?;
+        receive(request, writer, &object, read, erased.as_ref(), run, progress).await?;
     count(run, &prepared);
     let before = snapshot.as_ref().map(|snapshot| snapshot.rows());
     if let Some(held) = gate::check(&object, before, prepared.counts()).filter(|_| !request.force) {
@@ -176,7 +187,7 @@ async fn transfer(
     // A process that was paused may wake exactly here, before its renewal notices.
     if !syncer.state.renew_lease(&object.id, fence, syncer.lease).await? {
         prepared.discard().await?;
-        return Err(lost(&object));
+        return Err(lost(&object.full_name()));
     }
     let mark = Mark::after(&object, watermark, current.as_ref(), capped);
     let mark = serde_json::to_value(mark)
@@ -196,7 +207,7 @@ async fn transfer(
 
 /// The columns of the table that a run writes: selected fields that the source still has.
 fn columns(object: &Object, missing: &[String]) -> Vec<(String, FieldType)> {
-    present(object, missing).map(|field| (field.name.clone(), field.data_type.clone())).collect()
+    present(object, missing).map(|field| (field.column.clone(), field.data_type.clone())).collect()
 }
 
 fn present<'a>(object: &'a Object, missing: &'a [String]) -> impl Iterator<Item = &'a ObjectField> {
@@ -236,6 +247,7 @@ async fn receive(
     mut writer: Writer,
     object: &Object,
     read: Read,
+    erased: Option<&Suppression>,
     run: &mut Run,
     progress: &ProgressSender,
 ) -> Result<Received> {
@@ -245,10 +257,16 @@ async fn receive(
     while let Some(page) = pages.next().await {
         let page = page?;
         run.counts.read += page.rows.num_rows() as u64;
-        note_misfits(run, page.misfits);
+        // A sample may be of a record that was erased.
+        note_misfits(run, page.misfits, erased.is_none());
         watermark = page.watermark.or(watermark);
         capped |= page.capped;
-        write(&mut writer, page.lane, page.rows).await?;
+        let (rows, left_out) = match erased {
+            Some(erased) => erased.keep(page.rows)?,
+            None => (page.rows, 0),
+        };
+        run.counts.erased += left_out;
+        write(&mut writer, page.lane, rows).await?;
         if last_told.elapsed() >= PROGRESS_EVERY {
             last_told = Instant::now();
             tell(progress, object, format!("{} rows read", run.counts.read));
@@ -262,12 +280,13 @@ async fn write(writer: &mut Writer, lane: usize, rows: arrow::record_batch::Reco
 }
 
 /// Counts values that were kept as NULL and keeps one sample per field in the warnings.
-fn note_misfits(run: &mut Run, misfits: Vec<Misfit>) {
+fn note_misfits(run: &mut Run, misfits: Vec<Misfit>, quote: bool) {
     for misfit in misfits {
         run.counts.misfits += misfit.count;
         let prefix = format!("field `{}` has values that do not fit its type", misfit.field);
         if !run.counts.warnings.iter().any(|warning| warning.starts_with(&prefix)) {
-            run.counts.warnings.push(format!("{prefix} and read NULL, for example `{}`", misfit.sample));
+            let sample = if quote { format!(", for example `{}`", misfit.sample) } else { String::new() };
+            run.counts.warnings.push(format!("{prefix} and read NULL{sample}"));
         }
     }
 }
@@ -280,7 +299,7 @@ fn count(run: &mut Run, prepared: &Prepared) {
     run.counts.total = counts.total;
     run.counts.duplicates = counts.duplicates;
     run.counts.null_keys = counts.null_keys;
-    run.counts.bytes_written = counts.bytes_written;
+    run.counts.bytes_written += counts.bytes_written;
     if counts.duplicates > 0 {
         let warning = format!("{} rows had the key of a later row and were left out", counts.duplicates);
         run.counts.warnings.push(warning);

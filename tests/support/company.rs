@@ -279,6 +279,7 @@ fn field(name: &str) -> ObjectField {
     ObjectField {
         api: name.into(),
         name: name.into(),
+        column: name.into(),
         label: name.into(),
         data_type: FieldType::Int64,
         native_type: "bigint".into(),

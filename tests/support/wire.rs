@@ -254,6 +254,7 @@ fn release() -> Release {
     let field = |name: &str, data_type| ObjectField {
         api: name.into(),
         name: name.into(),
+        column: name.into(),
         label: name.into(),
         data_type,
         native_type: String::new(),

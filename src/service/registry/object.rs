@@ -12,7 +12,7 @@ use crate::query::{VerbCall, VerbParam, VerbSignature};
 use crate::service::cells::{Columns, batch};
 use crate::service::object::{Adoption, FieldsChange, ImportChange};
 
-const OBJECT: Columns = &[
+pub(super) const OBJECT: Columns = &[
     ("object", FieldType::Text),
     ("source_object", FieldType::Text),
     ("fields", FieldType::Int64),
@@ -59,7 +59,7 @@ pub(super) fn signatures() -> Vec<VerbSignature> {
                 optional_text("fields", "the selected fields, comma-separated; the rest is deselected"),
                 optional_text("unique_fields", "the key, comma-separated"),
                 optional_text("name_field", "the field that names a record"),
-                flag("refresh", "take names and types from the source again"),
+                flag("refresh", "take fields and types from the source again; new fields are offered"),
             ],
         ),
         verb(
@@ -142,7 +142,7 @@ fn import_change(call: &VerbCall) -> ImportChange {
     }
 }
 
-fn object_row(object: &Object) -> Result<RecordBatch> {
+pub(super) fn object_row(object: &Object) -> Result<RecordBatch> {
     let name_field = object.fields.iter().find(|field| field.is_name).map(|field| field.name.clone());
     let row = vec![
         object.full_name().into(),

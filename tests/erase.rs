@@ -15,7 +15,8 @@ const PEOPLE: &str = "CREATE TABLE person (id text PRIMARY KEY, number int, name
         i, ARRAY['note ' || i] FROM generate_series(1, 20000) i";
 
 /// The least or the largest of every column: statistics hold them.
-const CANARY: &str = "INSERT INTO person VALUES ('zz-canary-key-7', 1987654321, 'AA Canary Name', 9876543210987.65,
+const CANARY: &str =
+    "INSERT INTO person VALUES ('zz-canary-key-7', 1987654321, 'AA Canary Name', 9876543210987.65,
     '1847-03-29', 7, ARRAY['Canary first note'])";
 
 /// Everything by which the person could be known, as text.
@@ -36,10 +37,8 @@ async fn people() -> (Database, Server) {
     database.execute(PEOPLE).await;
     let server = Server::start();
     link(&server, &database);
-    server.rows(&[
-        "CALL add_object('crm', 'public.person', unique_fields => 'id', name_field => 'name', \
-               cursor_field => 'updated_at')",
-    ]);
+    server.rows(&["CALL add_object('crm', 'public.person', unique_fields => 'id', name_field => 'name', \
+               cursor_field => 'updated_at')"]);
     (database, server)
 }
 
@@ -74,7 +73,8 @@ fn hits(folder: &Path) -> String {
         }
     }
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/open_format/scan.py");
-    let out = Command::new(installed("venv/bin/python")).arg(script).arg(folder).args(TRACES).output().unwrap();
+    let out =
+        Command::new(installed("venv/bin/python")).arg(script).arg(folder).args(TRACES).output().unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     let said = String::from_utf8(out.stdout).unwrap();
     let (files, hits) = said.split_once('\n').unwrap();
@@ -105,7 +105,9 @@ async fn an_erased_person_is_in_no_byte_and_does_not_come_back() {
     // Enough versions for a checkpoint, whose statistics name the person too.
     for number in 0..8 {
         database
-            .execute(&format!("UPDATE person SET name = 'Again', updated_at = clock_timestamp() WHERE number = {number}1"))
+            .execute(&format!(
+                "UPDATE person SET name = 'Again', updated_at = clock_timestamp() WHERE number = {number}1"
+            ))
             .await;
         sync(&server, "diff");
     }
@@ -135,7 +137,8 @@ async fn an_erased_person_is_in_no_byte_and_does_not_come_back() {
         "SELECT release, rows FROM tributary.release_object WHERE release IN (1, 5) ORDER BY release",
     ]);
     assert_eq!(counted, "1|20000\n5|19800");
-    let erasures = server.rows(&["SELECT object, actor, reason, done, stored_rows >= 3 FROM tributary.erasure"]);
+    let erasures =
+        server.rows(&["SELECT object, actor, reason, done, stored_rows >= 3 FROM tributary.erasure"]);
     assert_eq!(erasures, "crm.person|admin|asked on 2026-11-25|t|t");
     let audited = server.rows(&["SELECT arguments, outcome FROM tributary.audit WHERE verb = 'erase'"]);
     assert!(audited.contains("asked on") && audited.ends_with("|done"), "{audited}");
@@ -155,9 +158,14 @@ async fn an_erased_person_is_in_no_byte_and_does_not_come_back() {
     no_trace(&data);
     assert_eq!(again.rows(&["SET tributary.as_of = '1'", "SELECT count(*) FROM person"]), "SET\n20000");
     // What is there still merges well with what comes.
-    database.execute("UPDATE person SET salary = 1, updated_at = clock_timestamp() WHERE number <= 20000").await;
+    database
+        .execute("UPDATE person SET salary = 1, updated_at = clock_timestamp() WHERE number <= 20000")
+        .await;
     sync(&again, "diff");
-    assert_eq!(again.rows(&["SELECT count(*), count(DISTINCT id), sum(salary) FROM person"]), "19800|19800|19800.00");
+    assert_eq!(
+        again.rows(&["SELECT count(*), count(DISTINCT id), sum(salary) FROM person"]),
+        "19800|19800|19800.00"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,7 +174,9 @@ async fn a_kill_in_the_middle_of_an_erasure_ends_right() {
     sync(&server, "full");
     for round in 0..3 {
         database
-            .execute(&format!("UPDATE person SET salary = {round}, updated_at = clock_timestamp() WHERE number % 50 = 1"))
+            .execute(&format!(
+                "UPDATE person SET salary = {round}, updated_at = clock_timestamp() WHERE number % 50 = 1"
+            ))
             .await;
         sync(&server, "diff");
     }
@@ -190,7 +200,8 @@ async fn a_kill_in_the_middle_of_an_erasure_ends_right() {
         assert_eq!(server.rows(&["SELECT count(*) FROM tributary.erasure WHERE NOT done"]), "0");
         let now = answers(&server, "nobody");
         assert_eq!(now[..expected.len()], expected, "round {round}");
-        let left = Command::new("grep").args(["-rlaF", &format!("Person {number}\"")]).arg(&server.data).output();
+        let left =
+            Command::new("grep").args(["-rlaF", &format!("Person {number}\"")]).arg(&server.data).output();
         assert!(left.unwrap().stdout.is_empty());
     }
     assert!(under_way > 0, "no kill came after the beginning");
@@ -218,11 +229,19 @@ async fn keys_of_several_fields_and_dropped_objects_are_erased_too() {
         let error = server.error(&format!("CALL erase('crm', 'quota', key => '{key}', reason => 'test')"));
         assert!(error.contains("22023") && error.contains(words), "{error}");
     }
-    assert!(server.error("CALL erase('crm', 'quota', key => '[7, \"2026-Q1\"]', reason => ' ')").contains("reason"));
+    assert!(
+        server
+            .error("CALL erase('crm', 'quota', key => '[7, \"2026-Q1\"]', reason => ' ')")
+            .contains("reason")
+    );
     server.rows(&["CALL rename_field('crm', 'quota', 'owner', 'who')"]);
-    let erase = "CALL erase('crm', 'quota', key => '{\"who\": 7, \"period\": \"2026-Q1\"}', reason => 'test')";
+    let erase =
+        "CALL erase('crm', 'quota', key => '{\"who\": 7, \"period\": \"2026-Q1\"}', reason => 'test')";
     assert!(server.rows(&[erase]).starts_with("crm.quota|1|1|"));
-    assert_eq!(server.rows(&["SET tributary.as_of = '1'", "SELECT count(*) FROM quota WHERE owner = 7"]), "SET\n3");
+    assert_eq!(
+        server.rows(&["SET tributary.as_of = '1'", "SELECT count(*) FROM quota WHERE owner = 7"]),
+        "SET\n3"
+    );
 
     // A key of wider type is the same key.
     database.execute("ALTER TABLE quota ALTER owner TYPE bigint").await;
@@ -234,5 +253,8 @@ async fn keys_of_several_fields_and_dropped_objects_are_erased_too() {
     server.rows(&["CALL drop_object('crm', 'quota')"]);
     let erase = "CALL erase('crm', 'quota', key => '[8, \"2026-Q1\"]', reason => 'test')";
     assert!(server.rows(&[erase]).starts_with("crm.quota|2|"), "in the first and in the last full read");
-    assert_eq!(server.rows(&["SET tributary.as_of = '1'", "SELECT count(*) FROM quota WHERE owner = 8"]), "SET\n3");
+    assert_eq!(
+        server.rows(&["SET tributary.as_of = '1'", "SELECT count(*) FROM quota WHERE owner = 8"]),
+        "SET\n3"
+    );
 }

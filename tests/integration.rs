@@ -7,9 +7,9 @@
 mod architecture;
 mod bad_input;
 mod drift;
+mod drivers;
 mod erase;
 mod open_format;
-mod drivers;
 mod query;
 mod snapshot;
 mod source_postgres;

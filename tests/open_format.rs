@@ -23,7 +23,8 @@ fn folder(server: &Server) -> PathBuf {
 fn others_read_the_same(server: &Server, table: &str, renamed: &[&str]) {
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/open_format/read.py");
     let mut python: Command = server.client(installed("venv/bin/python"));
-    let out = python.arg(script).arg(folder(server)).arg(table).args(renamed).env("TZ", "UTC").output().unwrap();
+    let out =
+        python.arg(script).arg(folder(server)).arg(table).args(renamed).env("TZ", "UTC").output().unwrap();
     let said = String::from_utf8_lossy(&out.stdout);
     assert!(out.status.success(), "{said}{}", String::from_utf8_lossy(&out.stderr));
     let rows = server.rows(&[&format!("SELECT count(*) FROM {table}")]);
@@ -31,7 +32,10 @@ fn others_read_the_same(server: &Server, table: &str, renamed: &[&str]) {
         assert!(said.contains(&format!("{reader}: same, {rows} rows")), "{said}");
     }
     // It gives rows that a vector deleted to nobody.
-    assert!(said.contains("deltalake to_pyarrow_table: refused: ") && said.contains("deletionVectors"), "{said}");
+    assert!(
+        said.contains("deltalake to_pyarrow_table: refused: ") && said.contains("deletionVectors"),
+        "{said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

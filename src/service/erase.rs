@@ -122,7 +122,9 @@ impl App {
     pub(super) async fn resume_erasures(&self) -> Result<()> {
         for entry in self.state.erasures().await?.into_iter().filter(|entry| entry.pending.is_some()) {
             match self.resume(&entry).await {
-                Ok(done) => tracing::info!(erasure = entry.id, rows = done.erased.rows, "completed an erasure"),
+                Ok(done) => {
+                    tracing::info!(erasure = entry.id, rows = done.erased.rows, "completed an erasure")
+                }
                 Err(error) => tracing::error!(erasure = entry.id, ?error, "an erasure is still unfinished"),
             }
         }
@@ -131,7 +133,8 @@ impl App {
 
     async fn resume(&self, entry: &ErasureEntry) -> Result<Done> {
         let sealed = entry.pending.as_deref().unwrap_or_default();
-        let unsealed = self.keyring.unseal(&self.company, entry.connection_id, SEALED_AS, entry.id, sealed)?;
+        let unsealed =
+            self.keyring.unseal(&self.company, entry.connection_id, SEALED_AS, entry.id, sealed)?;
         let (name, texts): (String, Vec<String>) = serde_json::from_str(unsealed.expose())
             .map_err(|error| Error::internal("an unfinished erasure holds no key").with_source(error))?;
         let connections = self.state.connections().await?;
@@ -207,7 +210,9 @@ impl App {
     fn digest(&self, api: &str, fields: &[&ObjectField], key: &[ArrayRef]) -> Result<String> {
         let texts: Option<Vec<_>> = key.iter().map(|value| key_text(value, 0)).collect();
         let texts = texts.ok_or_else(|| Error::internal("a key has a type that no key can have"))?;
-        Ok(self.digester.digest(api, fields.iter().map(|field| field.api.as_str()).zip(texts.iter().map(String::as_str))))
+        Ok(self
+            .digester
+            .digest(api, fields.iter().map(|field| field.api.as_str()).zip(texts.iter().map(String::as_str))))
     }
 
     fn seal_key(&self, connection_id: i64, id: i64, object: &str, texts: &[String]) -> Result<Vec<u8>> {
@@ -277,7 +282,8 @@ fn key_texts(fields: &[&ObjectField], key: &str) -> Result<Vec<String>> {
     let values: Vec<serde_json::Value> = match serde_json::from_str(key) {
         Ok(serde_json::Value::Array(values)) => values,
         Ok(serde_json::Value::Object(object)) if object.len() == fields.len() => {
-            let value = |field: &&ObjectField| object.get(&field.name).or_else(|| object.get(&field.api)).cloned();
+            let value =
+                |field: &&ObjectField| object.get(&field.name).or_else(|| object.get(&field.api)).cloned();
             fields.iter().map(value).collect::<Option<_>>().ok_or_else(invalid)?
         }
         _ => return Err(invalid()),
@@ -289,8 +295,11 @@ fn key_texts(fields: &[&ObjectField], key: &str) -> Result<Vec<String>> {
         serde_json::Value::String(text) => Ok(text),
         serde_json::Value::Number(number) if !number.is_f64() => Ok(number.to_string()),
         serde_json::Value::Bool(value) => Ok(value.to_string()),
-        _ => Err(Error::new(Kind::Invalid, "a value of the key is neither a text nor an integer nor a boolean")
-            .with_hint("write other numbers, dates and times in quotes")),
+        _ => Err(Error::new(
+            Kind::Invalid,
+            "a value of the key is neither a text nor an integer nor a boolean",
+        )
+        .with_hint("write other numbers, dates and times in quotes")),
     };
     values.into_iter().map(text).collect()
 }
@@ -300,7 +309,8 @@ fn typed(fields: &[&ObjectField], texts: &[String]) -> Result<Vec<ArrayRef>> {
     let exact = CastOptions { safe: false, ..CastOptions::default() };
     let value = |(field, text): (&&ObjectField, &String)| {
         let unfit = || {
-            let what = format!("the key does not fit unique field `{}` of type {}", field.name, field.data_type);
+            let what =
+                format!("the key does not fit unique field `{}` of type {}", field.name, field.data_type);
             Error::new(Kind::Invalid, what).with_hint("write it as PostgreSQL prints it")
         };
         if let FieldType::Decimal(_, scale) = field.data_type {
@@ -342,7 +352,9 @@ mod tests {
         let fields = [field("owner", "integer", 0), field("period", "text", 1)];
         let both: Vec<_> = fields.iter().collect();
         assert_eq!(key_texts(&both[1..], "[\"as it is\"]").unwrap(), ["[\"as it is\"]"]);
-        for key in ["[7, \"Q1\"]", "{\"period\": \"Q1\", \"owner\": \"7\"}", "{\"PERIOD\": \"Q1\", \"OWNER\": 7}"] {
+        for key in
+            ["[7, \"Q1\"]", "{\"period\": \"Q1\", \"owner\": \"7\"}", "{\"PERIOD\": \"Q1\", \"OWNER\": 7}"]
+        {
             assert_eq!(key_texts(&both, key).unwrap(), ["7", "Q1"]);
         }
         for key in ["7,Q1", "[7]", "{\"owner\": 7}", "[7.5, \"Q1\"]", "[null, \"Q1\"]"] {

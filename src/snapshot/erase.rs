@@ -119,7 +119,8 @@ impl Table {
         for kind in ["base", "runs", "dv"] {
             let what = format!("cannot list the files of `{}`", folder.name);
             let prefix = folder.path(kind);
-            let found: Vec<_> = folder.store.list(Some(&prefix)).try_collect().await.map_err(|e| failure::store(&what, e))?;
+            let found: Vec<_> =
+                folder.store.list(Some(&prefix)).try_collect().await.map_err(|e| failure::store(&what, e))?;
             let root = format!("{}/", folder.root);
             let is_unnamed = |path: &object_store::path::Path| {
                 let path: &str = path.as_ref();
@@ -137,12 +138,16 @@ impl Table {
             return Ok(());
         }
         let shared = self.shared();
-        let written = tokio::task::spawn_blocking(move || shared.log.checkpoint(&shared.folder, &newest.kernel));
+        let written =
+            tokio::task::spawn_blocking(move || shared.log.checkpoint(&shared.folder, &newest.kernel));
         written.await.map_err(failure::task)?
     }
 }
 
-async fn delete(shared: &Arc<Shared>, paths: impl IntoIterator<Item = object_store::path::Path>) -> Result<()> {
+async fn delete(
+    shared: &Arc<Shared>,
+    paths: impl IntoIterator<Item = object_store::path::Path>,
+) -> Result<()> {
     for path in paths {
         shared.footers.forget(&path);
         match shared.folder.store.delete(&path).await {

@@ -141,7 +141,8 @@ pub(crate) fn positions(layout: &Layout, reader: &FileReader, window: &Window) -
         let batch = batch?;
         let batch = batch.project(&index_of(batch.schema_ref())?).map_err(failure::arrow)?;
         let keys = layout.keys.rows(&batch)?;
-        found.extend(keys.iter().zip(&mut at).filter(|(key, _)| *key == window.keys.row(0)).map(|(_, at)| at));
+        found
+            .extend(keys.iter().zip(&mut at).filter(|(key, _)| *key == window.keys.row(0)).map(|(_, at)| at));
     }
     Ok(found)
 }

@@ -34,7 +34,11 @@ pub(crate) struct ScanFiles {
 }
 
 impl ScanFiles {
-    pub(crate) fn new(store: Arc<dyn ObjectStore>, cache: Arc<FileMetadataCache>, snapshot: Arc<Snapshot>) -> Self {
+    pub(crate) fn new(
+        store: Arc<dyn ObjectStore>,
+        cache: Arc<FileMetadataCache>,
+        snapshot: Arc<Snapshot>,
+    ) -> Self {
         let table = snapshot.folder.name.clone();
         ScanFiles { inner: CachedParquetFileReaderFactory::new(store, cache), table, _snapshot: snapshot }
     }

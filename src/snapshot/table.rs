@@ -94,7 +94,14 @@ impl Table {
 
 impl Shared {
     pub(crate) fn new(folder: Folder, log: Arc<LogEngine>, footers: Arc<Footers>) -> Self {
-        Shared { folder, log, footers, newest: Mutex::default(), versions: Mutex::default(), handed: Mutex::default() }
+        Shared {
+            folder,
+            log,
+            footers,
+            newest: Mutex::default(),
+            versions: Mutex::default(),
+            handed: Mutex::default(),
+        }
     }
 
     fn known(&self) -> Option<Arc<Snapshot>> {

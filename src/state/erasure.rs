@@ -122,14 +122,18 @@ impl State {
             let (from, version): (i64, i64) = (get(span, "from_release")?, get(span, "version")?);
             let known: i64 = get(span, "row_count")?;
             let counted = versions.iter().find(|(counted, _)| *counted == version);
-            let Some(rows) = counted.map(|(_, rows)| *rows as i64).filter(|rows| *rows != known) else { continue };
-            sqlx::query("UPDATE release_objects SET row_count = $1 WHERE object_id = $2 AND from_release = $3")
-                .bind(rows)
-                .bind(object_id)
-                .bind(from)
-                .execute(&mut *transaction)
-                .await
-                .map_err(failed)?;
+            let Some(rows) = counted.map(|(_, rows)| *rows as i64).filter(|rows| *rows != known) else {
+                continue;
+            };
+            sqlx::query(
+                "UPDATE release_objects SET row_count = $1 WHERE object_id = $2 AND from_release = $3",
+            )
+            .bind(rows)
+            .bind(object_id)
+            .bind(from)
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
             let end: Option<i64> = get(span, "to_release")?;
             releases.extend(from..end.or(newest.map(|newest| newest + 1)).unwrap_or(from));
         }

@@ -111,7 +111,9 @@ impl Suppression {
                     let what = format!("records were erased from `{}` by field `{api}`", object.full_name());
                     Error::new(Kind::Data, what)
                         .with_detail("it is not imported any more, so they could not be kept out")
-                        .with_hint(format!("select `{api}` with `CALL set_fields(...)`, or restore it at the source"))
+                        .with_hint(format!(
+                            "select `{api}` with `CALL set_fields(...)`, or restore it at the source"
+                        ))
                 })
             };
             let places = erasure.fields.iter().map(place).collect::<Result<Vec<_>>>()?;

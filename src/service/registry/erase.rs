@@ -49,9 +49,10 @@ pub(super) fn call(asked: &Asked) -> BoxFuture<'_, Result<RecordBatch>> {
 
 async fn erase(asked: &Asked) -> Result<RecordBatch> {
     let text = |name| asked.call.text(name).unwrap_or_default();
-    let wait = asked.call.integer("wait_secs").and_then(|secs| u64::try_from(secs).ok()).ok_or_else(|| {
-        Error::new(Kind::Invalid, "`wait_secs` cannot be negative").with_hint("accepted: 0 or more")
-    })?;
+    let wait =
+        asked.call.integer("wait_secs").and_then(|secs| u64::try_from(secs).ok()).ok_or_else(|| {
+            Error::new(Kind::Invalid, "`wait_secs` cannot be negative").with_hint("accepted: 0 or more")
+        })?;
     let request = Request {
         connection: asked.connection(),
         object: asked.object(),
@@ -66,7 +67,10 @@ async fn erase(asked: &Asked) -> Result<RecordBatch> {
     }
     if erased.unchecked > 0 {
         let files = erased.unchecked;
-        warn(&asked.notices, format!("{files} files of older versions have no column of the key and were not checked"));
+        warn(
+            &asked.notices,
+            format!("{files} files of older versions have no column of the key and were not checked"),
+        );
     }
     if erased.overtook_readers {
         warn(&asked.notices, "queries that began before were still reading; they may fail".into());

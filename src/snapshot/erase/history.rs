@@ -50,7 +50,11 @@ impl History {
         let mut derived = Vec::new();
         for object in listed.map_err(|e| failure::store(&what, e))? {
             let name = object.location.filename().unwrap_or_default();
-            match name.strip_suffix(".json").filter(|stem| stem.len() == 20).and_then(|stem| stem.parse().ok()) {
+            match name
+                .strip_suffix(".json")
+                .filter(|stem| stem.len() == 20)
+                .and_then(|stem| stem.parse().ok())
+            {
                 Some(version) => entries.push((version, object.location)),
                 None => derived.push(object.location),
             }
@@ -161,17 +165,23 @@ impl Commit {
             Some(new) => new,
         });
         let lines = merged(lines);
-        let names: HashSet<_> = replaced.values().filter_map(|new| Some(new.file.as_ref()?.path.as_str())).collect();
+        let names: HashSet<_> =
+            replaced.values().filter_map(|new| Some(new.file.as_ref()?.path.as_str())).collect();
         // An entry that only deleted the rows that are gone now does nothing to the file any more.
         let logical = |line: &Value, kind: &str| {
             let action = line.get(kind)?;
             let path = path_of(action).filter(|path| names.contains(path.as_str()))?;
             Some((path, vector_of(action)))
         };
-        let of = |kind: &'static str| -> HashSet<_> { lines.iter().filter_map(|line| logical(line, kind)).collect() };
+        let of = |kind: &'static str| -> HashSet<_> {
+            lines.iter().filter_map(|line| logical(line, kind)).collect()
+        };
         let both: HashSet<_> = of("add").intersection(&of("remove")).cloned().collect();
         let idle = |line: &Value| {
-            ["add", "remove"].into_iter().filter_map(|kind| logical(line, kind)).any(|file| both.contains(&file))
+            ["add", "remove"]
+                .into_iter()
+                .filter_map(|kind| logical(line, kind))
+                .any(|file| both.contains(&file))
         };
         lines.iter().filter(|line| !idle(line)).cloned().collect()
     }
@@ -227,7 +237,9 @@ fn replacement_of<'a>(action: &Value, replaced: &'a Replaced) -> Option<&'a Repl
 }
 
 fn actions(lines: &[Value]) -> impl Iterator<Item = (&'static str, &Value)> {
-    lines.iter().filter_map(|line| ["add", "remove"].into_iter().find_map(|kind| Some((kind, line.get(kind)?))))
+    lines
+        .iter()
+        .filter_map(|line| ["add", "remove"].into_iter().find_map(|kind| Some((kind, line.get(kind)?))))
 }
 
 fn path_of(action: &Value) -> Option<String> {
@@ -281,7 +293,11 @@ mod tests {
         let lines = [
             vec![line("add", "old", None)],
             vec![line("remove", "old", None), line("add", "old", Some(&one))],
-            vec![line("remove", "old", Some(&one)), line("add", "old", Some(&two)), line("add", "other", None)],
+            vec![
+                line("remove", "old", Some(&one)),
+                line("add", "old", Some(&two)),
+                line("add", "other", None),
+            ],
             vec![line("remove", "old", Some(&two))],
         ];
         let commit = |(version, lines)| Commit { version: version as i64, path: Path::from("x"), lines };
@@ -314,7 +330,8 @@ mod tests {
             let mut now = commits();
             let count = now.len();
             let steps = (0..count).map(|at| (at, true)).chain((0..count).map(|at| (at, false)));
-            let steps: Vec<_> = steps.filter(|(at, both)| !both || now[*at].removing_both(&replaced).is_some()).collect();
+            let steps: Vec<_> =
+                steps.filter(|(at, both)| !both || now[*at].removing_both(&replaced).is_some()).collect();
             assert_eq!(steps.len(), 7);
             for (at, both) in steps.into_iter().take(puts) {
                 now[at].lines = match both {
@@ -322,7 +339,10 @@ mod tests {
                     false => now[at].anew(&replaced),
                 };
             }
-            let seen: Vec<_> = now.iter().map(|c| Commit { version: c.version, path: c.path.clone(), lines: c.lines.clone() }).collect();
+            let seen: Vec<_> = now
+                .iter()
+                .map(|c| Commit { version: c.version, path: c.path.clone(), lines: c.lines.clone() })
+                .collect();
             // The erased row is live in version 0 alone, until that adds the new file.
             let expected = if puts < 4 { [3, 2, 4, 3] } else { [2, 2, 4, 3] };
             assert_eq!(rows(seen), expected, "after {puts} puts");

@@ -53,7 +53,10 @@ pub(super) async fn replacements(
                 continue;
             }
             let file = rewriter.write(&reader, &rows)?;
-            let vectors = history.vectors_of(&path).into_iter().map(|old| Ok((old.clone(), rewriter.vector(&old, &rows)?)));
+            let vectors = history
+                .vectors_of(&path)
+                .into_iter()
+                .map(|old| Ok((old.clone(), rewriter.vector(&old, &rows)?)));
             let vectors = vectors.collect::<Result<_>>()?;
             found.rows += rows.len();
             found.replaced.insert(path.clone(), Replacement { file, vectors });
@@ -73,8 +76,8 @@ struct Rewriter<'a> {
 impl Rewriter<'_> {
     /// `None` when the file is gone: no version that has it can be read any more.
     fn open(&self) -> Result<Option<FileReader>> {
-        let head = self.folder.store.head(&self.folder.path(self.path));
-        match self.folder.runtime.block_on(head) {
+        let full = self.folder.path(self.path);
+        match self.folder.runtime.block_on(self.folder.store.head(&full)) {
             Ok(meta) => FileReader::open(self.folder, self.footers, self.path, meta.size).map(Some),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(failure::store(&format!("cannot read `{}`", self.path), error)),
@@ -116,7 +119,9 @@ impl Rewriter<'_> {
         let key: Vec<_> = sorted_by
             .into_iter()
             .flatten()
-            .filter_map(|column| schema.fields().get(column.column_idx as usize).map(|field| field.name().clone()))
+            .filter_map(|column| {
+                schema.fields().get(column.column_idx as usize).map(|field| field.name().clone())
+            })
             .collect();
         let mut writer: Option<FileWriter> = None;
         let mut position = 0;
@@ -162,7 +167,8 @@ impl Rewriter<'_> {
         let mut vectors = VectorFile::with_id(self.uuid(&name));
         let descriptor = vectors.add(left)?.descriptor.clone();
         let path = vectors.path();
-        let put = store.put(&self.folder.path(&path), Bytes::from(vectors.into_bytes()).into());
+        let full = self.folder.path(&path);
+        let put = store.put(&full, Bytes::from(vectors.into_bytes()).into());
         runtime.block_on(put).map_err(|e| failure::store(&format!("cannot write `{path}`"), e))?;
         Ok(Some(descriptor))
     }

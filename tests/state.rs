@@ -7,7 +7,7 @@ use tributary::error::Kind;
 use tributary::model::{
     FieldType, Grant, ImportSettings, Object, ObjectField, ReleaseObject, User, now_micros,
 };
-use tributary::state::State;
+use tributary::state::{ErasureEntry, State};
 
 use crate::support::postgres;
 
@@ -466,5 +466,62 @@ async fn the_file_may_lie_anywhere_and_is_for_its_owner_alone() {
         drop(state);
         let state = State::open(&url).await.unwrap();
         assert_eq!(state.objects().await.unwrap().len(), 1, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_is_kept_and_what_releases_and_runs_say_is_corrected() {
+    for home in Home::both().await {
+        let state = home.open().await;
+        let crm = adopt(&state, &[("a", "deal"), ("b", "owner")]).await;
+        for version in 1..=3 {
+            state.publish("sync", &[published("a", "deal", version)], &[], &[]).await.unwrap();
+        }
+        let id = state.next_erasure().await.unwrap();
+        let entry = ErasureEntry {
+            id,
+            connection_id: crm,
+            api: "public.deal".into(),
+            object: "crm.deal".into(),
+            fields: vec!["id".into()],
+            digest: "d".into(),
+            secret: "s".into(),
+            at: 7,
+            actor: "ada".into(),
+            reason: "asked".into(),
+            pending: Some(vec![0, 255]),
+            rows: None,
+            files: None,
+            releases: None,
+        };
+        state.begin_erasure(&entry).await.unwrap();
+        assert_eq!(state.erasures().await.unwrap(), [entry.clone()]);
+        assert_eq!(state.erasures_of(crm, "public.owner").await.unwrap(), []);
+
+        // Version 2 had the record, version 1 did not; version 3 was never counted.
+        assert_eq!(state.correct_rows("a", &[(1, 10), (2, 19)]).await.unwrap(), [2]);
+        let rows = |release: tributary::model::Release| release.objects[0].rows;
+        assert_eq!(rows(state.release(1).await.unwrap().unwrap()), 10);
+        assert_eq!(rows(state.release(2).await.unwrap().unwrap()), 19);
+        assert_eq!(state.correct_rows("a", &[(1, 10), (2, 19)]).await.unwrap(), [0; 0]);
+
+        let objects = [("a".to_string(), "crm.deal".to_string())];
+        let (_, mut runs) = state.start_sync("full", "ada", &objects).await.unwrap();
+        runs[0].counts.warnings = vec!["field `x` has values, for example `canary`".into(), "other".into()];
+        state.finish_run(&runs[0]).await.unwrap();
+        state.drop_samples("a").await.unwrap();
+        let run = state.run(runs[0].id).await.unwrap().unwrap();
+        assert_eq!(run.counts.warnings, ["field `x` has values", "other"]);
+
+        state.end_erasure(id, 4, 2, 1).await.unwrap();
+        state.forget_changes().await.unwrap();
+        let done = ErasureEntry { pending: None, rows: Some(4), files: Some(2), releases: Some(1), ..entry };
+        assert_eq!(state.erasures_of(crm, "public.deal").await.unwrap(), [done]);
+        if let Home::File(folder) = &home {
+            for file in std::fs::read_dir(folder.path()).unwrap() {
+                let bytes = std::fs::read(file.unwrap().path()).unwrap();
+                assert!(!bytes.windows(6).any(|window| window == b"canary"));
+            }
+        }
     }
 }

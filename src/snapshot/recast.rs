@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::failure;
 use super::find::{present, whole};
-use super::parquet_read::{FileReader, Footers};
+use super::parquet_read::Footers;
 use super::prepared::Prepared;
 use super::spec::WriteSpec;
 use super::table::Table;

@@ -76,8 +76,8 @@ struct Rewriter<'a> {
 impl Rewriter<'_> {
     /// `None` when the file is gone: no version that has it can be read any more.
     fn open(&self, history: &History) -> Result<Option<FileReader>> {
-        let head = self.folder.store.head(&self.folder.path(self.path));
-        match self.folder.runtime.block_on(head) {
+        let full = self.folder.path(self.path);
+        match self.folder.runtime.block_on(self.folder.store.head(&full)) {
             Ok(meta) => {
                 let checksums = history.checksums_of(self.path, meta.size);
                 FileReader::open(self.folder, self.footers, self.path, meta.size, checksums.as_ref())
@@ -171,7 +171,8 @@ impl Rewriter<'_> {
         let mut vectors = VectorFile::with_id(self.uuid(&name));
         let descriptor = vectors.add(left)?.descriptor.clone();
         let path = vectors.path();
-        let put = store.put(&self.folder.path(&path), Bytes::from(vectors.into_bytes()).into());
+        let full = self.folder.path(&path);
+        let put = store.put(&full, Bytes::from(vectors.into_bytes()).into());
         runtime.block_on(put).map_err(|e| failure::store(&format!("cannot write `{path}`"), e))?;
         Ok(Some(descriptor))
     }

@@ -1,11 +1,13 @@
 //! What tributary can do, once: every edge (SQL, console, command line, schedule) calls these functions. They
 //! check rights, leave an audit row and know no protocol.
 
+mod backup;
 mod cells;
 mod connection;
 mod demo;
 mod node;
 mod object;
+mod recover;
 mod registry;
 mod sync;
 mod system;
@@ -26,6 +28,8 @@ use crate::snapshot::Warehouse;
 use crate::state::State;
 use crate::sync::Syncer;
 
+pub use backup::{Manifest, backup, check, restore};
+pub use recover::Recovered;
 pub use registry::Registry;
 pub use system::Catalog;
 

@@ -8,8 +8,10 @@
 //! never overwritten. A [`Snapshot`] is read as a plain Parquet scan in which a deletion vector is a row
 //! selection.
 
+mod archive;
 mod assemble;
 mod bucket;
+mod check;
 mod checksum;
 mod delta;
 mod dv;
@@ -21,6 +23,7 @@ mod lane;
 mod log;
 mod log_store;
 mod merge;
+mod mirror;
 mod parquet_read;
 mod parquet_scan;
 mod parquet_write;
@@ -38,6 +41,8 @@ mod version;
 mod warehouse;
 mod writer;
 
+pub use archive::{Archive, Archived};
+pub use check::{Checked, Damage};
 pub use prepared::Prepared;
 pub use spec::{Commit, Counts, WriteSpec};
 pub use table::Table;

@@ -32,6 +32,11 @@ pub(crate) struct Descriptor {
 }
 
 impl Descriptor {
+    /// The file of the vector, relative to the table.
+    pub(crate) fn path(&self) -> Option<String> {
+        self.place().map(|(path, _)| path)
+    }
+
     /// The file of the vector, relative to the table, and where in it its bitmap lies.
     fn place(&self) -> Option<(String, Range<u64>)> {
         let encoded = self.path_or_inline_dv.len().checked_sub(20)?;

@@ -71,15 +71,14 @@ async fn a_flipped_bit_is_never_a_wrong_answer() {
         let whole = std::fs::read(&path).unwrap();
         let length = whole.len() as i64;
         // The first and the last bytes matter most to a reader; the rest is tried here and there.
-        let mut damages: Vec<Vec<u8>> = [0, length - 1, length - 6, length / 2]
-            .into_iter()
-            .chain((0..4).map(|_| pick(&mut random, length)))
-            .map(|at| {
-                let mut damaged = whole.clone();
-                damaged[at.max(0) as usize] ^= 1 << pick(&mut random, 8);
-                damaged
-            })
-            .collect();
+        let mut places = vec![0, length - 1, length - 6, length / 2];
+        places.extend((0..4).map(|_| pick(&mut random, length)));
+        let mut damages = Vec::new();
+        for at in places {
+            let mut damaged = whole.clone();
+            damaged[at.max(0) as usize] ^= 1 << pick(&mut random, 8);
+            damages.push(damaged);
+        }
         damages.push(whole[..whole.len() / 2].to_vec());
         for damaged in damages {
             std::fs::write(&path, &damaged).unwrap();

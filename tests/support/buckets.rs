@@ -76,7 +76,14 @@ impl Bucket {
                 .env("AWS_REGION", "us-east-1")
                 .env("AWS_ACCESS_KEY_ID", "tributary")
                 .env("AWS_SECRET_ACCESS_KEY", "storage-password"),
-            Kind::Google => server.env("GOOGLE_BASE_URL", &endpoint).env("GOOGLE_SKIP_SIGNATURE", "true"),
+            Kind::Google => server.env(
+                "GOOGLE_SERVICE_ACCOUNT_KEY",
+                &serde_json::json!({
+                    "gcs_base_url": endpoint, "disable_oauth": true, "client_email": "", "private_key": "",
+                    "private_key_id": "",
+                })
+                .to_string(),
+            ),
             Kind::Azure => server
                 .env("AZURE_STORAGE_ACCOUNT_NAME", ACCOUNT)
                 .env("AZURE_STORAGE_ACCOUNT_KEY", KEY)

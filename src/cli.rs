@@ -28,6 +28,27 @@ enum Command {
         #[command(flatten)]
         options: Options,
     },
+    /// Rebuild a lost state database from the storage
+    Recover(Options),
+    /// Read every file of the kept releases and list what is damaged
+    Check(Options),
+    /// Copy state and snapshots while the server runs
+    Backup {
+        /// A new folder or s3://bucket/prefix
+        to: String,
+        /// Copy the key that seals secrets too
+        #[arg(long)]
+        with_key: bool,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Bring a backup back into an empty data folder
+    Restore {
+        /// Where the backup is
+        from: String,
+        #[command(flatten)]
+        options: Options,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -60,6 +81,12 @@ impl Cli {
             Command::Password { name, options } => {
                 crate::server::set_password(options.resolve()?, &name).await
             }
+            Command::Recover(options) => crate::server::recover(options.resolve()?).await,
+            Command::Check(options) => crate::server::check(options.resolve()?).await,
+            Command::Backup { to, with_key, options } => {
+                crate::server::backup(options.resolve()?, &to, with_key).await
+            }
+            Command::Restore { from, options } => crate::server::restore(options.resolve()?, &from).await,
         }
     }
 }

@@ -18,7 +18,7 @@ pub fn now_micros() -> Micros {
 }
 
 /// A link to one account of a source system. Its name is the SQL schema.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Connection {
     /// Never changes, never reused.
     pub id: i64,
@@ -37,7 +37,7 @@ pub struct Connection {
 }
 
 /// A thing of the source adopted as a table.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Object {
     /// Random, never changes, never reused; names the table's folder in the object store.
     pub id: String,

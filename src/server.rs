@@ -1,7 +1,9 @@
 //! Puts the parts together: state, keys, warehouse, service, engine, wire.
 
+mod commands;
+
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -16,6 +18,8 @@ use crate::service::{Actor, App, Catalog, LiveSession, LiveSessions, Registry};
 use crate::snapshot::Warehouse;
 use crate::state::State;
 
+pub use commands::{backup, check, recover, restore};
+
 /// The login that the first start makes.
 const FIRST_ADMIN: &str = "admin";
 
@@ -23,11 +27,13 @@ const FIRST_ADMIN: &str = "admin";
 /// the port is announced.
 pub async fn serve(config: Config, demo: bool) -> Result<()> {
     let app = open(&config).await?;
+    app.refuse_lost_state().await?;
     let listener = listen(&config).await?;
     let tls = config.tls.as_ref().map(|(certificate, key)| pg::Tls::load(certificate, key)).transpose()?;
     let engine = engine(&config, &app)?;
     app.serve_with(engine.clone());
     app.start().await?;
+    tokio::spawn(look_after_storage(app.clone()));
     let password = first_admin(&app).await?;
     if demo {
         app.set_up_demo().await?;
@@ -111,20 +117,33 @@ impl LiveSessions for Connected {
 
 /// Opens everything that lives in the data folder. Only one process at a time gets past this.
 async fn open(config: &Config) -> Result<Arc<App>> {
+    let state = Arc::new(State::open(&state_url(config)?).await?);
+    let keyring = Keyring::open(&data_folder(config)?.join("key"))?;
+    let warehouse = open_warehouse(config)?;
+    Ok(App::new(config.company.clone(), state, keyring, warehouse, config.lease))
+}
+
+fn data_folder(config: &Config) -> Result<PathBuf> {
     std::fs::create_dir_all(&config.data).map_err(|error| {
         Error::new(Kind::Invalid, format!("cannot make the data folder `{}`: {error}", config.data.display()))
             .with_hint("choose another with --data, or let this user write there")
     })?;
-    let data = config.data.canonicalize().map_err(|error| Error::internal(error.to_string()))?;
-    let url = config.state.clone().unwrap_or_else(|| format!("sqlite://{}", data.join("state.db").display()));
-    let state = Arc::new(State::open(&url).await?);
-    let keyring = Keyring::open(&data.join("key"))?;
+    config.data.canonicalize().map_err(|error| Error::internal(error.to_string()))
+}
+
+fn state_url(config: &Config) -> Result<String> {
+    match &config.state {
+        Some(url) => Ok(url.clone()),
+        None => Ok(format!("sqlite://{}", data_folder(config)?.join("state.db").display())),
+    }
+}
+
+fn open_warehouse(config: &Config) -> Result<Arc<Warehouse>> {
     let storage = match &config.storage {
         Some(url) => url.clone(),
-        None => path_text(&data.join("snapshots"))?,
+        None => path_text(&data_folder(config)?.join("snapshots"))?,
     };
-    let warehouse = Warehouse::open(&storage, &config.company)?;
-    Ok(App::new(config.company.clone(), state, keyring, warehouse, config.lease))
+    Warehouse::open(&storage, &config.company)
 }
 
 fn path_text(path: &Path) -> Result<String> {
@@ -132,6 +151,16 @@ fn path_text(path: &Path) -> Result<String> {
         Error::new(Kind::Invalid, format!("the path `{}` is not valid UTF-8", path.display()))
     })?;
     Ok(text.to_string())
+}
+
+/// Says so when the bucket of the snapshots is missing or denies writing. What is in memory can be read all the
+/// same, and the operator may mend it while the server runs.
+async fn look_after_storage(app: Arc<App>) {
+    if let Err(error) = app.check_storage().await {
+        tracing::error!(error = ?error, "the storage cannot be used: syncs will fail until that is mended");
+    } else if let Err(error) = app.mirror_missing().await {
+        tracing::error!(error = ?error, "some definitions are not mirrored in the storage");
+    }
 }
 
 async fn listen(config: &Config) -> Result<TcpListener> {

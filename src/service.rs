@@ -1,6 +1,7 @@
 //! What tributary can do, once: every edge (SQL, console, command line, schedule) calls these functions. They
 //! check rights, leave an audit row and know no protocol.
 
+mod backup;
 mod cells;
 mod connection;
 mod demo;
@@ -9,6 +10,7 @@ mod field;
 mod node;
 mod object;
 mod optimize;
+mod recover;
 mod registry;
 mod release_field;
 mod sync;
@@ -32,6 +34,8 @@ use crate::sync::{Digester, Syncer};
 
 use optimize::Compactions;
 
+pub use backup::{Manifest, backup, check, restore};
+pub use recover::Recovered;
 pub use registry::Registry;
 pub use system::Catalog;
 

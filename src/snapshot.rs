@@ -8,8 +8,10 @@
 //! never overwritten. [`Table::compact`] arranges the same rows in fewer files. A [`Snapshot`] is read as a plain Parquet scan in which a deletion vector is a row
 //! selection.
 
+mod archive;
 mod assemble;
 mod bucket;
+mod check;
 mod checksum;
 mod compact;
 mod delta;
@@ -23,6 +25,7 @@ mod lane;
 mod log;
 mod log_store;
 mod merge;
+mod mirror;
 mod parquet_read;
 mod parquet_scan;
 mod parquet_write;
@@ -44,6 +47,8 @@ mod version;
 mod warehouse;
 mod writer;
 
+pub use archive::{Archive, Archived};
+pub use check::{Checked, Damage};
 pub use compact::{Compacted, Extent};
 pub use erase::{Erased, Erasure, KeyPart};
 pub use prepared::Prepared;

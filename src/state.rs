@@ -6,12 +6,14 @@
 
 mod audit;
 mod connection;
+mod dump;
 mod erasure;
 mod failure;
 mod file;
 mod lease;
 mod node;
 mod object;
+mod rebuild;
 mod release;
 mod run;
 mod schema;
@@ -29,7 +31,9 @@ use file::DataFile;
 use crate::error::{Error, Kind, Result};
 
 pub use audit::AuditEntry;
+pub use dump::Dump;
 pub use erasure::ErasureEntry;
+pub use rebuild::Rebuild;
 pub use release::Span;
 
 /// What every connection begins with. FULL: an acknowledged release survives a power cut. What is deleted is
@@ -46,6 +50,7 @@ pub struct State {
     pool: AnyPool,
     /// Names this process in leases and runs.
     node: String,
+    is_postgres: bool,
     /// Held for the life of the process where the database is a file: two processes must not share it.
     _file: Option<DataFile>,
 }
@@ -76,7 +81,7 @@ impl State {
                     .with_hint("accepted are sqlite:///path/state.db and postgres://user@host/database"));
             }
         };
-        let state = State { pool, node: uuid::Uuid::new_v4().to_string(), _file: file };
+        let state = State::over(pool, file);
         schema::migrate(&state).await?;
         if state._file.is_some() {
             // Nobody else can be alive or hold a lease: the one process that could is this one.
@@ -84,6 +89,31 @@ impl State {
             state.expire_leases().await?;
         }
         Ok(state)
+    }
+
+    /// Opens a state that another process may have open, to read it. Nothing is made and nothing is brought up to
+    /// date.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none, `Unsupported` when its schema is not that of this binary.
+    pub async fn beside(url: &str) -> Result<Self> {
+        sqlx::any::install_default_drivers();
+        let pool = match url.split_once("://") {
+            Some(("sqlite", path)) => {
+                let url = file::url_of(path.as_ref())?;
+                connect(&url, SQLITE, 1, path).await?
+            }
+            Some(("postgres" | "postgresql", _)) => connect(url, POSTGRES, 2, &place(url)).await?,
+            _ => return Self::open(url).await,
+        };
+        let state = State::over(pool, None);
+        schema::must_be_current(&state).await?;
+        Ok(state)
+    }
+
+    fn over(pool: AnyPool, file: Option<DataFile>) -> Self {
+        let is_postgres = pool.connect_options().database_url.scheme().starts_with("postgres");
+        State { pool, node: uuid::Uuid::new_v4().to_string(), is_postgres, _file: file }
     }
 
     async fn begin(&self) -> Result<Transaction<'static, Any>> {

@@ -1,7 +1,9 @@
 //! Tables of immutable versions, through their public surface.
 
 mod crash;
+mod damage;
 mod merge;
+mod races;
 mod read;
 mod replace;
 mod schema;

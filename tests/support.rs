@@ -2,9 +2,11 @@
 
 use server::Server;
 
+pub(crate) mod buckets;
 pub(crate) mod company;
 pub(crate) mod folder;
 pub(crate) mod postgres;
+pub(crate) mod proxy;
 pub(crate) mod server;
 pub(crate) mod wire;
 

@@ -51,6 +51,10 @@ pub fn translate(error: DataFusionError) -> Error {
             Error::new(Kind::Invalid, first_line(&inner.to_string())).with_sqlstate("42601")
         }
         DataFusionError::Execution(what) => execution(&what),
+        DataFusionError::ParquetError(ref inner) => match within(inner) {
+            Some(ours) => copy(ours),
+            None => Error::internal(first_line(&error.strip_backtrace())).with_source(error),
+        },
         DataFusionError::ObjectStore(inner) => {
             Error::new(Kind::Unavailable, "the object store does not answer").with_source(inner)
         }
@@ -86,6 +90,10 @@ fn translate_shared(error: &DataFusionError) -> Error {
         DataFusionError::ResourcesExhausted(what) => {
             translate(DataFusionError::ResourcesExhausted(what.clone()))
         }
+        DataFusionError::ParquetError(inner) => match within(inner) {
+            Some(ours) => copy(ours),
+            None => Error::internal(first_line(&error.strip_backtrace())),
+        },
         DataFusionError::Execution(what) => execution(what),
         DataFusionError::Plan(what) => plan(what),
         DataFusionError::NotImplemented(what) => Error::new(Kind::Unsupported, planner_words(what)),
@@ -101,6 +109,18 @@ fn spill_full(what: &str) -> Error {
         .with_sqlstate("53100")
         .with_hint("add a filter or ask for fewer columns; an admin can raise the spill limit")
         .with_source(what.to_string())
+}
+
+/// One of our errors inside another one.
+fn within<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(ours) = error.downcast_ref::<Error>() {
+            return Some(ours);
+        }
+        next = error.source();
+    }
+    None
 }
 
 fn copy(error: &Error) -> Error {

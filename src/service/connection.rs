@@ -44,6 +44,7 @@ impl App {
             refuse_secrets_in_settings(info, &settings)?;
             let source = source::open(connector, &settings, &HashMap::new())?;
             let mut connection = self.state.create_connection(name, connector, &settings).await?;
+            self.mirror_connection(&connection).await;
             if info.secrets.is_empty() {
                 connection = self.log_in(connection, source.as_ref()).await?;
             }
@@ -133,6 +134,7 @@ impl App {
             }
             self.state.drop_secrets(connection.id).await?;
             self.state.drop_connection(connection.id).await?;
+            self.mirror_dropped(Some(connection.id), &objects).await;
             self.publish_definition(&format!("drop_connection {}", connection.name), &[], &removed).await?;
             Ok(connection)
         })

@@ -44,6 +44,11 @@ impl App {
         }
     }
 
+    /// Whether snapshots can be written and read, see [`crate::snapshot::Warehouse::check_access`].
+    pub async fn check_storage(&self) -> Result<()> {
+        self.warehouse.check_access().await
+    }
+
     async fn end_abandoned_runs(&self) -> Result<()> {
         let interrupted = self.state.interrupt_running("interrupted by the end of its process").await?;
         if interrupted > 0 {

@@ -62,6 +62,7 @@ impl App {
             let fields = source.fields(&info.api).await?;
             let object = self.define(&connection, info, &fields, adoption).await?;
             self.state.add_object(&object).await?;
+            self.mirror_object(&object).await;
             Ok(object)
         })
         .await
@@ -142,6 +143,7 @@ impl App {
             let connection = self.connection(connection).await?;
             let object = self.object(&connection, object).await?;
             self.state.drop_object(&object.id).await?;
+            self.mirror_dropped(None, std::slice::from_ref(&object)).await;
             let cause = format!("drop_object {}", object.full_name());
             self.publish_definition(&cause, &[], std::slice::from_ref(&object.id)).await?;
             Ok(object)
@@ -208,6 +210,7 @@ impl App {
     pub(super) async fn change(&self, mut object: Object, verb: &str) -> Result<Object> {
         self.state.update_object(&object, object.schema_version).await?;
         object.schema_version += 1;
+        self.mirror_object(&object).await;
         let newest = self.state.newest_release().await?;
         let published =
             newest.and_then(|release| release.objects.into_iter().find(|o| o.object_id == object.id));

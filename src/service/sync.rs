@@ -74,6 +74,7 @@ impl App {
         let outcome = self.syncer.run(&request, started, &progress, &cancel).await;
         self.running.lock().remove(&sync_id);
         let outcome = outcome?;
+        self.mirror_widened(&request.objects).await?;
         if let Some(release) = &outcome.release {
             self.announce(release.clone());
         }

@@ -55,6 +55,8 @@ impl Name {
         let told = match &error {
             StoreError::PermissionDenied { .. } => self.refused("has no right to", path, expired),
             StoreError::Unauthenticated { .. } => self.refused("is not let in to", path, expired),
+            // Where a login must first be exchanged for a token.
+            _ if text.contains("token request") => self.refused("gets no token for", path, false),
             _ if expired => self.refused("has expired for", path, true),
             _ if text.contains("NoSuchBucket") || text.contains("ContainerNotFound") => self.missing(),
             _ => return error,

@@ -33,8 +33,8 @@ pub(crate) struct Descriptor {
 
 impl Descriptor {
     /// The file of the vector, relative to the table; `None` for storage that we do not write.
-    pub(crate) fn file(&self) -> Option<String> {
-        self.place().map(|(file, _)| file)
+    pub(crate) fn path(&self) -> Option<String> {
+        self.place().map(|(path, _)| path)
     }
 
     /// The file of the vector, relative to the table, and where in it its bitmap lies.

@@ -90,13 +90,26 @@ pub(crate) fn arrow(error: arrow::error::ArrowError) -> Error {
 
 /// The transaction log of a table cannot be read while doing `what`.
 pub(crate) fn kernel(what: &str, error: KernelError) -> Error {
-    let kind = match &error {
-        KernelError::ObjectStore(_) | KernelError::IOError(_) => Kind::Unavailable,
-        _ => Kind::Corrupt,
-    };
-    told(what, &error)
-        .unwrap_or_else(|| Error::new(kind, format!("{what}: {}", brief(&error))))
-        .with_source(error)
+    let failure = told(what, kernel_cause(&error)).unwrap_or_else(|| {
+        let kind = match &error {
+            KernelError::IOError(_) => Kind::Unavailable,
+            _ => Kind::Corrupt,
+        };
+        Error::new(kind, format!("{what}: {}", brief(&error)))
+    });
+    failure.with_source(error)
+}
+
+/// What is inside an error of the kernel, which does not name it as its source.
+fn kernel_cause(error: &KernelError) -> &(dyn StdError + 'static) {
+    match error {
+        KernelError::Backtraced { source, .. } => kernel_cause(source),
+        KernelError::ObjectStore(inner) => inner,
+        KernelError::Parquet(inner) => inner,
+        KernelError::Arrow(inner) => inner,
+        KernelError::GenericError { source } => &**source,
+        other => other,
+    }
 }
 
 /// A background task of ours ended without an answer.

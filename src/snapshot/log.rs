@@ -310,6 +310,9 @@ mod tests {
         inner: InMemory,
         lost: AtomicU32,
         lands: bool,
+        /// A refusal instead of no answer.
+        refuses: bool,
+        puts: AtomicU32,
     }
 
     impl std::fmt::Display for Unreliable {
@@ -326,6 +329,11 @@ mod tests {
             bytes: PutPayload,
             options: PutOptions,
         ) -> object_store::Result<PutResult> {
+            self.puts.fetch_add(1, Ordering::SeqCst);
+            if self.refuses {
+                let refusal = Error::new(Kind::Denied, "the login has no right to write");
+                return Err(crate::snapshot::bucket::carried(refusal));
+            }
             if self.lost.fetch_sub(1, Ordering::SeqCst) > 0 {
                 if self.lands {
                     self.inner.put_opts(path, bytes, options).await?;
@@ -377,7 +385,7 @@ mod tests {
             (1, false, true, Some(Landed::Lost)),
             (99, false, false, None),
         ] {
-            let store = Unreliable { inner: InMemory::new(), lost: lost.into(), lands };
+            let store = unreliable(lost, lands, false);
             if taken {
                 store.inner.put(&path, "theirs".into()).await.unwrap();
             }
@@ -388,6 +396,22 @@ mod tests {
                 None => assert_eq!(landed.unwrap_err().kind(), Kind::Unavailable),
             }
         }
+    }
+
+    fn unreliable(lost: u32, lands: bool, refuses: bool) -> Unreliable {
+        Unreliable { inner: InMemory::new(), lost: lost.into(), lands, refuses, puts: 0.into() }
+    }
+
+    #[tokio::test]
+    async fn a_refused_put_is_not_tried_again() {
+        let store = unreliable(0, false, true);
+        let refused = create(&store, &Path::from("x"), "ours".into(), "cannot commit", |_| false).await;
+        let refused = refused.unwrap_err();
+        assert_eq!(
+            (refused.kind(), refused.what()),
+            (Kind::Denied, "cannot commit: the login has no right to write")
+        );
+        assert_eq!(store.puts.load(Ordering::SeqCst), 1);
     }
 
     #[test]

@@ -51,7 +51,9 @@ impl LogFile {
     pub(crate) fn of(path: &Path) -> Self {
         match path.filename().unwrap_or_default() {
             POINTER => LogFile::Pointer,
-            name if name.ends_with(CHECKPOINT) => LogFile::Checkpoint,
+            name if name.ends_with(CHECKPOINT) && name.starts_with(|c: char| c.is_ascii_digit()) => {
+                LogFile::Checkpoint
+            }
             name if name.strip_suffix(".json").is_some_and(|v| v.bytes().all(|b| b.is_ascii_digit())) => {
                 LogFile::Commit
             }

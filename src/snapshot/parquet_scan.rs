@@ -12,7 +12,8 @@ use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use object_store::ObjectStore;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::ParquetError;
@@ -30,6 +31,7 @@ const FOOTER_HINT: usize = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct ScanFiles {
     inner: CachedParquetFileReaderFactory,
+    store: Arc<dyn ObjectStore>,
     table: Arc<str>,
     /// Held for as long as the scan may open files: they must not be deleted meanwhile.
     _snapshot: Arc<Snapshot>,
@@ -41,8 +43,8 @@ impl ScanFiles {
         cache: Arc<FileMetadataCache>,
         snapshot: Arc<Snapshot>,
     ) -> Self {
-        let table = snapshot.folder.name.clone();
-        ScanFiles { inner: CachedParquetFileReaderFactory::new(store, cache), table, _snapshot: snapshot }
+        let inner = CachedParquetFileReaderFactory::new(store.clone(), cache);
+        ScanFiles { inner, store, table: snapshot.folder.name.clone(), _snapshot: snapshot }
     }
 }
 
@@ -54,15 +56,17 @@ impl ParquetFileReaderFactory for ScanFiles {
         metadata_size_hint: Option<usize>,
         metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
-        let path = file.object_meta.location.to_string();
+        let (path, size) = (file.object_meta.location.to_string(), file.object_meta.size);
         let hint = metadata_size_hint.or(Some(FOOTER_HINT));
         let inner = self.inner.create_reader(partition_index, file, hint, metrics)?;
-        Ok(Box::new(ScanFile { inner, path, table: self.table.clone() }))
+        Ok(Box::new(ScanFile { inner, store: self.store.clone(), size, path, table: self.table.clone() }))
     }
 }
 
 struct ScanFile {
     inner: Box<dyn AsyncFileReader + Send>,
+    store: Arc<dyn ObjectStore>,
+    size: u64,
     path: String,
     table: Arc<str>,
 }
@@ -81,7 +85,7 @@ impl ScanFile {
 
 impl AsyncFileReader for ScanFile {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
-        let ScanFile { inner, path, table } = self;
+        let ScanFile { inner, path, table, .. } = self;
         async move { inner.get_bytes(range).await.map_err(|e| Self::explain(path, table, e)) }.boxed()
     }
 
@@ -89,7 +93,7 @@ impl AsyncFileReader for ScanFile {
         &mut self,
         ranges: Vec<Range<u64>>,
     ) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
-        let ScanFile { inner, path, table } = self;
+        let ScanFile { inner, path, table, .. } = self;
         async move { inner.get_byte_ranges(ranges).await.map_err(|e| Self::explain(path, table, e)) }.boxed()
     }
 
@@ -97,7 +101,19 @@ impl AsyncFileReader for ScanFile {
         &'a mut self,
         options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
-        let ScanFile { inner, path, table } = self;
-        async move { inner.get_metadata(options).await.map_err(|e| Self::explain(path, table, e)) }.boxed()
+        let ScanFile { inner, path, table, store, size } = self;
+        async move {
+            let error = match inner.get_metadata(options).await {
+                Ok(found) => return Ok(found),
+                Err(error) => error,
+            };
+            // The reader below keeps only the words of what the store said, so it is asked again.
+            let end = size.saturating_sub(FOOTER_HINT as u64)..*size;
+            match store.get_range(&Path::from(path.as_str()), end).await {
+                Ok(_) => Err(Self::explain(path, table, error)),
+                Err(cause) => Err(Self::explain(path, table, ParquetError::External(Box::new(cause)))),
+            }
+        }
+        .boxed()
     }
 }

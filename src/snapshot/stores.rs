@@ -20,6 +20,9 @@ use crate::error::{Error, Kind, Result};
 const ACCEPTED: &str = "accepted are /path, file:///path, s3://bucket/prefix, gs://bucket/prefix, \
                         az://container/prefix and abfss://container@account.dfs.core.windows.net/prefix";
 
+/// Name of the folder for rows set aside.
+const SPILL: &str = ".spill";
+
 /// A place for files.
 pub(crate) struct Place {
     pub(crate) store: Arc<dyn ObjectStore>,
@@ -56,7 +59,7 @@ pub(crate) fn open(url: &str) -> Result<Place> {
     let bucket = Bucket::new(store, url, login);
     Ok(Place {
         store: Arc::new(PrefixStore::new(bucket, prefix)),
-        spill: spill_folder(&std::env::temp_dir(), &what)?,
+        spill: std::env::temp_dir().join(SPILL),
         is_remote: true,
     })
 }
@@ -90,14 +93,8 @@ fn retries() -> RetryConfig {
 fn folder(path: &FsPath, what: &str) -> Result<Place> {
     std::fs::create_dir_all(path).map_err(|error| failure::file(what, error))?;
     let store = FsyncStore::new(path).map_err(|error| failure::store(what, error))?;
-    Ok(Place { store: Arc::new(store), spill: spill_folder(path, what)?, is_remote: false })
-}
-
-/// Rows are set aside where the data lies: that disk is the one sized for them.
-fn spill_folder(parent: &FsPath, what: &str) -> Result<PathBuf> {
-    let folder = parent.join(".spill");
-    std::fs::create_dir_all(&folder).map_err(|error| failure::file(what, error))?;
-    Ok(folder)
+    // Rows are set aside where the data lies: that disk is the one sized for them.
+    Ok(Place { store: Arc::new(store), spill: path.join(SPILL), is_remote: false })
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ const CHECKPOINT_EVERY: i64 = 10;
 /// The table of one object. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Table {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 /// What all handles of one table share.

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use object_store::path::Path;
@@ -14,23 +13,23 @@ use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 
 use super::failure;
-use super::log::{self, Landed, LogEngine};
+use super::log::LogEngine;
 use super::parquet_read::Footers;
 use super::parquet_write::Folder;
 use super::stores::{self, Place};
 use super::table::{Shared, Table};
 use crate::error::{Error, Kind, Result};
-use crate::model::{Release, now_micros};
+use crate::model::now_micros;
 
 /// Tables whose newest versions stay in memory while nobody uses them: the next query need not read their logs.
 const KEPT_TABLES: usize = 1024;
 
 /// All tables of one company below one object-store address.
 pub struct Warehouse {
-    store: Arc<dyn ObjectStore>,
+    pub(crate) store: Arc<dyn ObjectStore>,
     store_url: ObjectStoreUrl,
     is_remote: bool,
-    company: String,
+    pub(crate) company: String,
     spill: Arc<PathBuf>,
     log: Arc<LogEngine>,
     footers: Arc<Footers>,
@@ -69,6 +68,8 @@ impl Warehouse {
             return Err(Error::new(Kind::Invalid, format!("company name `{company}` cannot be a folder")));
         }
         let Place { store, spill, is_remote } = place;
+        std::fs::create_dir_all(&spill)
+            .map_err(|error| failure::file("cannot make a folder for rows", error))?;
         let log = Arc::new(LogEngine::new(store.clone(), &runtime)?);
         // An address of its own: a query must not reach these files by any other.
         let store_url = ObjectStoreUrl::parse(format!("tributary://{name}"))
@@ -137,33 +138,5 @@ impl Warehouse {
     /// Makes the store known to a query runtime.
     pub fn register(&self, runtime: &RuntimeEnv) {
         runtime.register_object_store(self.store_url.as_ref(), self.store());
-    }
-
-    /// Replaces the copy of a release whose numbers of rows an erasure corrected.
-    pub async fn correct_release(&self, release: &Release) -> Result<()> {
-        let what = format!("cannot correct release {}", release.id);
-        let text = serde_json::to_vec_pretty(release).map_err(|e| Error::internal(&*what).with_source(e))?;
-        let put = self.store.put(&self.release_path(release.id), Bytes::from(text).into()).await;
-        put.map(|_| ()).map_err(|e| failure::store(&what, e))
-    }
-
-    fn release_path(&self, id: i64) -> Path {
-        Path::from_iter([self.company.as_str(), "releases", &format!("{id:020}.json")])
-    }
-
-    /// Keeps a copy of a release beside the tables: `releases/<number>.json`, created once. State can be
-    /// rebuilt from it. Putting the same release again changes nothing; another one of that number is refused.
-    pub async fn put_release(&self, release: &Release) -> Result<()> {
-        let what = format!("cannot keep release {}", release.id);
-        let text = serde_json::to_vec_pretty(release).map_err(|e| Error::internal(&*what).with_source(e))?;
-        let path = self.release_path(release.id);
-        let bytes = Bytes::from(text);
-        let known = bytes.clone();
-        match log::create(&*self.store, &path, bytes, &what, |found| found == known).await? {
-            Landed::Ours => Ok(()),
-            Landed::Lost => {
-                Err(Error::new(Kind::Conflict, format!("{what}: another release has that number")))
-            }
-        }
     }
 }

@@ -52,6 +52,19 @@ impl DataFile {
     }
 }
 
+/// A file that is there already, as the driver wants it. It is not locked.
+pub(super) fn url_of(path: &Path) -> Result<String> {
+    if !path.is_file() {
+        return Err(Error::new(Kind::NotFound, format!("there is no state database `{}`", path.display()))
+            .with_hint("check --data and --state"));
+    }
+    let invalid =
+        |_| Error::new(Kind::Invalid, format!("`{}` is no path of a state database", path.display()));
+    let path = std::path::absolute(path).map_err(|_| invalid(()))?;
+    let url = url::Url::from_file_path(&path).map_err(invalid)?;
+    Ok(format!("sqlite://{}?mode=rw", url.path()))
+}
+
 fn lock(folder: &Path) -> Result<File> {
     let path = folder.join("lock");
     let cannot = |error: std::io::Error| {

@@ -14,7 +14,7 @@ impl State {
 
     /// Whether other processes may use the same state.
     pub fn is_shared(&self) -> bool {
-        self._file.is_none()
+        self.is_postgres
     }
 
     /// Says that this process is alive for another `ttl`. It counts as dead before the first call.

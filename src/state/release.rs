@@ -247,7 +247,11 @@ async fn defined(
 }
 
 /// Ends what earlier releases say of an object.
-async fn close(transaction: &mut Transaction<'static, Any>, object_id: &str, release: i64) -> Result<()> {
+pub(super) async fn close(
+    transaction: &mut Transaction<'static, Any>,
+    object_id: &str,
+    release: i64,
+) -> Result<()> {
     sqlx::query("UPDATE release_objects SET to_release = $1 WHERE object_id = $2 AND to_release IS NULL")
         .bind(release)
         .bind(object_id)
@@ -257,7 +261,7 @@ async fn close(transaction: &mut Transaction<'static, Any>, object_id: &str, rel
     Ok(())
 }
 
-async fn insert(
+pub(super) async fn insert(
     transaction: &mut Transaction<'static, Any>,
     object: &ReleaseObject,
     release: i64,

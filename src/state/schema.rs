@@ -10,7 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::model::now_micros;
 
 /// Every migration that was ever released, in order. Never change one: add another.
-const MIGRATIONS: &[&str] = &[
+pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/001.sql"),
     include_str!("migrations/003.sql"),
     include_str!("migrations/004.sql"),
@@ -21,11 +21,7 @@ pub(super) async fn migrate(state: &State) -> Result<()> {
     create_table(state).await?;
     let known = MIGRATIONS.len() as i64;
     loop {
-        let row = sqlx::query("SELECT coalesce(max(version), 0) AS version FROM migrations")
-            .fetch_one(&state.pool)
-            .await
-            .map_err(failed)?;
-        let version: i64 = get(&row, "version")?;
+        let version = version(&state.pool).await?;
         if version > known {
             let what = format!(
                 "the state database has schema version {version}; tributary {} knows versions up to {known}",
@@ -36,6 +32,25 @@ pub(super) async fn migrate(state: &State) -> Result<()> {
         }
         let Some(migration) = MIGRATIONS.get(version as usize) else { return Ok(()) };
         apply(state, version + 1, migration).await?;
+    }
+}
+
+/// The number of the last migration that was applied.
+pub(super) async fn version<'e>(database: impl sqlx::Executor<'e, Database = sqlx::Any>) -> Result<i64> {
+    let row =
+        sqlx::query("SELECT coalesce(max(version), 0) AS version FROM migrations").fetch_one(database).await;
+    get(&row.map_err(failed)?, "version")
+}
+
+/// `Unsupported` unless all migrations of this binary were applied, and no others.
+pub(super) async fn must_be_current(state: &State) -> Result<()> {
+    let (found, known) = (version(&state.pool).await?, MIGRATIONS.len() as i64);
+    match found == known {
+        true => Ok(()),
+        false => {
+            let what = format!("the state database has schema version {found}; this tributary has {known}");
+            Err(Error::new(Kind::Unsupported, what).with_hint("use the tributary that serves it"))
+        }
     }
 }
 

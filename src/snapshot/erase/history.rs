@@ -101,7 +101,7 @@ impl History {
     /// Every data and vector file that is named at all, relative to the table.
     pub(super) fn named(&self) -> HashSet<String> {
         let files = self.actions().filter_map(|(_, action)| path_of(action));
-        let vectors = self.actions().filter_map(|(_, action)| vector_of(action)?.file());
+        let vectors = self.actions().filter_map(|(_, action)| vector_of(action)?.path());
         files.chain(vectors).collect()
     }
 

@@ -154,7 +154,7 @@ impl Rewriter<'_> {
     /// gone belongs to versions that cannot be read: it stays as it is.
     fn vector(&self, old: &Descriptor, erased: &RoaringTreemap) -> Result<Option<Descriptor>> {
         let (store, root) = (&*self.folder.store, &self.folder.root);
-        let Some(file) = old.file() else { return Ok(Some(old.clone())) };
+        let Some(file) = old.path() else { return Ok(Some(old.clone())) };
         let runtime = &self.folder.runtime;
         match runtime.block_on(store.head(&self.folder.path(&file))) {
             Ok(_) => {}

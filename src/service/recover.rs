@@ -1,0 +1,210 @@
+//! Keeping copies of the definitions beside the tables, and rebuilding a lost state from them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::App;
+use crate::error::{Error, Kind, Result};
+use crate::model::{Connection, Object, Release};
+use crate::snapshot::Damage;
+use crate::state::Rebuild;
+
+/// Says that a definition is gone on purpose.
+const DROPPED: &str = "dropped.json";
+
+/// What a recovery found.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    /// Names of the connections.
+    pub connections: Vec<String>,
+    /// Names of the objects.
+    pub objects: Vec<String>,
+    /// Numbers of the releases.
+    pub releases: Vec<i64>,
+    /// What could not be read, and was left out.
+    pub damage: Vec<Damage>,
+}
+
+impl App {
+    /// Keeps a copy of a connection. That a copy fails undoes nothing: it is made up for at the next start.
+    pub(super) async fn mirror_connection(&self, connection: &Connection) {
+        let plain = Connection { status: "not connected".into(), identity: None, ..connection.clone() };
+        self.mirror(&connection_name(connection.id, "definition.json"), &plain).await;
+    }
+
+    /// Keeps a copy of an object's definition.
+    pub(super) async fn mirror_object(&self, object: &Object) {
+        self.mirror(&object_name(&object.id, &version_name(object)), object).await;
+    }
+
+    /// Notes that an object or a connection is gone.
+    pub(super) async fn mirror_dropped(&self, connection: Option<i64>, objects: &[Object]) {
+        let gone = serde_json::json!({ "dropped": true });
+        for object in objects {
+            self.mirror(&object_name(&object.id, DROPPED), &gone).await;
+        }
+        if let Some(connection) = connection {
+            self.mirror(&connection_name(connection, DROPPED), &gone).await;
+        }
+    }
+
+    /// Keeps copies of the definitions that a sync of `objects` changed.
+    pub(super) async fn mirror_widened(&self, objects: &[Object]) -> Result<()> {
+        for before in objects {
+            let now = self.state.objects_of(before.connection_id).await?;
+            if let Some(now) = now.iter().find(|now| now.id == before.id && now.fields != before.fields) {
+                self.mirror_object(now).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn mirror(&self, name: &str, value: &impl serde::Serialize) {
+        if let Err(error) = self.warehouse.put_mirror(name, value).await {
+            tracing::error!(name, error = ?error, "a definition is not mirrored; the next start tries again");
+        }
+    }
+
+    /// Makes up for copies that an earlier process did not come to make.
+    pub async fn mirror_missing(&self) -> Result<()> {
+        let kept: BTreeSet<_> = self.warehouse.mirror_names("catalog").await?.into_iter().collect();
+        for connection in self.state.connections().await? {
+            if !kept.contains(&connection_name(connection.id, "definition.json")) {
+                self.mirror_connection(&connection).await;
+            }
+        }
+        for object in self.state.objects().await? {
+            if !kept.contains(&object_name(&object.id, &version_name(&object))) {
+                self.mirror_object(&object).await;
+            }
+        }
+        let kept: BTreeSet<_> = self.warehouse.mirror_names("releases").await?.into_iter().collect();
+        if let Some(newest) = self.state.newest_release().await?
+            && !kept.contains(&format!("releases/{:020}.json", newest.id))
+        {
+            self.warehouse.put_release(&newest).await?;
+        }
+        Ok(())
+    }
+
+    /// Refuses to begin anew over the releases of a state that is lost: the next release would take a number that
+    /// is taken.
+    pub async fn refuse_lost_state(&self) -> Result<()> {
+        if !self.state.is_empty().await? {
+            return Ok(());
+        }
+        // A storage that does not answer is told by another check.
+        let Ok(releases) = self.warehouse.mirror_names("releases").await else { return Ok(()) };
+        match releases.len() {
+            0 => Ok(()),
+            count => Err(Error::new(
+                Kind::Conflict,
+                format!("the state database is empty, but the storage holds {count} releases"),
+            )
+            .with_hint("run `tributary recover` to rebuild it, or choose another --storage")),
+        }
+    }
+
+    /// Rebuilds an empty state from the copies and the tables. Secrets, logins, rights, runs and the audit are not
+    /// among them.
+    ///
+    /// # Errors
+    /// `Conflict` when the state is not empty, `NotFound` when there is nothing to rebuild it from.
+    pub async fn recover(&self) -> Result<Recovered> {
+        self.state.must_be_empty().await?;
+        let mut recovered = Recovered::default();
+        let mut known = Rebuild {
+            connections: self.newest("catalog/connections", &mut recovered).await?,
+            objects: self.newest("catalog/objects", &mut recovered).await?,
+            releases: self.all_releases(&mut recovered).await?,
+            ..Rebuild::default()
+        };
+        if known.connections.is_empty() && known.releases.is_empty() {
+            return Err(Error::new(Kind::NotFound, "the storage holds nothing to rebuild the state from")
+                .with_hint("check --storage and --company"));
+        }
+        let names: HashMap<_, _> = known.connections.iter().map(|c| (c.id, c.name.clone())).collect();
+        known.objects.retain(|object| names.contains_key(&object.connection_id));
+        let published = known.releases.iter().flat_map(|release| &release.objects);
+        let mut tables: BTreeMap<_, _> =
+            published.map(|object| (object.object_id.clone(), object.connection.clone())).collect();
+        tables.extend(known.objects.iter().map(|object| (object.id.clone(), object.connection.clone())));
+        for (object_id, connection) in tables {
+            match self.warehouse.table(&connection, &object_id).latest().await {
+                Ok(Some(newest)) => known.tables.push((object_id, newest.fence(), newest.run_id())),
+                Ok(None) => {}
+                Err(error) => recovered.note(format!("the log of {connection}/{object_id}"), error)?,
+            }
+        }
+        self.state.rebuild(&known).await?;
+        recovered.connections = known.connections.into_iter().map(|connection| connection.name).collect();
+        recovered.objects = known.objects.iter().map(Object::full_name).collect();
+        recovered.releases = known.releases.iter().map(|release| release.id).collect();
+        self.state.audit("system", "recover", "", "done").await?;
+        Ok(recovered)
+    }
+
+    /// The newest readable definition of everything below `folder` that was not dropped.
+    async fn newest<T: serde::de::DeserializeOwned>(
+        &self,
+        folder: &str,
+        recovered: &mut Recovered,
+    ) -> Result<Vec<T>> {
+        let mut by_id: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for name in self.warehouse.mirror_names(folder).await? {
+            if let Some((id, file)) = name.rsplit_once('/') {
+                by_id.entry(id.to_string()).or_default().push(file.to_string());
+            }
+        }
+        let mut found = Vec::new();
+        for (id, files) in by_id.iter().filter(|(_, files)| !files.iter().any(|file| file == DROPPED)) {
+            for file in files.iter().rev() {
+                let name = format!("{id}/{file}");
+                match self.warehouse.mirror(&name).await {
+                    Ok(definition) => {
+                        found.push(definition);
+                        break;
+                    }
+                    Err(error) => recovered.note(name, error)?,
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    async fn all_releases(&self, recovered: &mut Recovered) -> Result<Vec<Release>> {
+        let mut releases = Vec::new();
+        for name in self.warehouse.mirror_names("releases").await? {
+            match self.warehouse.mirror::<Release>(&name).await {
+                Ok(release) => releases.push(release),
+                Err(error) => recovered.note(name, error)?,
+            }
+        }
+        releases.sort_by_key(|release| release.id);
+        Ok(releases)
+    }
+}
+
+impl Recovered {
+    /// Keeps damage, gives back every other error.
+    fn note(&mut self, what: String, error: Error) -> Result<()> {
+        match error.kind() {
+            Kind::Corrupt => {
+                self.damage.push(Damage { what, why: error.what().to_string() });
+                Ok(())
+            }
+            _ => Err(error),
+        }
+    }
+}
+
+fn connection_name(id: i64, file: &str) -> String {
+    format!("catalog/connections/{id}/{file}")
+}
+
+fn object_name(id: &str, file: &str) -> String {
+    format!("catalog/objects/{id}/{file}")
+}
+
+fn version_name(object: &Object) -> String {
+    format!("{:020}.json", object.schema_version)
+}

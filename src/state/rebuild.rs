@@ -1,0 +1,125 @@
+//! Making a lost state again from what is kept beside the tables.
+
+use sqlx::{Any, Transaction};
+
+use super::release::{close, insert};
+use super::{State, commit, failed, json};
+use crate::error::Result;
+use crate::model::{Connection, Object, Release, ReleaseObject};
+
+/// What a state is rebuilt from.
+#[derive(Debug, Default)]
+pub struct Rebuild {
+    /// They come back as not connected, without secrets.
+    pub connections: Vec<Connection>,
+    /// Their connections must be among those.
+    pub objects: Vec<Object>,
+    /// By number.
+    pub releases: Vec<Release>,
+    /// Object ids with the highest fence and run that their tables know.
+    pub tables: Vec<(String, i64, i64)>,
+}
+
+impl State {
+    /// Fills an empty state. Numbers go on after the highest known, so that none is used twice.
+    ///
+    /// # Errors
+    /// `Conflict` when the state is not empty.
+    pub async fn rebuild(&self, known: &Rebuild) -> Result<()> {
+        self.must_be_empty().await?;
+        let mut transaction = self.begin().await?;
+        for connection in &known.connections {
+            put_connection(&mut transaction, connection).await?;
+        }
+        for object in &known.objects {
+            put_object(&mut transaction, object).await?;
+        }
+        let mut before: &[ReleaseObject] = &[];
+        for release in &known.releases {
+            put_release(&mut transaction, release, before).await?;
+            before = &release.objects;
+        }
+        for (object_id, fence, _) in &known.tables {
+            sqlx::query(
+                "INSERT INTO leases (object_id, owner, fence, expires_at) VALUES ($1, 'recovered', $2, 0)",
+            )
+            .bind(object_id)
+            .bind(*fence)
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
+        }
+        let connections = known.connections.iter().map(|connection| connection.id).max();
+        let releases = known.releases.iter().map(|release| release.id).max();
+        // Every sync had a run, so their numbers are not beyond those of the runs.
+        let runs = known.tables.iter().map(|(_, _, run)| *run).max();
+        for (name, value) in
+            [("connection", connections), ("release", releases), ("run", runs), ("sync", runs)]
+        {
+            sqlx::query("UPDATE sequences SET value = $1 WHERE name = $2")
+                .bind(value.unwrap_or(0))
+                .bind(name)
+                .execute(&mut *transaction)
+                .await
+                .map_err(failed)?;
+        }
+        commit(transaction).await
+    }
+}
+
+async fn put_connection(transaction: &mut Transaction<'static, Any>, connection: &Connection) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO connections (id, name, connector, settings, status, created_at)
+         VALUES ($1, $2, $3, $4, 'not connected', $5)",
+    )
+    .bind(connection.id)
+    .bind(&connection.name)
+    .bind(&connection.connector)
+    .bind(json(&connection.settings)?)
+    .bind(connection.created_at)
+    .execute(&mut **transaction)
+    .await
+    .map_err(failed)?;
+    Ok(())
+}
+
+async fn put_object(transaction: &mut Transaction<'static, Any>, object: &Object) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO objects (id, connection_id, name, api, label, fields, import, schema_version, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(&object.id)
+    .bind(object.connection_id)
+    .bind(&object.name)
+    .bind(&object.api)
+    .bind(&object.label)
+    .bind(json(&object.fields)?)
+    .bind(json(&object.import)?)
+    .bind(object.schema_version)
+    .bind(object.created_at)
+    .execute(&mut **transaction)
+    .await
+    .map_err(failed)?;
+    Ok(())
+}
+
+async fn put_release(
+    transaction: &mut Transaction<'static, Any>,
+    release: &Release,
+    before: &[ReleaseObject],
+) -> Result<()> {
+    sqlx::query("INSERT INTO releases (id, published_at, cause) VALUES ($1, $2, $3)")
+        .bind(release.id)
+        .bind(release.published_at)
+        .bind(&release.cause)
+        .execute(&mut **transaction)
+        .await
+        .map_err(failed)?;
+    for gone in before.iter().filter(|old| !release.objects.contains(old)) {
+        close(transaction, &gone.object_id, release.id).await?;
+    }
+    for new in release.objects.iter().filter(|new| !before.contains(new)) {
+        insert(transaction, new, release.id).await?;
+    }
+    Ok(())
+}

@@ -7,6 +7,7 @@
 mod architecture;
 mod bad_input;
 mod drivers;
+mod optimize;
 mod query;
 mod snapshot;
 mod source_postgres;

@@ -18,6 +18,7 @@ use tributary::query::{
 };
 use tributary::snapshot::{Warehouse, WriteSpec};
 
+use crate::process::Usage;
 use crate::{rows, tell};
 
 /// Each is asked of the merged table as `@` and of the compacted one.
@@ -60,10 +61,10 @@ pub(crate) const QUESTIONS: &[(&str, &str)] = &[
 ];
 
 const ROUNDS: usize = 7;
-const LOOKUPS: u64 = 200;
+const LOOKUPS: u64 = 500;
 
-/// Tells for each question the milliseconds on the compacted table and how many times that the merged one takes.
-pub(crate) async fn ask(warehouse: Arc<Warehouse>, folder: &str, rows: u64) {
+/// A session of an engine that reads the newest versions.
+async fn session(warehouse: Arc<Warehouse>, folder: &str) -> Session {
     let mut objects = Vec::new();
     for (connection, name, spec) in [
         ("merged", "opportunity", rows::spec()),
@@ -84,7 +85,12 @@ pub(crate) async fn ask(warehouse: Arc<Warehouse>, folder: &str, rows: u64) {
     let config = EngineConfig::new("acme", Path::new(folder).join("spill"));
     let engine = Engine::new(config, stored.clone(), stored.clone(), stored).unwrap();
     engine.publish(Arc::new(Release { id: 1, published_at: 1, cause: "sync 1".into(), objects }));
-    let session = engine.session(SessionUser { name: "ann".into(), is_admin: true, session_id: 1 });
+    engine.session(SessionUser { name: "ann".into(), is_admin: true, session_id: 1 })
+}
+
+/// Tells for each question the milliseconds on the compacted table and how many times that the merged one takes.
+pub(crate) async fn ask(warehouse: Arc<Warehouse>, folder: &str) {
+    let session = session(warehouse, folder).await;
     for (name, sql) in QUESTIONS {
         let (merged, compacted) = (sql.replace('@', "merged"), sql.replace('@', "compacted"));
         assert_eq!(run(&session, &merged).await, run(&session, &compacted).await, "{sql}");
@@ -96,7 +102,13 @@ pub(crate) async fn ask(warehouse: Arc<Warehouse>, folder: &str, rows: u64) {
         tell(name, on_merged / on_compacted);
         tell(&format!("{name}-compacted"), on_compacted);
     }
+}
+
+/// Tells the milliseconds of a lookup of one row by its key.
+pub(crate) async fn look_up(warehouse: Arc<Warehouse>, folder: &str, rows: u64) {
+    let session = session(warehouse, folder).await;
     for (name, connection) in [("lookup", "merged"), ("lookup-compacted", "compacted")] {
+        let used = Usage::of(std::process::id());
         let mut walls = Vec::new();
         for number in 0..LOOKUPS {
             let id = rows::id(2 * (rows::hash(number, 77) % rows));
@@ -107,6 +119,8 @@ pub(crate) async fn ask(warehouse: Arc<Warehouse>, folder: &str, rows: u64) {
         }
         walls.sort_by(f64::total_cmp);
         tell(name, walls[walls.len() / 2]);
+        let used = Usage::of(std::process::id()).since(&used);
+        tell(&format!("{name}-cpu"), used / LOOKUPS as f64 * 1000.0);
     }
 }
 

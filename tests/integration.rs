@@ -10,6 +10,7 @@ mod drift;
 mod drivers;
 mod erase;
 mod open_format;
+mod optimize;
 mod query;
 mod recovery;
 mod snapshot;

@@ -1,5 +1,7 @@
 //! Tables of immutable versions, through their public surface.
 
+mod again;
+mod compact;
 mod crash;
 mod damage;
 mod merge;

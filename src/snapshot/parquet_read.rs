@@ -21,9 +21,13 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataR
 use super::checksum::Checksums;
 use super::failure;
 use super::parquet_write::{Folder, NewFile};
-use super::tuning::PAGE_ROWS;
 use super::verified_store::VerifiedStore;
 use crate::error::Result;
+
+/// Enough of the end of a file to hold its footer and page index in most cases.
+pub(crate) const FOOTER_HINT: usize = 256 * 1024;
+/// Rows read at once.
+const BATCH_ROWS: usize = 8192;
 
 /// Footers of files lately looked into. Files never change, so an entry is always right.
 #[derive(Debug, Default)]
@@ -94,7 +98,7 @@ impl FileReader {
                 let footer = folder.runtime.block_on(
                     ParquetMetaDataReader::new()
                         .with_page_index_policy(PageIndexPolicy::Optional)
-                        .with_prefetch_hint(Some(64 * 1024))
+                        .with_prefetch_hint(Some(FOOTER_HINT))
                         .load_and_finish(&mut source, size),
                 );
                 let footer = Arc::new(footer.map_err(|e| failure::parquet(&what, e))?);
@@ -122,7 +126,7 @@ impl FileReader {
         let mask =
             ProjectionMask::roots(self.metadata().file_metadata().schema_descr(), columns.iter().copied());
         let mut builder = ParquetRecordBatchStreamBuilder::new_with_metadata(source, self.metadata.clone())
-            .with_batch_size(PAGE_ROWS)
+            .with_batch_size(BATCH_ROWS)
             .with_projection(mask);
         if let Some(selection) = selection {
             builder = builder.with_row_selection(selection);

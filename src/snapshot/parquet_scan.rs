@@ -17,15 +17,13 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 
 use super::failure;
+use super::parquet_read::FOOTER_HINT;
 use super::verified_store::REPAIR;
 use super::version::Snapshot;
 use crate::error::Kind;
-
-/// Enough of the end of a file to hold its footer and page index in most cases.
-const FOOTER_HINT: usize = 64 * 1024;
 
 /// Opens files for a scan of one table.
 #[derive(Debug)]
@@ -102,8 +100,11 @@ impl AsyncFileReader for ScanFile {
         options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
         let ScanFile { inner, path, table, store, size } = self;
+        // The scan asks for the footer first and would then read the page index itself, every time anew: past the
+        // cache, which keeps both once they are asked for together.
+        let options = options.cloned().unwrap_or_default().with_page_index_policy(PageIndexPolicy::Optional);
         async move {
-            let error = match inner.get_metadata(options).await {
+            let error = match inner.get_metadata(Some(&options)).await {
                 Ok(found) => return Ok(found),
                 Err(error) => error,
             };

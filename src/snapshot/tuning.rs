@@ -12,8 +12,11 @@ use parquet::schema::types::ColumnPath;
 
 /// Rows of a row group.
 const GROUP_ROWS: usize = 128 * 1024;
-/// Rows of a page: the unit in which a key lookup reads.
-pub(crate) const PAGE_ROWS: usize = 8192;
+/// Rows of a page: the unit in which the rows found by a lookup are read.
+pub(crate) const PAGE_ROWS: usize = 4096;
+/// Bytes of a page of a key column: the unit in which keys are looked up. A change of some thousand keys meets few of
+/// the pages of a large table only when they are this small.
+const KEY_PAGE_BYTES: usize = 6 * 1024;
 /// So many rows tell whether a dictionary pays.
 const SAMPLE_ROWS: usize = 4096;
 
@@ -53,6 +56,9 @@ impl Tuning {
         }
         for (index, field) in schema.fields().iter().enumerate() {
             let column = ColumnPath::new(vec![field.name().clone()]);
+            if key.contains(field.name()) {
+                builder = builder.set_column_data_page_size_limit(column.clone(), KEY_PAGE_BYTES);
+            }
             if field.data_type().is_floating() {
                 // Statistics leave NaN out, but NaN is larger than every number: they would hide rows.
                 builder = builder.set_column_statistics_enabled(column.clone(), EnabledStatistics::None);

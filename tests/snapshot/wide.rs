@@ -4,6 +4,7 @@ use super::*;
 use arrow::array::*;
 use arrow::datatypes::{DataType, Field, Int32Type};
 use std::time::Instant;
+use tributary::snapshot::Extent;
 
 /// Every type that a column can have.
 fn every_type() -> WriteSpec {
@@ -105,6 +106,23 @@ async fn every_type_is_read_back_from_full_writes_and_merges() {
     expected[6][9] = texts(&every_value(&[12]))[0][9].clone();
     expected.extend(texts(&every_value(&[20_003])));
     assert_eq!(store.sql(&merged, "SELECT * FROM t ORDER BY k").await, expected);
+
+    // Other files hold the same rows; reading all of them again finds nothing to write.
+    let compacted = table.compact(Extent::Everything, &Default::default()).await.unwrap();
+    assert_eq!((compacted.files_after, compacted.rows), (1, 20_000));
+    let merged = table.at(merged.version()).await.unwrap();
+    assert_eq!(store.sql(&merged, "SELECT * FROM t ORDER BY k").await, expected);
+    let mut again = every_value(&ids[..19_999]);
+    let mut columns = again.columns().to_vec();
+    let moved = ids[..19_999].iter().map(|i| if [4, 6].contains(i) { i + 6 } else { *i });
+    columns[9] = every_value(&moved.collect::<Vec<_>>()).column(9).clone();
+    again = RecordBatch::try_new(again.schema(), columns).unwrap();
+    let mut writer = table.replace(&every_type()).await.unwrap();
+    writer.write(0, again).await.unwrap();
+    writer.write(1, every_value(&[20_003])).await.unwrap();
+    let prepared = writer.prepare().await.unwrap();
+    assert_eq!((prepared.counts().unchanged, prepared.counts().bytes_written), (20_000, 0));
+    prepared.discard().await.unwrap();
 
     // Filters on a wide row are evaluated while reading; NaN is larger than every number.
     let key = &expected[7][0];

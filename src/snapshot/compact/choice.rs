@@ -107,3 +107,81 @@ fn groups(mut runs: Vec<&Arc<TableFile>>) -> Vec<Vec<String>> {
     let paths: Vec<_> = runs.into_iter().map(|file| file.path.clone()).collect();
     paths.chunks(FAN_IN).filter(|group| group.len() > 1).map(<[String]>::to_vec).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use roaring::RoaringTreemap;
+
+    use super::*;
+    use crate::snapshot::dv::VectorFile;
+    use crate::snapshot::stats::FileStats;
+
+    fn file(path: &str, rows: u64, deleted: u64) -> Arc<TableFile> {
+        let vector = || VectorFile::new().add(RoaringTreemap::from_iter(0..deleted)).unwrap();
+        Arc::new(TableFile {
+            path: path.into(),
+            size: rows,
+            modified: 0,
+            stats: FileStats { rows, ..FileStats::default() },
+            stats_text: String::new(),
+            deleted: (deleted > 0).then(vector),
+            range: None,
+        })
+    }
+
+    fn due(files: &[Arc<TableFile>]) -> Choice {
+        Choice::of_files(files, Extent::Due)
+    }
+
+    fn base(choice: &Choice) -> Vec<&str> {
+        let mut paths: Vec<_> = choice.base.iter().map(String::as_str).collect();
+        paths.sort_unstable();
+        paths
+    }
+
+    #[test]
+    fn a_file_is_worn_beyond_a_tenth() {
+        let files = [file("base/a", 1000, 100), file("base/b", 1000, 101), file("runs/a", 50, 0)];
+        assert_eq!(base(&due(&files)), ["base/b"]);
+        assert_eq!(base(&Choice::of_files(&files, Extent::Everything)), ["base/a", "base/b"]);
+        // What is left of the runs is more than a tenth of the rest.
+        let files = [file("base/a", 1000, 0), file("base/b", 1000, 0), file("runs/a", 250, 45)];
+        assert_eq!(base(&due(&files)), ["base/a", "base/b"]);
+        let files = [file("base/a", 1000, 0), file("base/b", 1000, 0), file("runs/a", 250, 50)];
+        assert_eq!(due(&files), Choice::default());
+    }
+
+    #[test]
+    fn runs_are_merged_by_size() {
+        let runs = |sizes: &[u64]| {
+            let mut files = vec![file("base/a", 1_000_000, 0)];
+            files.extend(sizes.iter().enumerate().map(|(i, rows)| file(&format!("runs/{i}"), *rows, 0)));
+            due(&files).run_groups.iter().map(Vec::len).collect::<Vec<_>>()
+        };
+        assert!(runs(&[10; 8]).is_empty());
+        assert_eq!(runs(&[10; 9]), [9]);
+        // One as large as all others together is left alone.
+        assert_eq!(runs(&[81, 10, 10, 10, 10, 10, 10, 10, 10]), [8]);
+        assert_eq!(runs(&[79, 10, 10, 10, 10, 10, 10, 10, 10]), [9]);
+        assert_eq!(runs(&[1; 70]), [32, 32, 6]);
+    }
+
+    #[test]
+    fn neighbours_are_joined_when_that_saves_many_files() {
+        let small = |count: usize| (0..count).map(|i| file(&format!("base/{i}"), 10, 0)).collect::<Vec<_>>();
+        assert_eq!(due(&small(9)), Choice::default());
+        let choice = due(&small(10));
+        assert!(choice.joins && choice.base.len() == 10);
+        assert!(Choice::of_files(&small(2), Extent::Everything).joins);
+        let full = [file("base/a", FILE_ROWS, 0), file("base/b", FILE_ROWS, 0)];
+        assert_eq!(Choice::of_files(&full, Extent::Everything), Choice::default());
+    }
+
+    #[test]
+    fn runs_alone_become_base_files_on_demand_or_when_many() {
+        let runs = |count: usize| (0..count).map(|i| file(&format!("runs/{i}"), 10, 0)).collect::<Vec<_>>();
+        assert_eq!(due(&runs(3)), Choice::default());
+        assert!(due(&runs(9)).has_no_base);
+        assert!(Choice::of_files(&runs(1), Extent::Everything).has_no_base);
+    }
+}

@@ -20,7 +20,7 @@ use super::frame::violation;
 use super::types::{PgType, type_modifier};
 use crate::error::{Error, Kind, Result};
 
-pub(crate) use self::time::Zone;
+pub(crate) use crate::query::Zone;
 pub(crate) use self::time::{days_from_civil, is_leap};
 
 /// Writes the value of one row. Called for non-null values only.

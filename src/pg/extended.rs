@@ -202,6 +202,7 @@ impl Connection {
                 return Err(Error::new(Kind::Invalid, what).with_sqlstate("55000").into());
             }
             State::Fresh => {
+                self.session.begin_implicit(false);
                 let (sender, mut receiver) = notices();
                 let session = self.session.clone();
                 let parameters = portal.parameters.clone();

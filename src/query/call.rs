@@ -15,6 +15,7 @@ use super::plan::{Planner, collect_parameters};
 use super::run::{Limits, cancelled, timed_out};
 use super::session::{NoticeSender, SessionUser};
 use super::verb::{VerbCall, VerbParam, VerbSignature};
+use super::zone::Zone;
 use crate::error::{Error, Kind, Result, did_you_mean};
 
 /// How long a call that was told to stop may take to say so.
@@ -181,7 +182,7 @@ fn argument(
     if is_number || (value.data_type() == DataType::Boolean && param.data_type != DataType::Boolean) {
         return Err(wrong(None));
     }
-    cast_scalar(&value, &Target::Exact(param.data_type.clone())).map_err(|error| wrong(Some(error)))
+    cast_scalar(&value, &Target::Exact(param.data_type.clone()), Zone::UTC).map_err(|error| wrong(Some(error)))
 }
 
 /// `'{a,b}'`, or `'a'` for a list of one.
@@ -191,7 +192,7 @@ fn list(element: &DataType, text: &str) -> Result<ScalarValue> {
         false => vec![Some(text.to_string())],
     };
     let target = Target::Exact(element.clone());
-    let values = elements.into_iter().map(|value| cast_scalar(&ScalarValue::Utf8(value), &target));
+    let values = elements.into_iter().map(|value| cast_scalar(&ScalarValue::Utf8(value), &target, Zone::UTC));
     let values = values.collect::<Result<Vec<_>>>()?;
     Ok(ScalarValue::List(ScalarValue::new_list_nullable(&values, element)))
 }

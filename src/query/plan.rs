@@ -44,7 +44,8 @@ impl<'a> Planner<'a> {
         tables: HashMap<TableReference, Arc<dyn TableSource>>,
         parameters: Parameters,
     ) -> Self {
-        let mut planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(Typing { parameters })];
+        let zone = facts.zone;
+        let mut planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(Typing { parameters, zone })];
         planners.extend(registry.planners.iter().cloned());
         Planner { state, registry, facts, tables, planners }
     }
@@ -70,6 +71,7 @@ impl<'a> Planner<'a> {
     pub(super) fn settled(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
         let config = self.state.config_options();
         let analyzed = self.state.analyzer().execute_and_check(plan, config, |_, _| {}).map_err(translate)?;
+        let analyzed = super::typing::by_clocks(analyzed, self.facts.zone).map_err(translate)?;
         super::output::finish(analyzed).map_err(translate)
     }
 

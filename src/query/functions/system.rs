@@ -7,9 +7,10 @@ use datafusion::logical_expr::{
 };
 use std::sync::Arc;
 
+use super::datetime::DateTime;
 use crate::error::{Error, Kind};
-use crate::query::PG_TYPE;
 use crate::query::settings::SharedSettings;
+use crate::query::{PG_TYPE, Zone};
 
 /// The PostgreSQL whose behaviour and catalog are the reference.
 pub(in crate::query) const SERVER_VERSION: &str = "15.18";
@@ -24,11 +25,16 @@ pub(in crate::query) struct Facts {
     pub(in crate::query) transaction_start: i64,
     /// When the statement began.
     pub(in crate::query) statement_start: i64,
+    pub(in crate::query) zone: Zone,
     pub(in crate::query) settings: SharedSettings,
 }
 
 /// The function of that name, when it is one of the session's.
 pub(in crate::query) fn function(name: &str, facts: &Facts) -> Option<ScalarUDF> {
+    if let Some(function) = DateTime::named(name, facts.zone) {
+        return Some(function);
+    }
+    let local = facts.zone.to_local(facts.transaction_start);
     let utc = || Some("UTC".into());
     let text = |value: &str| ScalarValue::Utf8(Some(value.to_string()));
     let (value, pg_type) = match name {
@@ -48,10 +54,8 @@ pub(in crate::query) fn function(name: &str, facts: &Facts) -> Option<ScalarUDF>
         "statement_timestamp" | "clock_timestamp" => {
             (ScalarValue::TimestampMicrosecond(Some(facts.statement_start), utc()), None)
         }
-        "localtimestamp" => (ScalarValue::TimestampMicrosecond(Some(facts.transaction_start), None), None),
-        "current_date" | "today" if name == "current_date" => {
-            (ScalarValue::Date32(Some(facts.transaction_start.div_euclid(86_400_000_000) as i32)), None)
-        }
+        "localtimestamp" => (ScalarValue::TimestampMicrosecond(Some(local), None), None),
+        "current_date" => (ScalarValue::Date32(Some(local.div_euclid(86_400_000_000) as i32)), None),
         "current_setting" => return Some(SettingFunction::new(false, facts.settings.clone()).into()),
         "set_config" => return Some(SettingFunction::new(true, facts.settings.clone()).into()),
         _ => return None,

@@ -22,6 +22,9 @@ pub(in crate::query) const PARAMETER: &str = "parameter ";
 /// Key of `x op ANY(array)`, followed by the operator.
 pub(in crate::query) const ANY: &str = "any ";
 
+/// Key of a time and the zone it is taken to.
+pub(in crate::query) const AT_ZONE: &str = "at time zone";
+
 /// Normalizes a whole query.
 pub(super) fn query(query: &mut Query) {
     let _flow: ControlFlow<()> = query.visit(&mut Normalizer);
@@ -115,6 +118,9 @@ impl VisitorMut for Normalizer {
                     let value = Expr::Value(typed.value.clone());
                     *expr = node(format!("{CAST}{name}"), vec![value]);
                 }
+            }
+            Expr::AtTimeZone { timestamp, time_zone } => {
+                *expr = node(AT_ZONE.into(), vec![take(timestamp), take(time_zone)]);
             }
             Expr::AnyOp { left, compare_op, right, .. } if !matches!(**right, Expr::Subquery(_)) => {
                 if matches!(compare_op, BinaryOperator::Eq) {

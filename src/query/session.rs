@@ -103,6 +103,8 @@ pub struct Prepared {
     parsed: Parsed,
     schema: Option<SchemaRef>,
     parameters: Vec<DataType>,
+    /// Of those parameters whose type is not the one their Arrow type stands for.
+    type_names: Vec<Option<String>>,
     plan: Option<Arc<Planned>>,
 }
 
@@ -116,7 +118,8 @@ struct Planned {
 
 impl Prepared {
     fn without_rows(parsed: &Parsed) -> Self {
-        Prepared { parsed: parsed.clone(), schema: None, parameters: Vec::new(), plan: None }
+        let (parameters, type_names) = (Vec::new(), Vec::new());
+        Prepared { parsed: parsed.clone(), schema: None, parameters, type_names, plan: None }
     }
 
     /// The statement.
@@ -133,6 +136,12 @@ impl Prepared {
     /// The types of `$1`, `$2` ... A numeric one takes values of any precision and scale.
     pub fn parameters(&self) -> &[DataType] {
         &self.parameters
+    }
+
+    /// PostgreSQL's name of a parameter's type where it is not the one its Arrow type stands for, such as `uuid`,
+    /// which is text here.
+    pub fn type_name(&self, parameter: usize) -> Option<&str> {
+        self.type_names.get(parameter)?.as_deref()
     }
 }
 

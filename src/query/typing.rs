@@ -7,20 +7,21 @@ use arrow::datatypes::{DataType, Field};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::expr::{
     AggregateFunction, AggregateFunctionParams, InList, Placeholder, WindowFunction, WindowFunctionParams,
 };
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::{
     ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawDictionaryExpr, RawWindowExpr,
 };
+use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     Cast, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ScalarFunctionArgs, ScalarUDF,
     WindowFunctionDefinition,
 };
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
+use super::PG_TYPE;
 use super::functions::arithmetic::{Arithmetic, known_type, result_type};
 use super::functions::cast::{Target, cast_expr, cast_scalar, depends_on_zone, sql_name};
 use super::functions::datetime::{DateTime, SHOWN, zoned};
@@ -167,14 +168,30 @@ impl Typing {
             return Ok(Expr::Literal(value, None));
         }
         let known = self.parameters.types.get(index - 1).cloned().flatten();
-        let wanted = (!type_name.is_empty()).then_some(DataType::Int64);
-        Ok(placeholder(id, known.or(wanted)))
+        let (wanted, name) = match type_name {
+            "" => (None, None),
+            "boolean" => (Some(DataType::Boolean), None),
+            "bigint" => (Some(DataType::Int64), None),
+            "oid" => (Some(DataType::Int64), Some("oid")),
+            "_oid" => (Some(list(DataType::Int64)), Some("_oid")),
+            array if array.starts_with('_') => (Some(list(DataType::Utf8)), Some(array)),
+            text => (Some(DataType::Utf8), Some(text)),
+        };
+        let field = known.or(wanted).map(|data_type| {
+            let metadata = name.map(|name| (PG_TYPE.to_string(), name.to_string()));
+            Arc::new(Field::new(id, data_type, true).with_metadata(metadata.into_iter().collect()))
+        });
+        Ok(Expr::Placeholder(Placeholder::new_with_field(id.to_string(), field)))
     }
 }
 
 fn placeholder(id: &str, data_type: Option<DataType>) -> Expr {
     let field = data_type.map(|data_type| Arc::new(Field::new(id, data_type, true)));
     Expr::Placeholder(Placeholder::new_with_field(id.to_string(), field))
+}
+
+fn list(element: DataType) -> DataType {
+    DataType::List(Arc::new(Field::new("element", element, true)))
 }
 
 /// Gives a parameter whose type is not known yet one.
@@ -246,17 +263,16 @@ fn any(left: Expr, array: Expr, schema: &DFSchema, zone: Zone) -> Result<Expr> {
     if is_open_parameter(&array) {
         let element = if is_open_parameter(&left) { DataType::Utf8 } else { left.get_type(schema)? };
         let element = if element == DataType::Null { DataType::Utf8 } else { element };
-        array = with_type(array, &DataType::List(Arc::new(Field::new("element", element, true))));
+        array = with_type(array, &list(element));
     }
     let left_type = if is_open_parameter(&left) { None } else { Some(left.get_type(schema)?) };
     if let Expr::Literal(ScalarValue::Utf8(Some(text)), _) = &array {
         let elements = super::functions::text::parse_array(text)?;
         let target = Target::Exact(left_type.clone().unwrap_or(DataType::Utf8));
-        let list = elements
+        let items = elements
             .into_iter()
             .map(|element| Ok(Expr::Literal(cast_scalar(&ScalarValue::Utf8(element), &target, zone)?, None)));
-        let list = list.collect::<Result<Vec<_>>>()?;
-        return Ok(in_list(left, list));
+        return Ok(in_list(left, items.collect::<Result<Vec<_>>>()?));
     }
     if let Expr::Literal(ScalarValue::List(list), _) = &array {
         let values = list.value(0);
@@ -268,8 +284,7 @@ fn any(left: Expr, array: Expr, schema: &DFSchema, zone: Zone) -> Result<Expr> {
         left = with_type(left, element.data_type());
         if let Some(left_type) = left_type.filter(|left_type| left_type != element.data_type()) {
             // Both sides need one type; the array's elements follow the value.
-            let list = DataType::List(Arc::new(Field::new("element", left_type, true)));
-            array = Expr::Cast(Cast::new(Box::new(array), list));
+            array = Expr::Cast(Cast::new(Box::new(array), list(left_type)));
         }
     }
     Ok(datafusion::functions_nested::expr_fn::array_has(array, left))
@@ -397,7 +412,8 @@ fn comparison(raw: RawBinaryExpr, schema: &DFSchema, zone: Zone) -> Result<Plann
 fn on_one_clock(left: (Expr, DataType), right: (Expr, DataType), zone: Zone) -> Result<(Expr, Expr)> {
     let ((left, left_type), (right, right_type)) = (left, right);
     let is_zoned = |data_type: &DataType| matches!(data_type, DataType::Timestamp(_, Some(_)));
-    let is_shown = |data_type: &DataType| matches!(data_type, DataType::Timestamp(_, None) | DataType::Date32);
+    let is_shown =
+        |data_type: &DataType| matches!(data_type, DataType::Timestamp(_, None) | DataType::Date32);
     let target = Target::Exact(zoned());
     Ok(if is_zoned(&left_type) && is_shown(&right_type) {
         (left, cast_expr(right, &right_type, &target, zone)?)
@@ -579,7 +595,8 @@ pub(super) fn by_clocks(plan: LogicalPlan, zone: Zone) -> Result<LogicalPlan> {
                 let nearest = if matches!(to, DataType::Timestamp(_, None)) { &SHOWN } else { to };
                 let nearest =
                     if matches!(to, DataType::Timestamp(_, Some(_))) { zoned() } else { nearest.clone() };
-                let ours = cast_expr(cast.expr.as_ref().clone(), &from, &Target::Exact(nearest.clone()), zone)?;
+                let ours =
+                    cast_expr(cast.expr.as_ref().clone(), &from, &Target::Exact(nearest.clone()), zone)?;
                 let ours = match nearest == *to {
                     true => ours,
                     false => Expr::Cast(Cast::new(Box::new(ours), to.clone())),

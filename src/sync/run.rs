@@ -148,6 +148,10 @@ async fn transfer(
     }
 
     let read = read(&object, &missing, &plan)?;
+    for warning in request.source.warnings(&read).await? {
+        tell(progress, &object, warning.clone());
+        run.counts.warnings.push(warning);
+    }
     let writer = match plan.write {
         Write::Replace => table.replace(&spec).await?,
         Write::Upsert => table.upsert(&spec).await?,

@@ -230,7 +230,9 @@ impl ScalarUDFImpl for PostgresCast {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> datafusion::common::Result<ColumnarValue> {
         let to = args.return_type().clone();
         Ok(match &args.args[0] {
-            ColumnarValue::Array(array) => ColumnarValue::Array(cast_array(array, &self.target, &to, self.zone)?),
+            ColumnarValue::Array(array) => {
+                ColumnarValue::Array(cast_array(array, &self.target, &to, self.zone)?)
+            }
             ColumnarValue::Scalar(value) => {
                 let array = cast_array(&value.to_array()?, &self.target, &to, self.zone)?;
                 ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?)

@@ -78,7 +78,10 @@ impl DateTime {
     /// The arguments' types are right for it.
     fn check(&self, types: &[DataType]) -> Result<()> {
         let is_text = |at: usize| {
-            matches!(types.get(at), Some(DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null))
+            matches!(
+                types.get(at),
+                Some(DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null)
+            )
         };
         let is_time = |at: usize| matches!(types.get(at), Some(DataType::Timestamp(..)));
         let is_interval = |at: usize| matches!(types.get(at), Some(DataType::Interval(_)));
@@ -91,7 +94,9 @@ impl DateTime {
             }
             What::Extract | What::Part => {
                 let is_clock = matches!(types.get(1), Some(DataType::Time64(_)));
-                types.len() == 2 && is_text(0) && (is_time(1) || is_date(1) || is_interval(1) || is_clock || is_text(1))
+                types.len() == 2
+                    && is_text(0)
+                    && (is_time(1) || is_date(1) || is_interval(1) || is_clock || is_text(1))
             }
             What::Plus | What::Minus => types.len() == 2 && is_time(0) && is_interval(1),
         };
@@ -254,7 +259,9 @@ impl DateTime {
                 values.push(None);
                 continue;
             }
-            values.push(moments(row).map(|moment| moment.part(units.value(row), scale, &of)).transpose()?.flatten());
+            values.push(
+                moments(row).map(|moment| moment.part(units.value(row), scale, &of)).transpose()?.flatten(),
+            );
         }
         if *to == DataType::Float64 {
             let floats = values.into_iter().map(|value| value.map(|value| value as f64 / 1e6));

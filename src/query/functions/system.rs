@@ -1,10 +1,13 @@
 //! Functions that answer from the session.
 
 use arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{
-    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+    Signature, Volatility,
 };
+use std::any::Any;
 use std::sync::Arc;
 
 use super::datetime::DateTime;
@@ -46,6 +49,8 @@ pub(in crate::query) fn function(name: &str, facts: &Facts) -> Option<ScalarUDF>
         "current_user" | "session_user" | "user" | "current_role" => (text(&facts.user), Some("name")),
         "current_schema" => (text("public"), Some("name")),
         "pg_backend_pid" => (ScalarValue::Int32(Some(facts.session_id)), None),
+        // There are no such locks, so that none is left behind.
+        "pg_advisory_unlock_all" => (text(""), None),
         "pg_is_in_recovery" => (ScalarValue::Boolean(Some(false)), None),
         "pg_my_temp_schema" => (ScalarValue::Int64(Some(0)), Some("oid")),
         "now" | "current_timestamp" | "transaction_timestamp" => {
@@ -63,6 +68,24 @@ pub(in crate::query) fn function(name: &str, facts: &Facts) -> Option<ScalarUDF>
     let signature = Signature::nullary(Volatility::Stable);
     let function = Constant { name: name.to_string(), value, pg_type, signature };
     Some(ScalarUDF::from(function))
+}
+
+/// Whether a plan holds the time of its statement or transaction.
+pub(in crate::query) fn is_of_moment(plan: &LogicalPlan) -> bool {
+    let mut found = false;
+    let is_time =
+        |value: &ScalarValue| matches!(value, ScalarValue::TimestampMicrosecond(..) | ScalarValue::Date32(_));
+    let walked = plan.apply_with_subqueries(|node| {
+        for expr in node.expressions() {
+            found |= expr.exists(|expr| {
+                let Expr::ScalarFunction(call) = expr else { return Ok(false) };
+                let function: &dyn Any = call.func.inner().as_ref();
+                Ok(function.downcast_ref::<Constant>().is_some_and(|constant| is_time(&constant.value)))
+            })?;
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    found || walked.is_err()
 }
 
 /// The names of all of them, for suggestions.

@@ -191,8 +191,7 @@ fn parse_zone(zone: &str) -> Option<Zone> {
         None => (rest, "0"),
     };
     let (hours, minutes) = (digits(hours)?, digits(minutes)?);
-    (hours <= 15 && minutes <= 59)
-        .then_some(Zone::Fixed(sign * (hours as i32 * 3_600 + minutes as i32 * 60)))
+    (hours <= 15 && minutes <= 59).then_some(Zone::Fixed(sign * (hours as i32 * 3_600 + minutes as i32 * 60)))
 }
 
 /// The elements of `{a,"b c",NULL}`.

@@ -31,10 +31,9 @@ impl Session {
         declared: &[Option<DataType>],
     ) -> Result<Prepared> {
         match parsed.command() {
-            Command::Query(_)
-            | Command::Explain { .. }
-            | Command::Copy { .. }
-            | Command::Declare { .. } => self.prepare_query(parsed, declared).await,
+            Command::Query(_) | Command::Explain { .. } | Command::Copy { .. } | Command::Declare { .. } => {
+                self.prepare_query(parsed, declared).await
+            }
             Command::Fetch { name, moves, .. } => {
                 let schema = self.inner.lock().cursors.schema(name).filter(|_| !moves);
                 Ok(Prepared { schema, ..Prepared::without_rows(parsed) })
@@ -225,7 +224,7 @@ impl Session {
         let planner = self.planner(Parameters { types: declared.to_vec(), values: None });
         let parameters = call::parameters(&planner, verb, arguments, declared)?;
         let schema = (!verb.result.fields().is_empty()).then(|| verb.result.clone());
-        Ok(Prepared { parsed: parsed.clone(), schema, parameters, plan: None })
+        Ok(Prepared { schema, parameters, ..Prepared::without_rows(parsed) })
     }
 
     async fn execute_call(

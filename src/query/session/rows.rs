@@ -20,9 +20,10 @@ use crate::query::deep::{Deep, poll_with_stack, with_stack};
 use crate::query::error::translate;
 use crate::query::functions::cast::{Target, cast_scalar};
 use crate::query::functions::number::is_numeric;
+use crate::query::functions::system;
 use crate::query::interrupt::interruptible;
 use crate::query::parse::{Command, Parsed};
-use crate::query::plan::{Planner, parameters_of, shown_schema};
+use crate::query::plan::{Found, Planner, parameters_of, shown_schema};
 use crate::query::resolve;
 use crate::query::run::{self, Limits};
 use crate::query::typing::Parameters;
@@ -77,7 +78,9 @@ impl Session {
             let schema = Some(Self::result_schema(parsed, &plan));
             let plan = Deep::new(plan, parsed.tokens());
             let planned = Some(Arc::new(Planned { release: id, zone, plan }));
-            return Ok(Prepared { parsed: parsed.clone(), schema, parameters: Vec::new(), plan: planned });
+            // What answers with the time of its statement is planned for each.
+            let plan = planned.filter(|planned| !system::is_of_moment(&planned.plan));
+            return Ok(Prepared { schema, plan, ..Prepared::without_rows(parsed) });
         }
         let mut types = declared.to_vec();
         let known = Parameters { types: types.clone(), values: None };
@@ -85,11 +88,13 @@ impl Session {
         let found = match &draft {
             Ok(plan) => parameters_of(plan)?,
             // An operator between two parameters, for example, has no type without theirs.
-            Err(_) => Self::placeholders(parsed),
+            Err(_) => vec![Found::default(); Self::placeholders(parsed).len()],
         };
         types.resize(types.len().max(found.len()), None);
-        for (known, found) in types.iter_mut().zip(found) {
-            *known = known.take().or(found.filter(|found| *found != DataType::Null));
+        let mut type_names = vec![None; types.len()];
+        for ((known, name), found) in types.iter_mut().zip(&mut type_names).zip(found) {
+            *name = found.type_name.filter(|_| known.is_none());
+            *known = known.take().or(found.data_type.filter(|found| *found != DataType::Null));
         }
         let parameters: Vec<_> =
             types.into_iter().map(|data_type| data_type.unwrap_or(DataType::Utf8)).collect();
@@ -97,7 +102,7 @@ impl Session {
         let plan =
             self.plan(parsed, release, known, false).await.map_err(|second| draft.err().unwrap_or(second))?;
         let schema = Some(Self::result_schema(parsed, &plan));
-        Ok(Prepared { parsed: parsed.clone(), schema, parameters, plan: None })
+        Ok(Prepared { parsed: parsed.clone(), schema, parameters, type_names, plan: None })
     }
 
     /// The parameters that the text names, without types.

@@ -34,6 +34,7 @@ mod settings;
 mod tables;
 mod typing;
 mod verb;
+mod zone;
 
 pub use engine::{Engine, EngineConfig};
 pub use error::translate;
@@ -43,6 +44,7 @@ pub use session::{
 };
 pub use tables::{AsOf, SystemTable, SystemTables, Tables};
 pub use verb::{AdminStatement, GrantTarget, Password, VerbCall, VerbParam, VerbSignature, Verbs};
+pub use zone::Zone;
 
 /// Metadata key of a result field: the PostgreSQL type name where it is not the one its Arrow type stands for,
 /// for example `name`, `oid`, or `numeric`. A `numeric` kept as Arrow text holds the exact decimal text with the

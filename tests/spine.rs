@@ -69,6 +69,14 @@ async fn an_admin_links_a_database_and_keeps_it_fresh_in_psql_alone() {
     );
     assert_eq!(server.rows(&["SELECT id, objects FROM tributary.release ORDER BY id"]), "1|2\n2|2");
 
+    // What is read in one text is one release, whatever is published meanwhile.
+    database.execute("INSERT INTO opportunity VALUES (3000, 'Newer', 'Won', 5, now())").await;
+    let texts = "SELECT count(*) FROM opportunity; CALL sync('crm', 'diff', object => 'opportunity'); \
+                 SELECT count(*) FROM opportunity";
+    let seen = server.rows(&[texts, "SELECT count(*) FROM opportunity"]);
+    let seen: Vec<_> = seen.lines().filter(|line| !line.contains('|')).collect();
+    assert_eq!(seen, ["1001", "1001", "1002"]);
+
     let then =
         server.rows(&["SET tributary.as_of = '1'", "SELECT sum(amount) FROM opportunity WHERE id IN (3, 5)"]);
     assert_eq!(then.lines().last(), Some("10.00"));
@@ -250,4 +258,26 @@ async fn a_cancelled_sync_changes_nothing_and_an_abandoned_one_ends_well() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("the abandoned sync did not end: {}", server.said());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_source_warns_of_is_told_and_kept() {
+    let database = postgres::database().await;
+    database
+        .execute(
+            "CREATE TABLE deal (id int PRIMARY KEY, changed timestamptz);
+             INSERT INTO deal VALUES (1, now()), (2, NULL)",
+        )
+        .await;
+    let server = Server::start();
+    link(&server, &database);
+    server.rows(&["CALL add_object('crm', 'public.deal', cursor_field => 'changed')"]);
+    let out = server.psql(&["CALL sync('crm', 'full')"]);
+    let notices = String::from_utf8(out.stderr).unwrap();
+    let kept = server.rows(&["SELECT status, warnings FROM tributary.run"]);
+    for told in [&notices, &kept] {
+        assert!(told.contains("no index begins with the cursor `changed`"), "{told}");
+        assert!(told.contains("some rows have no value in the cursor `changed`"), "{told}");
+    }
+    assert!(kept.starts_with("succeeded with warnings|"), "{kept}");
 }

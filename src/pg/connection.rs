@@ -265,6 +265,7 @@ impl Connection {
 
     async fn sync(&mut self) -> Result<(), End> {
         self.skipping = false;
+        self.session.end_implicit();
         self.ready().await
     }
 

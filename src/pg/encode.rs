@@ -20,8 +20,8 @@ use super::frame::violation;
 use super::types::{PgType, type_modifier};
 use crate::error::{Error, Kind, Result};
 
-pub(crate) use self::time::Zone;
 pub(crate) use self::time::{days_from_civil, is_leap};
+pub(crate) use crate::query::Zone;
 
 /// Writes the value of one row. Called for non-null values only.
 type Encoder<'a> = Box<dyn Fn(usize, &mut Vec<u8>) -> Result<()> + Send + Sync + 'a>;

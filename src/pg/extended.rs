@@ -91,6 +91,7 @@ impl Connection {
             let declared = declared.get(index).copied().flatten();
             declared
                 .filter(|declared| declared.arrow().is_some())
+                .or_else(|| prepared.type_name(index).and_then(PgType::of_name))
                 .unwrap_or_else(|| PgType::of_arrow(planned))
         };
         let parameters = prepared.parameters().iter().enumerate().map(told).collect();
@@ -202,6 +203,7 @@ impl Connection {
                 return Err(Error::new(Kind::Invalid, what).with_sqlstate("55000").into());
             }
             State::Fresh => {
+                self.session.begin_implicit(false);
                 let (sender, mut receiver) = notices();
                 let session = self.session.clone();
                 let parameters = portal.parameters.clone();

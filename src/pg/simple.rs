@@ -1,4 +1,4 @@
-//! The simple protocol: a text with any number of statements, one after the other.
+//! The simple protocol: a text with any number of statements, one after the other. Several make one transaction.
 
 use pgwire::messages::response::{CommandComplete, EmptyQueryResponse};
 
@@ -23,13 +23,16 @@ impl Connection {
     }
 
     async fn run_text(&mut self, sql: &str) -> Result<(), Fault> {
-        let statements = self.session.parse(sql)?;
-        let mut any = false;
-        for statement in statements.iter().filter(|statement| statement.kind() != StatementKind::Empty) {
-            any = true;
+        let mut statements = self.session.parse(sql)?;
+        statements.retain(|statement| statement.kind() != StatementKind::Empty);
+        for statement in &statements {
+            if statements.len() > 1 {
+                self.session.begin_implicit(true);
+            }
             self.run_statement(statement).await?;
         }
-        if !any {
+        self.session.end_implicit();
+        if statements.is_empty() {
             self.wire.send(&EmptyQueryResponse::new());
         }
         Ok(())
@@ -73,6 +76,7 @@ impl Connection {
         let ended =
             before != TransactionStatus::Idle && self.session.transaction() == TransactionStatus::Idle;
         match tag {
+            "CLOSE CURSOR ALL" => self.portals.clear(),
             "DISCARD ALL" => {
                 self.statements.clear();
                 self.portals.clear();

@@ -2,6 +2,7 @@
 
 use super::functions::text::parse_timestamptz;
 use super::tables::AsOf;
+use super::zone::Zone;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Micros, now_micros};
 
@@ -19,7 +20,7 @@ pub(super) fn parse(text: &str) -> Result<Option<AsOf>> {
     if lower.starts_with("batch ") || lower.starts_with("sync ") {
         return Ok(Some(AsOf::Cause(lower)));
     }
-    let time: Micros = parse_timestamptz(text).map_err(|_| invalid(text))?;
+    let time: Micros = parse_timestamptz(text, Zone::UTC).map_err(|_| invalid(text))?;
     if time > now_micros() {
         return Err(invalid(text).with_detail("that time is still to come"));
     }

@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
-use datafusion::common::ScalarValue;
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::Expr;
 
 use super::engine::Engine;
 use super::functions::cast::{Target, cast_scalar, sql_name};
 use super::parse::CallArgument;
-use super::plan::{Planner, collect_parameters};
+use super::plan::{Found, Planner, collect_parameters};
 use super::run::{Limits, cancelled, timed_out};
 use super::session::{NoticeSender, SessionUser};
 use super::verb::{VerbCall, VerbParam, VerbSignature};
+use super::zone::Zone;
 use crate::error::{Error, Kind, Result, did_you_mean};
 
 /// How long a call that was told to stop may take to say so.
@@ -108,15 +109,15 @@ pub(super) fn parameters(
 ) -> Result<Vec<DataType>> {
     let mut found: Vec<Option<DataType>> = declared.to_vec();
     for (param, argument) in assign(verb, arguments)?.into_iter().zip(arguments) {
-        let mut types = Vec::new();
+        let (mut types, no_columns) = (Vec::new(), DFSchema::empty());
         let planned = planner.constant(&argument.value)?;
-        collect_parameters(&planned, &mut types).map_err(super::error::translate)?;
+        collect_parameters(&planned, &no_columns, &mut types).map_err(super::error::translate)?;
         if found.len() < types.len() {
             found.resize(types.len(), None);
         }
         // A parameter that is the whole argument has the argument's type.
         let alone = matches!(planned, Expr::Placeholder(_)).then(|| param.data_type.clone());
-        for (place, data_type) in types.into_iter().enumerate() {
+        for (place, Found { data_type, .. }) in types.into_iter().enumerate() {
             let is_here = matches!(&planned, Expr::Placeholder(p) if p.id == format!("${}", place + 1));
             if found[place].is_none() {
                 found[place] = data_type.or_else(|| alone.clone().filter(|_| is_here));
@@ -181,7 +182,8 @@ fn argument(
     if is_number || (value.data_type() == DataType::Boolean && param.data_type != DataType::Boolean) {
         return Err(wrong(None));
     }
-    cast_scalar(&value, &Target::Exact(param.data_type.clone())).map_err(|error| wrong(Some(error)))
+    cast_scalar(&value, &Target::Exact(param.data_type.clone()), Zone::UTC)
+        .map_err(|error| wrong(Some(error)))
 }
 
 /// `'{a,b}'`, or `'a'` for a list of one.
@@ -191,7 +193,7 @@ fn list(element: &DataType, text: &str) -> Result<ScalarValue> {
         false => vec![Some(text.to_string())],
     };
     let target = Target::Exact(element.clone());
-    let values = elements.into_iter().map(|value| cast_scalar(&ScalarValue::Utf8(value), &target));
+    let values = elements.into_iter().map(|value| cast_scalar(&ScalarValue::Utf8(value), &target, Zone::UTC));
     let values = values.collect::<Result<Vec<_>>>()?;
     Ok(ScalarValue::List(ScalarValue::new_list_nullable(&values, element)))
 }

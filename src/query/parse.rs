@@ -7,6 +7,7 @@ mod cursor;
 mod name;
 mod normalize;
 mod people;
+mod portal;
 mod query;
 mod refuse;
 
@@ -20,7 +21,8 @@ pub(super) use call::CallArgument;
 pub use command::{CopyFormat, CopyOptions};
 pub(super) use command::{Show, Value};
 pub(super) use name::shown as shown_name;
-pub(super) use normalize::{ANY, CAST, NAME_END, NUMBER, PARAMETER, type_name};
+pub(super) use normalize::{ANY, AT_ZONE, CAST, NAME_END, NUMBER, PARAMETER, type_name};
+pub(super) use portal::{ALL, Direction};
 pub(super) use refuse::Refusal;
 
 use self::cursor::{Cursor, Positions};
@@ -36,6 +38,9 @@ pub(super) enum Command {
     Query(Box<ast::Query>),
     Explain { query: Box<ast::Query>, analyze: bool, verbose: bool },
     Copy { query: Box<ast::Query>, options: CopyOptions },
+    Declare { name: String, query: Box<ast::Query>, scroll: bool, hold: bool },
+    Fetch { name: String, direction: Direction, moves: bool },
+    Close(Option<String>),
     Call { name: String, arguments: Vec<CallArgument> },
     Admin(AdminStatement),
     Set { name: String, value: Value, local: bool },

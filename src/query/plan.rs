@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result as PlanResult, TableReference};
+use datafusion::common::{DFSchema, Result as PlanResult, TableReference};
 use datafusion::datasource::cte_worktable::CteWorkTable;
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::context::SQLOptions;
@@ -14,8 +14,9 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF,
+    AggregateUDF, Expr, ExprSchemable, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF,
 };
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::planner::{ContextProvider, ParserOptions, PlannerContext, SqlToRel};
@@ -44,7 +45,8 @@ impl<'a> Planner<'a> {
         tables: HashMap<TableReference, Arc<dyn TableSource>>,
         parameters: Parameters,
     ) -> Self {
-        let mut planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(Typing { parameters })];
+        let zone = facts.zone;
+        let mut planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(Typing { parameters, zone })];
         planners.extend(registry.planners.iter().cloned());
         Planner { state, registry, facts, tables, planners }
     }
@@ -70,6 +72,7 @@ impl<'a> Planner<'a> {
     pub(super) fn settled(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
         let config = self.state.config_options();
         let analyzed = self.state.analyzer().execute_and_check(plan, config, |_, _| {}).map_err(translate)?;
+        let analyzed = super::typing::by_clocks(analyzed, self.facts.zone).map_err(translate)?;
         super::output::finish(analyzed).map_err(translate)
     }
 
@@ -170,12 +173,20 @@ fn widen(expr: Expr) -> Expr {
     }
 }
 
+/// What is known of a parameter: the type it got, and the name of that type where Arrow's does not tell it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Found {
+    pub(super) data_type: Option<DataType>,
+    pub(super) type_name: Option<String>,
+}
+
 /// The parameters in a plan with the types they got.
-pub(super) fn parameters_of(plan: &LogicalPlan) -> Result<Vec<Option<DataType>>> {
+pub(super) fn parameters_of(plan: &LogicalPlan) -> Result<Vec<Found>> {
     let mut found = Vec::new();
     plan.apply_with_subqueries(|node| {
+        let schema = merge_schema(&node.inputs());
         for expr in node.expressions() {
-            collect_parameters(&expr, &mut found)?;
+            collect_parameters(&expr, &schema, &mut found)?;
         }
         Ok(TreeNodeRecursion::Continue)
     })
@@ -184,21 +195,62 @@ pub(super) fn parameters_of(plan: &LogicalPlan) -> Result<Vec<Option<DataType>>>
 }
 
 /// The parameters in an expression with the types they got.
-pub(super) fn collect_parameters(expr: &Expr, found: &mut Vec<Option<DataType>>) -> PlanResult<()> {
+pub(super) fn collect_parameters(expr: &Expr, schema: &DFSchema, found: &mut Vec<Found>) -> PlanResult<()> {
     expr.apply(|expr| {
-        if let Expr::Placeholder(Placeholder { id, field }) = expr
-            && let Ok(index @ 1..) = id.trim_start_matches('$').parse::<usize>()
-        {
-            if found.len() < index {
-                found.resize(index, None);
+        match expr {
+            Expr::Placeholder(Placeholder { id, field }) => {
+                note(id, field.as_ref().map(|field| field.data_type().clone()), found);
+                let name = field.as_ref().and_then(|field| field.metadata().get(super::PG_TYPE));
+                if let (Some(name), Some(found)) = (name, index_of(id).and_then(|index| found.get_mut(index)))
+                {
+                    found.type_name.get_or_insert_with(|| name.clone());
+                }
             }
-            if found[index - 1].is_none() {
-                found[index - 1] = field.as_ref().map(|field| field.data_type().clone());
+            Expr::ScalarFunction(call)
+                if ["coalesce", "nullif", "greatest", "least"].contains(&call.func.name()) =>
+            {
+                alike(call.args.iter().collect(), schema, found);
             }
+            Expr::Case(case) => {
+                let results = case.when_then_expr.iter().map(|(_, then)| then).chain(&case.else_expr);
+                alike(results.map(AsRef::as_ref).collect(), schema, found);
+                if let Some(operand) = &case.expr {
+                    let compared = case.when_then_expr.iter().map(|(when, _)| when).chain([operand]);
+                    alike(compared.map(AsRef::as_ref).collect(), schema, found);
+                }
+            }
+            _ => {}
         }
         Ok(TreeNodeRecursion::Continue)
     })?;
     Ok(())
+}
+
+fn index_of(id: &str) -> Option<usize> {
+    id.trim_start_matches('$').parse::<usize>().ok()?.checked_sub(1)
+}
+
+fn note(id: &str, data_type: Option<DataType>, found: &mut Vec<Found>) {
+    let Some(index) = index_of(id) else { return };
+    if found.len() <= index {
+        found.resize(index + 1, Found::default());
+    }
+    if found[index].data_type.is_none() {
+        found[index].data_type = data_type;
+    }
+}
+
+/// Expressions of one type: a parameter among them takes that of the others.
+fn alike(expressions: Vec<&Expr>, schema: &DFSchema, found: &mut Vec<Found>) {
+    let is_open = |expr: &Expr| matches!(expr, Expr::Placeholder(Placeholder { field: None, .. }));
+    let typed =
+        expressions.iter().filter(|expr| !is_open(expr)).filter_map(|expr| expr.get_type(schema).ok());
+    let Some(data_type) = typed.into_iter().find(|data_type| *data_type != DataType::Null) else { return };
+    for expr in expressions {
+        if let Expr::Placeholder(Placeholder { id, field: None }) = expr {
+            note(id, Some(data_type.clone()), found);
+        }
+    }
 }
 
 /// The columns as clients see them: names may repeat.

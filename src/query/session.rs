@@ -1,6 +1,7 @@
 //! One client's conversation: settings, transaction, prepared statements, pinned release.
 
 mod command;
+mod cursor;
 mod rows;
 mod transaction;
 
@@ -16,14 +17,16 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use self::transaction::Transaction;
+use self::cursor::Cursors;
+use self::transaction::{Ended, Transaction};
 use super::as_of;
 use super::deep::Deep;
 use super::engine::Engine;
 use super::functions::system::Facts;
-use super::parse::{self, Parsed};
+use super::parse::{self, Command, Parsed};
 use super::run::Limits;
 use super::settings::{AS_OF, Settings, SharedSettings};
+use super::zone::Zone;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Release, now_micros};
 
@@ -100,19 +103,23 @@ pub struct Prepared {
     parsed: Parsed,
     schema: Option<SchemaRef>,
     parameters: Vec<DataType>,
+    /// Of those parameters whose type is not the one their Arrow type stands for.
+    type_names: Vec<Option<String>>,
     plan: Option<Arc<Planned>>,
 }
 
-/// A plan without parameters, for the release it was made in.
+/// A plan without parameters, for the release and the time zone it was made in.
 #[derive(Debug)]
 struct Planned {
     release: i64,
+    zone: Zone,
     plan: Deep<LogicalPlan>,
 }
 
 impl Prepared {
     fn without_rows(parsed: &Parsed) -> Self {
-        Prepared { parsed: parsed.clone(), schema: None, parameters: Vec::new(), plan: None }
+        let (parameters, type_names) = (Vec::new(), Vec::new());
+        Prepared { parsed: parsed.clone(), schema: None, parameters, type_names, plan: None }
     }
 
     /// The statement.
@@ -122,12 +129,19 @@ impl Prepared {
 
     /// The columns of its result; `None` when it gives no rows.
     pub fn schema(&self) -> Option<&SchemaRef> {
-        self.schema.as_ref()
+        // The columns of a cursor are those of its FETCH.
+        self.schema.as_ref().filter(|_| !matches!(self.parsed.command(), Command::Declare { .. }))
     }
 
     /// The types of `$1`, `$2` ... A numeric one takes values of any precision and scale.
     pub fn parameters(&self) -> &[DataType] {
         &self.parameters
+    }
+
+    /// PostgreSQL's name of a parameter's type where it is not the one its Arrow type stands for, such as `uuid`,
+    /// which is text here.
+    pub fn type_name(&self, parameter: usize) -> Option<&str> {
+        self.type_names.get(parameter)?.as_deref()
     }
 }
 
@@ -162,11 +176,25 @@ pub struct Session {
 #[derive(Default)]
 struct Inner {
     transaction: Transaction,
+    cursors: Cursors,
     /// `PREPARE name`.
     named: HashMap<String, Named>,
     /// The release that the setting's text stands for.
     as_of: Option<(String, Arc<Release>)>,
     current: CancellationToken,
+}
+
+impl Inner {
+    /// Ends the transaction, and with it what lives as long.
+    fn end(&mut self, settings: &mut Settings, commit: bool) -> Ended {
+        let ended = self.transaction.end(settings, commit);
+        match ended {
+            Ended::None => {}
+            Ended::Implicit => self.cursors.end_transaction(commit),
+            Ended::Committed | Ended::RolledBack => self.cursors.end_transaction(ended == Ended::Committed),
+        }
+        ended
+    }
 }
 
 #[derive(Clone)]
@@ -211,14 +239,34 @@ impl Session {
         self.inner.lock().current.cancel();
     }
 
-    /// What `ReadyForQuery` says.
+    /// What `ReadyForQuery` says. The transaction of a text of several statements counts, too.
     pub fn transaction(&self) -> TransactionStatus {
         self.inner.lock().transaction.status()
     }
 
-    /// Marks the transaction, if there is one, as failed. To be called with every error sent to the client.
+    /// Marks the transaction, if there is one, as failed; one that began by itself is rolled back. To be called with
+    /// every error sent to the client.
     pub fn fail_transaction(&self) {
-        self.inner.lock().transaction.fail();
+        let mut inner = self.inner.lock();
+        match inner.transaction.is_implicit() {
+            true => drop(inner.end(&mut self.settings.lock(), false)),
+            false => inner.transaction.fail(),
+        }
+    }
+
+    /// To be called before each statement of a text that has several (`is_text`), and before each of those that come
+    /// without an end between them. Unless a transaction is open, one begins that lasts until
+    /// [`Session::end_implicit`], so that all its statements read one release.
+    pub fn begin_implicit(&self, is_text: bool) {
+        self.inner.lock().transaction.begin_implicit(is_text, &self.settings.lock(), now_micros());
+    }
+
+    /// To be called at the end of a text, or of messages that belong together.
+    pub fn end_implicit(&self) {
+        let mut inner = self.inner.lock();
+        if inner.transaction.is_implicit() {
+            inner.end(&mut self.settings.lock(), true);
+        }
     }
 
     /// The value of a setting, as `SHOW` prints it.
@@ -301,6 +349,7 @@ impl Session {
             session_id: self.who.session_id,
             transaction_start: self.inner.lock().transaction.started_at().unwrap_or(now),
             statement_start: now,
+            zone: self.settings.lock().zone(),
             settings: self.settings.clone(),
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::functions::system::SERVER_VERSION;
+use super::zone::Zone;
 use crate::error::{Error, Kind, Result, did_you_mean};
 
 /// Which release is read.
@@ -283,6 +284,11 @@ impl Settings {
         self.local.clear();
     }
 
+    /// The time zone.
+    pub(super) fn zone(&self) -> Zone {
+        self.value("timezone").map_or(Zone::UTC, Zone::of_setting)
+    }
+
     pub(super) fn statement_timeout(&self) -> Option<Duration> {
         let millis: u64 = self.value("statement_timeout")?.parse().ok()?;
         (millis > 0).then(|| Duration::from_millis(millis))
@@ -369,10 +375,15 @@ fn check(name: &str, value: &str) -> Result<String> {
                 _ => return Err(invalid().with_hint("the encoding is always UTF8")),
             }
         }
-        Kindly::Zone => zone(trimmed).ok_or_else(|| {
-            invalid()
-                .with_hint("times are shown in UTC; convert with AT TIME ZONE where another zone is needed")
-        })?,
+        Kindly::Zone if trimmed.eq_ignore_ascii_case("local") => known.default.into(),
+        Kindly::Zone => match Zone::of_given(trimmed) {
+            Some((_, shown)) => shown,
+            None => {
+                let what = format!("invalid value for parameter \"TimeZone\": \"{value}\"");
+                return Err(Error::new(Kind::Invalid, what)
+                    .with_hint("accepted are names such as Europe/Berlin, and hours such as +2"));
+            }
+        },
         Kindly::DateStyle => {
             let known =
                 |word: &str| ["iso", "mdy", "dmy", "ymd", "us", "european", "noneuropean"].contains(&word);
@@ -383,32 +394,6 @@ fn check(name: &str, value: &str) -> Result<String> {
             "ISO, MDY".into()
         }
     })
-}
-
-/// The zone of shown times. Only UTC so far, under its many names.
-fn zone(name: &str) -> Option<String> {
-    let lower = name.to_lowercase();
-    let is_utc = [
-        "utc",
-        "gmt",
-        "etc/utc",
-        "etc/gmt",
-        "uct",
-        "zulu",
-        "universal",
-        "z",
-        "0",
-        "+00",
-        "00",
-        "utc0",
-        "local",
-        "etc/uct",
-        "gmt0",
-        "+00:00",
-        "00:00",
-        "-00:00",
-    ];
-    is_utc.contains(&lower.as_str()).then(|| if lower == "local" { "UTC".into() } else { name.to_string() })
 }
 
 const TIME_UNITS: &[(&str, f64)] =
@@ -480,6 +465,9 @@ mod tests {
             ("no_such_setting", "1", None),
             ("my.setting", "1", Some("1")),
             ("tributary.asof", "1", None),
+            ("timezone", "europe/berlin", Some("Europe/Berlin")),
+            ("timezone", "Local", Some("UTC")),
+            ("timezone", "nowhere", None),
         ] {
             assert_eq!(shown(name, value).as_deref(), expected, "{name} = {value}");
         }

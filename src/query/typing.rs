@@ -5,25 +5,31 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{
     AggregateFunction, AggregateFunctionParams, InList, Placeholder, WindowFunction, WindowFunctionParams,
 };
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::{
     ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawDictionaryExpr, RawWindowExpr,
 };
+use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    Cast, ColumnarValue, Expr, ExprSchemable, Operator, ScalarFunctionArgs, ScalarUDF,
+    Cast, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ScalarFunctionArgs, ScalarUDF,
     WindowFunctionDefinition,
 };
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
+use super::PG_TYPE;
 use super::functions::arithmetic::{Arithmetic, known_type, result_type};
-use super::functions::cast::{Target, cast_expr, cast_scalar, sql_name};
+use super::functions::cast::{Target, cast_expr, cast_scalar, depends_on_zone, sql_name};
+use super::functions::datetime::{DateTime, SHOWN, zoned};
 use super::functions::division::{Division, Gives};
 use super::functions::number::{Number, is_float, is_integer, is_numeric};
 use super::functions::text::parse_float;
-use super::parse::{ANY, CAST, NUMBER, PARAMETER};
+use super::parse::{ANY, AT_ZONE, CAST, NUMBER, PARAMETER};
+use super::zone::Zone;
 use crate::error::{Error, Kind};
 
 /// What is known about `$1`, `$2` ...
@@ -46,6 +52,8 @@ impl fmt::Debug for Parameters {
 #[derive(Debug)]
 pub(super) struct Typing {
     pub(super) parameters: Parameters,
+    /// Of the session.
+    pub(super) zone: Zone,
 }
 
 impl ExprPlanner for Typing {
@@ -64,12 +72,15 @@ impl ExprPlanner for Typing {
             number(value)?
         } else if let Some(name) = key.strip_prefix(CAST) {
             let target = Target::parse(name)?;
-            cast(value, &target, schema)?
+            cast(value, &target, schema, self.zone)?
         } else if let Some(parameter) = key.strip_prefix(PARAMETER) {
             self.parameter(parameter)?
         } else if key.strip_prefix(ANY).is_some() {
             let array = values.next().ok_or_else(|| Error::internal("ANY without an array"))?;
-            any(value, array, schema)?
+            any(value, array, schema, self.zone)?
+        } else if key == AT_ZONE {
+            let zone = values.next().ok_or_else(|| Error::internal("AT TIME ZONE without a zone"))?;
+            at_zone(value, zone, schema, self.zone)?
         } else {
             let what = "dictionary literals are not supported";
             return Err(Error::new(Kind::Unsupported, what).into());
@@ -79,9 +90,22 @@ impl ExprPlanner for Typing {
 
     fn plan_binary_op(&self, raw: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
         match operator(&raw.op) {
-            Some(op) if op.is_numerical_operators() => arithmetic(raw, op, schema),
-            Some(_) => comparison(raw, schema),
+            Some(op) if op.is_numerical_operators() => arithmetic(raw, op, schema, self.zone),
+            Some(op) if op.is_logic_operator() => {
+                let RawBinaryExpr { op, left, right } = raw;
+                let (left, right) =
+                    (with_type(left, &DataType::Boolean), with_type(right, &DataType::Boolean));
+                Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }))
+            }
+            Some(_) => comparison(raw, schema, self.zone),
             None => Ok(PlannerResult::Original(raw)),
+        }
+    }
+
+    fn plan_extract(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
+        match DateTime::named("extract", self.zone) {
+            Some(extract) => Ok(PlannerResult::Planned(extract.call(args))),
+            None => Ok(PlannerResult::Original(args)),
         }
     }
 
@@ -144,14 +168,30 @@ impl Typing {
             return Ok(Expr::Literal(value, None));
         }
         let known = self.parameters.types.get(index - 1).cloned().flatten();
-        let wanted = (!type_name.is_empty()).then_some(DataType::Int64);
-        Ok(placeholder(id, known.or(wanted)))
+        let (wanted, name) = match type_name {
+            "" => (None, None),
+            "boolean" => (Some(DataType::Boolean), None),
+            "bigint" => (Some(DataType::Int64), None),
+            "oid" => (Some(DataType::Int64), Some("oid")),
+            "_oid" => (Some(list(DataType::Int64)), Some("_oid")),
+            array if array.starts_with('_') => (Some(list(DataType::Utf8)), Some(array)),
+            text => (Some(DataType::Utf8), Some(text)),
+        };
+        let field = known.or(wanted).map(|data_type| {
+            let metadata = name.map(|name| (PG_TYPE.to_string(), name.to_string()));
+            Arc::new(Field::new(id, data_type, true).with_metadata(metadata.into_iter().collect()))
+        });
+        Ok(Expr::Placeholder(Placeholder::new_with_field(id.to_string(), field)))
     }
 }
 
 fn placeholder(id: &str, data_type: Option<DataType>) -> Expr {
     let field = data_type.map(|data_type| Arc::new(Field::new(id, data_type, true)));
     Expr::Placeholder(Placeholder::new_with_field(id.to_string(), field))
+}
+
+fn list(element: DataType) -> DataType {
+    DataType::List(Arc::new(Field::new("element", element, true)))
 }
 
 /// Gives a parameter whose type is not known yet one.
@@ -189,7 +229,7 @@ fn number(value: Expr) -> Result<Expr> {
     Ok(Expr::Literal(scalar, None))
 }
 
-fn cast(value: Expr, target: &Target, schema: &DFSchema) -> Result<Expr> {
+fn cast(value: Expr, target: &Target, schema: &DFSchema, zone: Zone) -> Result<Expr> {
     if is_open_parameter(&value) {
         let data_type = match target {
             Target::Exact(data_type) => data_type.clone(),
@@ -199,29 +239,40 @@ fn cast(value: Expr, target: &Target, schema: &DFSchema) -> Result<Expr> {
         return Ok(with_type(value, &data_type));
     }
     let from = value.get_type(schema)?;
-    Ok(cast_expr(value, &from, target)?)
+    Ok(cast_expr(value, &from, target, zone)?)
 }
 
 /// The type of a parameter that is a numeric of any precision.
 pub(super) const PARAMETER_NUMERIC: DataType = DataType::Decimal128(38, 10);
 
+/// `time AT TIME ZONE name`. What is no timestamp counts as one with time zone, as in PostgreSQL.
+fn at_zone(time: Expr, name: Expr, schema: &DFSchema, session: Zone) -> Result<Expr> {
+    let time = with_type(time, &zoned());
+    let name = with_type(name, &DataType::Utf8);
+    let time = match time.get_type(schema)? {
+        DataType::Timestamp(..) => time,
+        from => cast_expr(time, &from, &Target::Exact(zoned()), session)?,
+    };
+    let function = DateTime::named("timezone", session).ok_or_else(|| Error::internal("no timezone"))?;
+    Ok(function.call(vec![name, time]))
+}
+
 /// `x = ANY(array)`
-fn any(left: Expr, array: Expr, schema: &DFSchema) -> Result<Expr> {
+fn any(left: Expr, array: Expr, schema: &DFSchema, zone: Zone) -> Result<Expr> {
     let (mut left, mut array) = (left, array);
     if is_open_parameter(&array) {
         let element = if is_open_parameter(&left) { DataType::Utf8 } else { left.get_type(schema)? };
         let element = if element == DataType::Null { DataType::Utf8 } else { element };
-        array = with_type(array, &DataType::List(Arc::new(Field::new("element", element, true))));
+        array = with_type(array, &list(element));
     }
     let left_type = if is_open_parameter(&left) { None } else { Some(left.get_type(schema)?) };
     if let Expr::Literal(ScalarValue::Utf8(Some(text)), _) = &array {
         let elements = super::functions::text::parse_array(text)?;
         let target = Target::Exact(left_type.clone().unwrap_or(DataType::Utf8));
-        let list = elements
+        let items = elements
             .into_iter()
-            .map(|element| Ok(Expr::Literal(cast_scalar(&ScalarValue::Utf8(element), &target)?, None)));
-        let list = list.collect::<Result<Vec<_>>>()?;
-        return Ok(in_list(left, list));
+            .map(|element| Ok(Expr::Literal(cast_scalar(&ScalarValue::Utf8(element), &target, zone)?, None)));
+        return Ok(in_list(left, items.collect::<Result<Vec<_>>>()?));
     }
     if let Expr::Literal(ScalarValue::List(list), _) = &array {
         let values = list.value(0);
@@ -233,8 +284,7 @@ fn any(left: Expr, array: Expr, schema: &DFSchema) -> Result<Expr> {
         left = with_type(left, element.data_type());
         if let Some(left_type) = left_type.filter(|left_type| left_type != element.data_type()) {
             // Both sides need one type; the array's elements follow the value.
-            let list = DataType::List(Arc::new(Field::new("element", left_type, true)));
-            array = Expr::Cast(Cast::new(Box::new(array), list));
+            array = Expr::Cast(Cast::new(Box::new(array), list(left_type)));
         }
     }
     Ok(datafusion::functions_nested::expr_fn::array_has(array, left))
@@ -260,6 +310,8 @@ fn operator(op: &BinaryOperator) -> Option<Operator> {
         BinaryOperator::LtEq => Operator::LtEq,
         BinaryOperator::Gt => Operator::Gt,
         BinaryOperator::GtEq => Operator::GtEq,
+        BinaryOperator::And => Operator::And,
+        BinaryOperator::Or => Operator::Or,
         _ => return None,
     })
 }
@@ -272,6 +324,7 @@ fn sides(
     mut left: Expr,
     mut right: Expr,
     schema: &DFSchema,
+    zone: Zone,
 ) -> Result<std::result::Result<Sides, (Expr, Expr)>> {
     let open = (is_open_parameter(&left), is_open_parameter(&right));
     match open {
@@ -282,10 +335,10 @@ fn sides(
     }
     let (mut left_type, mut right_type) = (type_of(&left, schema)?, type_of(&right, schema)?);
     if is_unknown_text(&left) && takes_text(&right_type) {
-        left = cast_expr(left, &left_type, &unknown_target(&right_type))?;
+        left = cast_expr(left, &left_type, &unknown_target(&right_type), zone)?;
         left_type = type_of(&left, schema)?;
     } else if is_unknown_text(&right) && takes_text(&left_type) {
-        right = cast_expr(right, &right_type, &unknown_target(&left_type))?;
+        right = cast_expr(right, &right_type, &unknown_target(&left_type), zone)?;
         right_type = type_of(&right, schema)?;
     }
     Ok(Ok((left, left_type, right, right_type)))
@@ -335,9 +388,9 @@ fn no_operator(op: &BinaryOperator, left: &DataType, right: &DataType) -> Error 
         .with_hint("a cast may be missing, for example x::numeric")
 }
 
-fn comparison(raw: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+fn comparison(raw: RawBinaryExpr, schema: &DFSchema, zone: Zone) -> Result<PlannerResult<RawBinaryExpr>> {
     let RawBinaryExpr { op: written, left, right } = raw;
-    let (left, left_type, right, right_type) = match sides(left, right, schema)? {
+    let (left, left_type, right, right_type) = match sides(left, right, schema, zone)? {
         Ok(sides) => sides,
         Err((left, right)) => return Ok(PlannerResult::Original(RawBinaryExpr { op: written, left, right })),
     };
@@ -349,20 +402,37 @@ fn comparison(raw: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<Raw
     if is_mixed(&left_type, &right_type) || is_mixed(&right_type, &left_type) {
         return Err(no_operator(&written, &left_type, &right_type).into());
     }
-    let left = like_other(left, &right, &right_type)?;
-    let right = like_other(right, &left, &left_type)?;
+    let left = like_other(left, &right, &right_type, zone)?;
+    let right = like_other(right, &left, &left_type, zone)?;
+    let (left, right) = on_one_clock((left, left_type), (right, right_type), zone)?;
     Ok(PlannerResult::Original(RawBinaryExpr { op: written, left, right }))
+}
+
+/// A date or a timestamp that is compared with a point in time becomes one, by the clocks of the session.
+fn on_one_clock(left: (Expr, DataType), right: (Expr, DataType), zone: Zone) -> Result<(Expr, Expr)> {
+    let ((left, left_type), (right, right_type)) = (left, right);
+    let is_zoned = |data_type: &DataType| matches!(data_type, DataType::Timestamp(_, Some(_)));
+    let is_shown =
+        |data_type: &DataType| matches!(data_type, DataType::Timestamp(_, None) | DataType::Date32);
+    let target = Target::Exact(zoned());
+    Ok(if is_zoned(&left_type) && is_shown(&right_type) {
+        (left, cast_expr(right, &right_type, &target, zone)?)
+    } else if is_shown(&left_type) && is_zoned(&right_type) {
+        (cast_expr(left, &left_type, &target, zone)?, right)
+    } else {
+        (left, right)
+    })
 }
 
 /// A numeric constant in the type of the column it is compared with, when that loses nothing: the comparison then
 /// reaches the files as it is.
-fn like_other(expr: Expr, other: &Expr, data_type: &DataType) -> Result<Expr> {
+fn like_other(expr: Expr, other: &Expr, data_type: &DataType, zone: Zone) -> Result<Expr> {
     let Expr::Literal(value, _) = &expr else { return Ok(expr) };
     if matches!(other, Expr::Literal(..)) || value.is_null() || value.data_type() == *data_type {
         return Ok(expr);
     }
     if is_float(data_type) && (is_numeric(&value.data_type()) || is_integer(&value.data_type())) {
-        let value = cast_scalar(value, &Target::Exact(data_type.clone()))?;
+        let value = cast_scalar(value, &Target::Exact(data_type.clone()), zone)?;
         return Ok(Expr::Literal(value, None));
     }
     let Some(number) = Number::from_array(&value.to_array()?, 0) else { return Ok(expr) };
@@ -380,14 +450,30 @@ fn like_other(expr: Expr, other: &Expr, data_type: &DataType) -> Result<Expr> {
     }
 }
 
-fn arithmetic(raw: RawBinaryExpr, op: Operator, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+fn arithmetic(
+    raw: RawBinaryExpr,
+    op: Operator,
+    schema: &DFSchema,
+    zone: Zone,
+) -> Result<PlannerResult<RawBinaryExpr>> {
     let RawBinaryExpr { op: written, left, right } = raw;
-    let (left, left_type, right, right_type) = match sides(left, right, schema)? {
+    let (left, left_type, right, right_type) = match sides(left, right, schema, zone)? {
         Ok(sides) => sides,
         Err((left, right)) => return Ok(PlannerResult::Original(RawBinaryExpr { op: written, left, right })),
     };
     if let Some(planned) = day_arithmetic(op, &left, &left_type, &right, &right_type)? {
         return Ok(PlannerResult::Planned(planned));
+    }
+    let (is_zoned, is_span) = (
+        |data_type: &DataType| matches!(data_type, DataType::Timestamp(_, Some(_))),
+        |data_type: &DataType| matches!(data_type, DataType::Interval(_)),
+    );
+    if is_zoned(&left_type) && is_span(&right_type) && matches!(op, Operator::Plus | Operator::Minus) {
+        let sum = DateTime::add(op == Operator::Minus, zone).call(vec![left, right]);
+        return Ok(PlannerResult::Planned(sum));
+    }
+    if is_span(&left_type) && is_zoned(&right_type) && op == Operator::Plus {
+        return Ok(PlannerResult::Planned(DateTime::add(false, zone).call(vec![right, left])));
     }
     let null_as = |data_type: &DataType, other: &DataType| match data_type {
         DataType::Null if is_number(other) => other.clone(),
@@ -485,6 +571,42 @@ fn fold(call: Expr) -> Expr {
         Ok(ColumnarValue::Scalar(value)) => Expr::Literal(value, None),
         _ => call,
     }
+}
+
+/// Casts that the planner made by itself between points in time and what clocks show, by the clocks of the session.
+pub(super) fn by_clocks(plan: LogicalPlan, zone: Zone) -> Result<LogicalPlan> {
+    if zone == Zone::UTC {
+        return Ok(plan);
+    }
+    let plan = plan.transform_up_with_subqueries(|node| {
+        let mut schema = merge_schema(&node.inputs());
+        if let LogicalPlan::TableScan(scan) = &node {
+            schema.merge(&scan.projected_schema);
+        }
+        let names = NamePreserver::new(&node);
+        node.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let expr = expr.transform_up(|expr| {
+                let Expr::Cast(cast) = &expr else { return Ok(Transformed::no(expr)) };
+                let (from, to) = (cast.expr.get_type(&schema)?, cast.field.data_type());
+                if !depends_on_zone(&from, to, zone) {
+                    return Ok(Transformed::no(expr));
+                }
+                let nearest = if matches!(to, DataType::Timestamp(_, None)) { &SHOWN } else { to };
+                let nearest =
+                    if matches!(to, DataType::Timestamp(_, Some(_))) { zoned() } else { nearest.clone() };
+                let ours =
+                    cast_expr(cast.expr.as_ref().clone(), &from, &Target::Exact(nearest.clone()), zone)?;
+                let ours = match nearest == *to {
+                    true => ours,
+                    false => Expr::Cast(Cast::new(Box::new(ours), to.clone())),
+                };
+                Ok(Transformed::yes(ours))
+            })?;
+            Ok(expr.update_data(|expr| name.restore(expr)))
+        })
+    })?;
+    Ok(plan.data)
 }
 
 fn sum() -> Arc<datafusion::logical_expr::AggregateUDF> {

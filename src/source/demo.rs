@@ -131,6 +131,8 @@ struct Reader {
     /// Places of the read fields among the table's columns.
     places: Vec<usize>,
     cursor: Option<usize>,
+    /// Rows looked at before others get their turn: fewer where each takes long.
+    rows_a_page: u64,
     since: Option<i64>,
     highest: Option<i64>,
     row: u64,
@@ -157,13 +159,18 @@ impl Reader {
             }
         }
         let cursor = read.cursor.as_deref().map(place).transpose()?;
+        let mut named = Vec::new();
+        read.filter.iter().for_each(|filter| condition::fields(filter, &mut named));
+        named.iter().try_for_each(|name| place(name).map(drop))?;
+        let rows_a_page = (PAGE / (1 + named.len() as u64 / 16)).max(1);
         let since = match &read.what {
             What::Since(watermark) => Some(watermark.0.as_i64().ok_or_else(|| {
                 Error::new(Kind::Invalid, format!("`{}` is no watermark of the demonstration", watermark.0))
             })?),
             What::Full | What::Keys => None,
         };
-        Ok(Reader { table, read, places, cursor, since, highest: since, row: 0, given: 0, is_over: false })
+        let (highest, is_over) = (since, false);
+        Ok(Reader { table, read, places, cursor, rows_a_page, since, highest, row: 0, given: 0, is_over })
     }
 
     fn next(&mut self) -> Option<Result<Page>> {
@@ -172,7 +179,8 @@ impl Reader {
         }
         let mut rows = Vec::new();
         let mut capped = false;
-        while self.row < self.table.rows && (rows.len() as u64) < PAGE {
+        let end = self.table.rows.min(self.row + self.rows_a_page);
+        while self.row < end {
             let row = self.table.row(self.row);
             self.row += 1;
             if !self.wants(&row) {

@@ -163,6 +163,10 @@ async fn transfer(
     }
 
     let read = read(&object, &missing, &plan)?;
+    for warning in request.source.warnings(&read).await? {
+        tell(progress, &object, warning.clone());
+        run.counts.warnings.push(warning);
+    }
     let erasures = syncer.state.erasures_of(object.connection_id, &object.api).await?;
     let erased = Suppression::new(&syncer.digester, &object, &read.fields, erasures)?;
     let writer = match plan.write {

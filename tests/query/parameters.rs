@@ -16,6 +16,7 @@ async fn types_come_from_where_the_parameter_stands() {
     let company = Company::new();
     let session = company.admin();
     let list = |element| DataType::List(Arc::new(Field::new("element", element, true)));
+    let zoned = DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some("UTC".into()));
     for (sql, types) in [
         ("select $1", vec![DataType::Utf8]),
         ("select $1 + 1", vec![DataType::Int32]),
@@ -34,6 +35,25 @@ async fn types_come_from_where_the_parameter_stands() {
         ("select id from opportunity where name like $1", vec![DataType::Utf8]),
         ("select upper($1), coalesce($2, 'x')", vec![DataType::Utf8, DataType::Utf8]),
         ("select $2", vec![DataType::Utf8, DataType::Utf8]),
+        ("select 1 where $1", vec![DataType::Boolean]),
+        ("select 1 where not $1 and $2", vec![DataType::Boolean, DataType::Boolean]),
+        ("select id from opportunity where is_won or $1", vec![DataType::Boolean]),
+        ("select case when $1 then 1 else 2 end", vec![DataType::Boolean]),
+        ("select case when is_won then quantity else $1 end from opportunity", vec![DataType::Int32]),
+        ("select case quantity when $1 then 'x' end from opportunity", vec![DataType::Int32]),
+        (
+            "select coalesce($1, quantity), nullif($2, id) from opportunity",
+            vec![DataType::Int32, DataType::Int64],
+        ),
+        ("select greatest(created_at, $1) from opportunity", vec![zoned.clone()]),
+        ("select id from opportunity where created_at >= $1", vec![zoned.clone()]),
+        ("select id from opportunity where quantity <> all($1)", vec![list(DataType::Int32)]),
+        ("select id from opportunity where amount = any($1)", vec![list(DataType::Decimal128(18, 2))]),
+        (
+            "select $1::uuid, $2::jsonb, $3::text[]",
+            vec![DataType::Utf8, DataType::Utf8, list(DataType::Utf8)],
+        ),
+        ("declare c cursor for select id from opportunity where id > $1", vec![DataType::Int64]),
         ("call sync($1, mode => $2, wait => $3)", vec![DataType::Utf8, DataType::Utf8, DataType::Boolean]),
     ] {
         let parsed = session.parse(sql).unwrap().remove(0);

@@ -1,62 +1,12 @@
 //! Dates, times and intervals as PostgreSQL writes them (`DateStyle` ISO, `IntervalStyle` postgres).
 
-use arrow::array::timezone::Tz;
-use chrono::{DateTime, Offset, TimeZone};
+use crate::query::Zone;
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
 /// Days and microseconds from 1970, where Arrow counts from, to 2000, where PostgreSQL's binary form does.
 const EPOCH_DAYS: i32 = 10_957;
 const EPOCH_MICROS: i64 = EPOCH_DAYS as i64 * MICROS_PER_DAY;
-
-/// The time zone in which a session reads `timestamp with time zone`.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Zone {
-    /// Seconds east of UTC.
-    Fixed(i32),
-    /// A zone with rules.
-    Named(Tz),
-}
-
-impl Zone {
-    pub(crate) const UTC: Zone = Zone::Fixed(0);
-
-    /// Reads the setting `TimeZone` as `SHOW` prints it. A zone that cannot be read counts as UTC, and the text
-    /// says so: every value carries its offset.
-    pub(crate) fn of_setting(text: &str) -> Self {
-        match text {
-            "UTC" | "GMT" | "Etc/UTC" | "Z" | "" => return Zone::UTC,
-            _ => {}
-        }
-        // `<-07>+07`, in which the sign of the number is that of POSIX, against all others.
-        if let Some((name, _)) = text.strip_prefix('<').and_then(|rest| rest.split_once('>')) {
-            return name.parse::<Tz>().map_or(Zone::UTC, Zone::Named);
-        }
-        text.parse::<Tz>().map_or(Zone::UTC, Zone::Named)
-    }
-
-    /// Seconds east of UTC at a point in time.
-    pub(crate) fn offset_at(self, micros: i64) -> i32 {
-        match self {
-            Zone::Fixed(seconds) => seconds,
-            Zone::Named(zone) => DateTime::from_timestamp_micros(micros)
-                .map_or(0, |at| zone.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc()),
-        }
-    }
-
-    /// The point in time at which clocks of this zone show `micros`; in the hour that is skipped or repeated, as
-    /// PostgreSQL, by the offset before the change.
-    pub(crate) fn to_utc(self, local: i64) -> i64 {
-        let offset = |at: i64| i64::from(self.offset_at(at)) * MICROS_PER_SECOND;
-        let before = offset(local.saturating_sub(MICROS_PER_DAY));
-        let guess = local.saturating_sub(before);
-        if offset(guess) == before {
-            return guess;
-        }
-        let after = local.saturating_sub(offset(local.saturating_add(MICROS_PER_DAY)));
-        if offset(after) == local - after { after } else { guess }
-    }
-}
 
 /// Year, month and day of a day counted from 1970-01-01, in the proleptic Gregorian calendar.
 pub(super) fn civil_from_days(days: i64) -> (i64, u32, u32) {
@@ -313,21 +263,6 @@ mod tests {
         ] {
             assert_eq!(text(|out| timestamp_text(micros, zone, out)), expected);
         }
-    }
-
-    #[test]
-    fn clocks_lead_back_to_points_in_time() {
-        let berlin = Zone::of_setting("Europe/Berlin");
-        let hour = 3600 * MICROS_PER_SECOND;
-        let winter = days_from_civil(2020, 1, 5) * MICROS_PER_DAY + 11 * hour;
-        assert_eq!(berlin.to_utc(winter), winter - hour);
-        let summer = days_from_civil(2020, 7, 5) * MICROS_PER_DAY + 11 * hour;
-        assert_eq!(berlin.to_utc(summer), summer - 2 * hour);
-        // 02:30 does not exist on this day: PostgreSQL reads it by the offset before the change.
-        let skipped = days_from_civil(2020, 3, 29) * MICROS_PER_DAY + 5 * hour / 2;
-        assert_eq!(berlin.to_utc(skipped), skipped - hour);
-        let after = days_from_civil(2020, 3, 29) * MICROS_PER_DAY + 12 * hour;
-        assert_eq!(berlin.to_utc(after), after - 2 * hour);
     }
 
     #[test]

@@ -234,9 +234,8 @@ impl Parts {
 
     fn take_zone(&mut self, token: &str) -> bool {
         let zone = match token.to_ascii_uppercase().as_str() {
-            "Z" | "UTC" | "GMT" | "ZULU" => Some(Zone::UTC),
             upper if upper.starts_with(['+', '-']) => offset(upper).map(Zone::Fixed),
-            _ => token.parse().ok().map(Zone::Named),
+            _ => Zone::of_name(token),
         };
         self.zone = zone.or(self.zone);
         zone.is_some()

@@ -20,6 +20,7 @@ use super::arithmetic::{VARIABLE, type_word, variable};
 use super::number::{Number, build, is_float, is_integer, is_numeric, numeric_type, out_of_range};
 use super::text;
 use crate::error::{Error, Kind, Result};
+use crate::query::Zone;
 
 /// What is cast to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -85,19 +86,28 @@ fn numeric_target(arguments: &str) -> Result<DataType> {
 }
 
 /// The cast of a planned expression of a known type.
-pub(in crate::query) fn cast_expr(expr: Expr, from: &DataType, target: &Target) -> Result<Expr> {
+pub(in crate::query) fn cast_expr(expr: Expr, from: &DataType, target: &Target, zone: Zone) -> Result<Expr> {
     if let Expr::Literal(value, _) = &expr {
-        return cast_scalar(value, target).map(|value| Expr::Literal(value, None));
+        return cast_scalar(value, target, zone).map(|value| Expr::Literal(value, None));
     }
     let to = target.result(from);
     if *from == to && !matches!(target, Target::Varchar(_)) {
         return Ok(expr);
     }
-    if is_native(from, &to) {
+    if is_native(from, &to) && !depends_on_zone(from, &to, zone) {
         return Ok(Expr::Cast(datafusion::logical_expr::Cast::new(Box::new(expr), to)));
     }
-    let function = ScalarUDF::from(PostgresCast::new(target.clone()));
+    let function = ScalarUDF::from(PostgresCast::new(target.clone(), zone));
     Ok(function.call(vec![expr]))
+}
+
+/// Whether a cast has another result in this zone than in UTC: one between points in time and what clocks show.
+pub(in crate::query) fn depends_on_zone(from: &DataType, to: &DataType, zone: Zone) -> bool {
+    let is_zoned = |t: &DataType| matches!(t, DataType::Timestamp(_, Some(_)));
+    let is_shown = |t: &DataType| {
+        matches!(t, DataType::Timestamp(_, None) | DataType::Date32 | DataType::Utf8 | DataType::Utf8View)
+    };
+    zone != Zone::UTC && ((is_zoned(from) && is_shown(to)) || (is_shown(from) && is_zoned(to)))
 }
 
 /// Whether Arrow's cast does what PostgreSQL does. The planner can look through those.
@@ -127,7 +137,7 @@ fn is_known(data_type: &DataType) -> bool {
 }
 
 /// Casts a constant.
-pub(in crate::query) fn cast_scalar(value: &ScalarValue, target: &Target) -> Result<ScalarValue> {
+pub(in crate::query) fn cast_scalar(value: &ScalarValue, target: &Target, zone: Zone) -> Result<ScalarValue> {
     let internal =
         |error: datafusion::error::DataFusionError| Error::internal("a constant").with_source(error);
     if matches!(target, Target::Numeric) && !value.is_null() {
@@ -141,7 +151,7 @@ pub(in crate::query) fn cast_scalar(value: &ScalarValue, target: &Target) -> Res
         return ScalarValue::try_from(&to).map_err(internal);
     }
     let array = value.to_array().map_err(internal)?;
-    let array = cast_array(&array, target, &to)?;
+    let array = cast_array(&array, target, &to, zone)?;
     ScalarValue::try_from_array(&array, 0).map_err(internal)
 }
 
@@ -173,12 +183,14 @@ fn sql_is_number(data_type: &DataType) -> bool {
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(in crate::query) struct PostgresCast {
     target: Target,
+    /// Of the session.
+    zone: Zone,
     signature: Signature,
 }
 
 impl PostgresCast {
-    pub(in crate::query) fn new(target: Target) -> Self {
-        PostgresCast { target, signature: Signature::any(1, Volatility::Immutable) }
+    pub(in crate::query) fn new(target: Target, zone: Zone) -> Self {
+        PostgresCast { target, zone, signature: Signature::any(1, Volatility::Immutable) }
     }
 }
 
@@ -218,9 +230,11 @@ impl ScalarUDFImpl for PostgresCast {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> datafusion::common::Result<ColumnarValue> {
         let to = args.return_type().clone();
         Ok(match &args.args[0] {
-            ColumnarValue::Array(array) => ColumnarValue::Array(cast_array(array, &self.target, &to)?),
+            ColumnarValue::Array(array) => {
+                ColumnarValue::Array(cast_array(array, &self.target, &to, self.zone)?)
+            }
             ColumnarValue::Scalar(value) => {
-                let array = cast_array(&value.to_array()?, &self.target, &to)?;
+                let array = cast_array(&value.to_array()?, &self.target, &to, self.zone)?;
                 ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?)
             }
         })
@@ -240,19 +254,26 @@ fn arrow_cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
 }
 
 /// Casts a whole column.
-pub(in crate::query) fn cast_array(array: &ArrayRef, target: &Target, to: &DataType) -> Result<ArrayRef> {
+pub(in crate::query) fn cast_array(
+    array: &ArrayRef,
+    target: &Target,
+    to: &DataType,
+    zone: Zone,
+) -> Result<ArrayRef> {
     let from = array.data_type();
     if let Target::Varchar(length) = target {
-        return Ok(truncate(&cast_array(array, &Target::Exact(DataType::Utf8), &DataType::Utf8)?, *length));
+        let texts = cast_array(array, &Target::Exact(DataType::Utf8), &DataType::Utf8, zone)?;
+        return Ok(truncate(&texts, *length));
     }
     match (from, to) {
         (DataType::LargeUtf8 | DataType::Utf8View, _) => {
-            cast_array(&arrow_cast(array, &DataType::Utf8)?, target, to)
+            cast_array(&arrow_cast(array, &DataType::Utf8)?, target, to, zone)
         }
         (from, to) if from == to => Ok(array.clone()),
-        (DataType::Utf8, DataType::List(element)) => lists(array, element.data_type(), to),
-        (DataType::Utf8, to) => from_text(array, to),
-        (_, DataType::Utf8) => to_text(array),
+        (DataType::Utf8, DataType::List(element)) => lists(array, element.data_type(), to, zone),
+        (DataType::Utf8, to) => from_text(array, to, zone),
+        (_, DataType::Utf8) => to_text(array, zone),
+        (from, to) if depends_on_zone(from, to, zone) => on_clocks(array, to, zone),
         (from, to) if is_float(from) && is_integer(to) => float_to_integer(array, to),
         (from, to) if is_float(from) && is_numeric(to) => float_to_numeric(array, to),
         (from, to) if is_numeric(from) && is_integer(to) => {
@@ -274,14 +295,29 @@ fn is_time(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Date32 | DataType::Timestamp(..))
 }
 
+/// Between points in time and what the clocks of a zone show.
+fn on_clocks(array: &ArrayRef, to: &DataType, zone: Zone) -> Result<ArrayRef> {
+    let is_zoned = matches!(array.data_type(), DataType::Timestamp(_, Some(_)));
+    let micros = arrow_cast(array, &DataType::Timestamp(TimeUnit::Microsecond, None))?;
+    let micros = micros.as_primitive::<TimestampMicrosecondType>();
+    let moved: PrimitiveArray<TimestampMicrosecondType> =
+        micros.unary(|at| if is_zoned { zone.to_local(at) } else { zone.to_utc(at) });
+    let moved: ArrayRef = match is_zoned {
+        true => Arc::new(moved),
+        false => Arc::new(moved.with_timezone("UTC")),
+    };
+    arrow_cast(&moved, to)
+}
+
 /// `'{1,2}'::integer[]`
-fn lists(array: &ArrayRef, element: &DataType, to: &DataType) -> Result<ArrayRef> {
+fn lists(array: &ArrayRef, element: &DataType, to: &DataType, zone: Zone) -> Result<ArrayRef> {
     let internal =
         |error: datafusion::error::DataFusionError| Error::internal("a list constant").with_source(error);
     let target = Target::Exact(element.clone());
     let list = |text: &str| -> Result<ScalarValue> {
-        let elements =
-            text::parse_array(text)?.into_iter().map(|text| cast_scalar(&ScalarValue::Utf8(text), &target));
+        let elements = text::parse_array(text)?
+            .into_iter()
+            .map(|text| cast_scalar(&ScalarValue::Utf8(text), &target, zone));
         Ok(ScalarValue::List(ScalarValue::new_list_nullable(&elements.collect::<Result<Vec<_>>>()?, element)))
     };
     let values = array.as_string::<i32>().iter().map(|text| match text {
@@ -381,7 +417,7 @@ fn numeric_to_float(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
     })
 }
 
-fn from_text(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
+fn from_text(array: &ArrayRef, to: &DataType, zone: Zone) -> Result<ArrayRef> {
     let texts = array.as_string::<i32>();
     let integers = |name: &str, least: i64, most: i64| -> Result<Vec<Option<i64>>> {
         texts
@@ -427,9 +463,11 @@ fn from_text(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
         DataType::Timestamp(TimeUnit::Microsecond, None) => {
             Arc::new(PrimitiveArray::<TimestampMicrosecondType>::from(parsed(texts, text::parse_timestamp)?))
         }
-        DataType::Timestamp(TimeUnit::Microsecond, Some(zone)) => Arc::new(
-            PrimitiveArray::<TimestampMicrosecondType>::from(parsed(texts, text::parse_timestamptz)?)
-                .with_timezone(zone.clone()),
+        DataType::Timestamp(TimeUnit::Microsecond, Some(utc)) => Arc::new(
+            PrimitiveArray::<TimestampMicrosecondType>::from(parsed(texts, |text| {
+                text::parse_timestamptz(text, zone)
+            })?)
+            .with_timezone(utc.clone()),
         ),
         _ => arrow_cast(array, to)?,
     })
@@ -451,9 +489,9 @@ fn truncate(array: &ArrayRef, length: usize) -> ArrayRef {
 }
 
 /// The text PostgreSQL prints for a value.
-pub(in crate::query) fn to_text(array: &ArrayRef) -> Result<ArrayRef> {
+pub(in crate::query) fn to_text(array: &ArrayRef, zone: Zone) -> Result<ArrayRef> {
     let mut builder = StringBuilder::with_capacity(array.len(), array.len() * 8);
-    let zone = matches!(array.data_type(), DataType::Timestamp(_, Some(_)));
+    let is_zoned = matches!(array.data_type(), DataType::Timestamp(_, Some(_)));
     let micros = match array.data_type() {
         DataType::Timestamp(..) => {
             let utc = arrow_cast(array, &DataType::Timestamp(TimeUnit::Microsecond, None))?;
@@ -481,7 +519,10 @@ pub(in crate::query) fn to_text(array: &ArrayRef) -> Result<ArrayRef> {
             }
             DataType::Timestamp(..) => {
                 let value = micros.as_ref().map_or(0, |micros| micros.value(row));
-                builder.append_value(text::format_timestamp(value) + if zone { "+00" } else { "" });
+                builder.append_value(match is_zoned {
+                    true => text::format_timestamptz(value, zone),
+                    false => text::format_timestamp(value),
+                });
             }
             _ => match Number::from_array(array, row) {
                 Some(number) => builder.append_value(number.to_string()),

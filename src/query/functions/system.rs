@@ -1,15 +1,19 @@
 //! Functions that answer from the session.
 
 use arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{
-    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+    Signature, Volatility,
 };
+use std::any::Any;
 use std::sync::Arc;
 
+use super::datetime::DateTime;
 use crate::error::{Error, Kind};
-use crate::query::PG_TYPE;
 use crate::query::settings::SharedSettings;
+use crate::query::{PG_TYPE, Zone};
 
 /// The PostgreSQL whose behaviour and catalog are the reference.
 pub(in crate::query) const SERVER_VERSION: &str = "15.18";
@@ -24,11 +28,16 @@ pub(in crate::query) struct Facts {
     pub(in crate::query) transaction_start: i64,
     /// When the statement began.
     pub(in crate::query) statement_start: i64,
+    pub(in crate::query) zone: Zone,
     pub(in crate::query) settings: SharedSettings,
 }
 
 /// The function of that name, when it is one of the session's.
 pub(in crate::query) fn function(name: &str, facts: &Facts) -> Option<ScalarUDF> {
+    if let Some(function) = DateTime::named(name, facts.zone) {
+        return Some(function);
+    }
+    let local = facts.zone.to_local(facts.transaction_start);
     let utc = || Some("UTC".into());
     let text = |value: &str| ScalarValue::Utf8(Some(value.to_string()));
     let (value, pg_type) = match name {
@@ -40,6 +49,8 @@ pub(in crate::query) fn function(name: &str, facts: &Facts) -> Option<ScalarUDF>
         "current_user" | "session_user" | "user" | "current_role" => (text(&facts.user), Some("name")),
         "current_schema" => (text("public"), Some("name")),
         "pg_backend_pid" => (ScalarValue::Int32(Some(facts.session_id)), None),
+        // There are no such locks, so that none is left behind.
+        "pg_advisory_unlock_all" => (text(""), None),
         "pg_is_in_recovery" => (ScalarValue::Boolean(Some(false)), None),
         "pg_my_temp_schema" => (ScalarValue::Int64(Some(0)), Some("oid")),
         "now" | "current_timestamp" | "transaction_timestamp" => {
@@ -48,10 +59,8 @@ pub(in crate::query) fn function(name: &str, facts: &Facts) -> Option<ScalarUDF>
         "statement_timestamp" | "clock_timestamp" => {
             (ScalarValue::TimestampMicrosecond(Some(facts.statement_start), utc()), None)
         }
-        "localtimestamp" => (ScalarValue::TimestampMicrosecond(Some(facts.transaction_start), None), None),
-        "current_date" | "today" if name == "current_date" => {
-            (ScalarValue::Date32(Some(facts.transaction_start.div_euclid(86_400_000_000) as i32)), None)
-        }
+        "localtimestamp" => (ScalarValue::TimestampMicrosecond(Some(local), None), None),
+        "current_date" => (ScalarValue::Date32(Some(local.div_euclid(86_400_000_000) as i32)), None),
         "current_setting" => return Some(SettingFunction::new(false, facts.settings.clone()).into()),
         "set_config" => return Some(SettingFunction::new(true, facts.settings.clone()).into()),
         _ => return None,
@@ -59,6 +68,24 @@ pub(in crate::query) fn function(name: &str, facts: &Facts) -> Option<ScalarUDF>
     let signature = Signature::nullary(Volatility::Stable);
     let function = Constant { name: name.to_string(), value, pg_type, signature };
     Some(ScalarUDF::from(function))
+}
+
+/// Whether a plan holds the time of its statement or transaction.
+pub(in crate::query) fn is_of_moment(plan: &LogicalPlan) -> bool {
+    let mut found = false;
+    let is_time =
+        |value: &ScalarValue| matches!(value, ScalarValue::TimestampMicrosecond(..) | ScalarValue::Date32(_));
+    let walked = plan.apply_with_subqueries(|node| {
+        for expr in node.expressions() {
+            found |= expr.exists(|expr| {
+                let Expr::ScalarFunction(call) = expr else { return Ok(false) };
+                let function: &dyn Any = call.func.inner().as_ref();
+                Ok(function.downcast_ref::<Constant>().is_some_and(|constant| is_time(&constant.value)))
+            })?;
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    found || walked.is_err()
 }
 
 /// The names of all of them, for suggestions.

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, Timelike};
 
 use crate::error::{Error, Kind, Result};
+use crate::query::Zone;
 
 /// 22P02
 pub(in crate::query) fn invalid_syntax(type_name: &str, text: &str) -> Error {
@@ -82,18 +83,18 @@ pub(in crate::query) fn parse_timestamp(text: &str) -> Result<i64> {
     Ok(date.and_time(time).and_utc().timestamp_micros())
 }
 
-/// `timestamp with time zone`, in microseconds UTC.
-pub(in crate::query) fn parse_timestamptz(text: &str) -> Result<i64> {
-    let (date, time, offset) = parse_parts(text, "timestamp with time zone")?;
-    Ok(date.and_time(time).and_utc().timestamp_micros() - i64::from(offset) * 1_000_000)
+/// `timestamp with time zone`, in microseconds UTC; without a zone in the text it is the session's.
+pub(in crate::query) fn parse_timestamptz(text: &str, session: Zone) -> Result<i64> {
+    let (date, time, zone) = parse_parts(text, "timestamp with time zone")?;
+    Ok(zone.unwrap_or(session).to_utc(date.and_time(time).and_utc().timestamp_micros()))
 }
 
-/// Date, time and offset in seconds.
-fn parse_parts(text: &str, type_name: &str) -> Result<(NaiveDate, NaiveTime, i32)> {
+/// Date, time and zone, where one is written.
+fn parse_parts(text: &str, type_name: &str) -> Result<(NaiveDate, NaiveTime, Option<Zone>)> {
     let invalid = || invalid_date(type_name, text);
     let trimmed = text.trim_matches(blank);
     if trimmed.eq_ignore_ascii_case("epoch") {
-        return Ok((NaiveDate::default(), NaiveTime::default(), 0));
+        return Ok((NaiveDate::default(), NaiveTime::default(), Some(Zone::UTC)));
     }
     let (date, rest) = match trimmed.find(|c: char| blank(c) || c == 'T' || c == 't') {
         Some(at) => (&trimmed[..at], trimmed[at + 1..].trim_start_matches(blank)),
@@ -101,18 +102,21 @@ fn parse_parts(text: &str, type_name: &str) -> Result<(NaiveDate, NaiveTime, i32
     };
     let date = parse_day(date, text).ok_or_else(invalid)??;
     if rest.is_empty() {
-        return Ok((date, NaiveTime::default(), 0));
+        return Ok((date, NaiveTime::default(), None));
     }
     let zone_at = rest.find(|c: char| matches!(c, '+' | '-' | 'z' | 'Z') || c.is_ascii_alphabetic());
     let (clock, zone) = zone_at.map_or((rest, ""), |at| (rest[..at].trim_end_matches(blank), &rest[at..]));
     let (seconds, micros) = parse_clock(clock).ok_or_else(invalid)?;
-    let offset = parse_offset(zone).ok_or_else(invalid)?;
+    let zone = match zone.is_empty() {
+        true => None,
+        false => Some(parse_zone(zone).ok_or_else(invalid)?),
+    };
     if seconds > 86_400 || (seconds == 86_400 && micros > 0) {
         return Err(out_of_range(text));
     }
     let date = if seconds == 86_400 { date.succ_opt().ok_or_else(|| out_of_range(text))? } else { date };
     let time = NaiveTime::from_num_seconds_from_midnight_opt(seconds % 86_400, micros * 1_000);
-    Ok((date, time.ok_or_else(|| out_of_range(text))?, offset))
+    Ok((date, time.ok_or_else(|| out_of_range(text))?, zone))
 }
 
 /// 22008
@@ -172,16 +176,13 @@ fn parse_clock(clock: &str) -> Option<(u32, u32)> {
     Some((hours * 3_600 + minutes * 60 + seconds + micros / 1_000_000, micros % 1_000_000))
 }
 
-/// Seconds east of UTC of `Z`, `UTC`, `+02`, `+0230`, `-02:30`.
-pub(in crate::query) fn parse_offset(zone: &str) -> Option<i32> {
+/// `Z`, `CET`, `Europe/Berlin`, `+02`, `+0230`, `-02:30`.
+fn parse_zone(zone: &str) -> Option<Zone> {
     let zone = zone.trim_matches(blank);
-    if zone.is_empty() || ["z", "utc", "gmt", "zulu"].iter().any(|name| zone.eq_ignore_ascii_case(name)) {
-        return Some(0);
-    }
-    let sign = match zone.as_bytes()[0] {
+    let sign = match zone.as_bytes().first()? {
         b'+' => 1,
         b'-' => -1,
-        _ => return None,
+        _ => return Zone::of_name(zone),
     };
     let rest = &zone[1..];
     let (hours, minutes) = match rest.split_once(':') {
@@ -190,7 +191,7 @@ pub(in crate::query) fn parse_offset(zone: &str) -> Option<i32> {
         None => (rest, "0"),
     };
     let (hours, minutes) = (digits(hours)?, digits(minutes)?);
-    (hours <= 15 && minutes <= 59).then_some(sign * (hours as i32 * 3_600 + minutes as i32 * 60))
+    (hours <= 15 && minutes <= 59).then_some(Zone::Fixed(sign * (hours as i32 * 3_600 + minutes as i32 * 60)))
 }
 
 /// The elements of `{a,"b c",NULL}`.
@@ -290,6 +291,23 @@ pub(in crate::query) fn format_timestamp(micros: i64) -> String {
     format!("{}{}", time.format("%Y-%m-%d %H:%M:%S"), fraction(&time))
 }
 
+/// `timestamp with time zone` as clocks of a zone show it, followed by the offset.
+pub(in crate::query) fn format_timestamptz(micros: i64, zone: Zone) -> String {
+    let (offset, shown) = (zone.offset_at(micros), format_timestamp(zone.to_local(micros)));
+    if shown == "infinity" {
+        return shown;
+    }
+    let (sign, seconds) = (if offset < 0 { '-' } else { '+' }, offset.unsigned_abs());
+    let mut text = format!("{shown}{sign}{:02}", seconds / 3_600);
+    if seconds % 3_600 != 0 {
+        text += &format!(":{:02}", seconds / 60 % 60);
+    }
+    if seconds % 60 != 0 {
+        text += &format!(":{:02}", seconds % 60);
+    }
+    text
+}
+
 fn fraction(time: &NaiveDateTime) -> String {
     match time.nanosecond() / 1_000 {
         0 => String::new(),
@@ -323,7 +341,7 @@ mod tests {
     fn times_are_read_and_printed() {
         assert_eq!(format_timestamp(parse_timestamp("2024-02-29 12:34").unwrap()), "2024-02-29 12:34:00");
         assert_eq!(
-            format_timestamp(parse_timestamptz("2024-02-29T12:34:56.5+02:00").unwrap()),
+            format_timestamp(parse_timestamptz("2024-02-29T12:34:56.5+02:00", Zone::UTC).unwrap()),
             "2024-02-29 10:34:56.5"
         );
         assert_eq!(format_date(parse_date("20240131").unwrap()), "2024-01-31");

@@ -4,7 +4,7 @@ use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::cursor::Cursor;
-use super::{Command, Parsed, call, people, query, refuse};
+use super::{Command, Parsed, call, people, portal, query, refuse};
 use crate::error::{Error, Kind, Result};
 use crate::query::verb::VerbSignature;
 
@@ -66,6 +66,10 @@ pub(super) fn command(
         }
         "explain" => ("EXPLAIN", explain(cursor)?),
         "copy" => ("COPY", copy(cursor)?),
+        "declare" => ("DECLARE CURSOR", portal::declare(cursor)?),
+        "fetch" => ("FETCH", portal::fetch(cursor, false)?),
+        "move" => ("MOVE", portal::fetch(cursor, true)?),
+        "close" => portal::close(cursor)?,
         "call" => ("CALL", call::call(cursor)?),
         "set" => ("SET", set(cursor)?),
         "show" => ("SHOW", show(cursor)?),

@@ -22,6 +22,9 @@ pub(in crate::query) const PARAMETER: &str = "parameter ";
 /// Key of `x op ANY(array)`, followed by the operator.
 pub(in crate::query) const ANY: &str = "any ";
 
+/// Key of a time and the zone it is taken to.
+pub(in crate::query) const AT_ZONE: &str = "at time zone";
+
 /// Normalizes a whole query.
 pub(super) fn query(query: &mut Query) {
     let _flow: ControlFlow<()> = query.visit(&mut Normalizer);
@@ -48,6 +51,9 @@ impl VisitorMut for Normalizer {
     }
 
     fn post_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<()> {
+        for condition in select.selection.iter_mut().chain(&mut select.having) {
+            parameter_as(condition, "boolean");
+        }
         if let ast::GroupByExpr::Expressions(expressions, _) = &mut select.group_by {
             expressions.iter_mut().for_each(plain_number);
         }
@@ -71,7 +77,7 @@ impl VisitorMut for Normalizer {
         if let Some(LimitClause::LimitOffset { limit, offset, .. }) = &mut query.limit_clause {
             for place in limit.iter_mut().chain(offset.iter_mut().map(|offset| &mut offset.value)) {
                 plain_number(place);
-                integer_parameter(place);
+                parameter_as(place, "bigint");
             }
         }
         if let Some(fetch) = query.fetch.take() {
@@ -100,12 +106,19 @@ impl VisitorMut for Normalizer {
             Expr::Value(ast::ValueWithSpan { value: Value::Placeholder(id), .. }) => {
                 *expr = node(format!("{PARAMETER}{id}"), vec![Expr::value(Value::Null)]);
             }
+            Expr::UnaryOp { op: ast::UnaryOperator::Not, expr: inner } => parameter_as(inner, "boolean"),
+            Expr::Case { operand: None, conditions, .. } => {
+                conditions.iter_mut().for_each(|when| parameter_as(&mut when.condition, "boolean"));
+            }
             Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr: inner } => {
                 if negate(inner) {
                     *expr = take(inner);
                 }
             }
             Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, expr: inner, data_type, .. } => {
+                if let Some(name) = kept_as_text(data_type) {
+                    parameter_as(inner, name);
+                }
                 if let Some(name) = type_name(data_type) {
                     *expr = node(format!("{CAST}{name}"), vec![take(inner)]);
                 }
@@ -116,10 +129,19 @@ impl VisitorMut for Normalizer {
                     *expr = node(format!("{CAST}{name}"), vec![value]);
                 }
             }
+            Expr::AtTimeZone { timestamp, time_zone } => {
+                *expr = node(AT_ZONE.into(), vec![take(timestamp), take(time_zone)]);
+            }
             Expr::AnyOp { left, compare_op, right, .. } if !matches!(**right, Expr::Subquery(_)) => {
                 if matches!(compare_op, BinaryOperator::Eq) {
                     *expr = node(format!("{ANY}{compare_op}"), vec![take(left), take(right)]);
                 }
+            }
+            Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right }
+                if !matches!(**right, Expr::Subquery(_)) =>
+            {
+                let any = node(format!("{ANY}="), vec![take(left), take(right)]);
+                *expr = Expr::UnaryOp { op: ast::UnaryOperator::Not, expr: Box::new(any) };
             }
             Expr::Function(function) => {
                 if let Some(WindowType::WindowSpec(spec)) = &mut function.over {
@@ -213,15 +235,33 @@ fn negate(expr: &mut Expr) -> bool {
     true
 }
 
-/// `LIMIT $1`
-fn integer_parameter(expr: &mut Expr) {
+/// A parameter in a place that tells its type.
+fn parameter_as(expr: &mut Expr, type_name: &str) {
     if let Expr::Dictionary(fields) = expr
         && let [field] = fields.as_mut_slice()
-        && field.key.value.starts_with(PARAMETER)
-        && !field.key.value.ends_with(" bigint")
+        && field.key.value.strip_prefix(PARAMETER).is_some_and(|id| !id.contains(' '))
     {
-        field.key.value.push_str(" bigint");
+        field.key.value = format!("{} {type_name}", field.key.value);
     }
+}
+
+/// PostgreSQL's name of a type whose values are text here. A parameter that is cast to one is announced as one, so
+/// that drivers send what they have for it.
+fn kept_as_text(data_type: &DataType) -> Option<&'static str> {
+    Some(match data_type {
+        DataType::Uuid => "uuid",
+        DataType::JSON => "json",
+        DataType::JSONB => "jsonb",
+        DataType::Array(ast::ArrayElemTypeDef::SquareBracket(element, _)) => match &**element {
+            DataType::Uuid => "_uuid",
+            DataType::JSON => "_json",
+            DataType::JSONB => "_jsonb",
+            DataType::Custom(name, _) if name.to_string().eq_ignore_ascii_case("oid") => "_oid",
+            _ => return None,
+        },
+        DataType::Custom(name, _) if name.to_string().eq_ignore_ascii_case("oid") => "oid",
+        _ => return None,
+    })
 }
 
 fn plain_frame(spec: &mut WindowSpec) {
@@ -274,7 +314,7 @@ pub(in crate::query) fn type_name(data_type: &DataType) -> Option<String> {
             "unknown" => "text".into(),
             other => other.into(),
         },
-        DataType::Regclass | DataType::Uuid => "text".into(),
+        DataType::Regclass | DataType::Uuid | DataType::JSON | DataType::JSONB => "text".into(),
         _ => return None,
     })
 }

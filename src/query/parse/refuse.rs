@@ -9,10 +9,6 @@ const WRITES: &[&str] = &[
     "refresh", "reindex", "cluster", "security", "reassign", "lock", "upsert", "replace",
 ];
 const UNSUPPORTED: &[&str] = &[
-    "declare",
-    "fetch",
-    "move",
-    "close",
     "do",
     "load",
     "checkpoint",

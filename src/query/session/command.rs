@@ -9,6 +9,7 @@ use datafusion::logical_expr::Expr;
 use datafusion::sql::sqlparser::ast;
 
 use super::rows::{bind, ready, text_schema, texts};
+use super::transaction::Ended;
 use super::{Execution, Named, Notice, NoticeSender, Prepared, Session, TransactionStatus};
 use crate::error::{Error, Kind, Result, did_you_mean};
 use crate::model::now_micros;
@@ -30,8 +31,12 @@ impl Session {
         declared: &[Option<DataType>],
     ) -> Result<Prepared> {
         match parsed.command() {
-            Command::Query(_) | Command::Explain { .. } | Command::Copy { .. } => {
+            Command::Query(_) | Command::Explain { .. } | Command::Copy { .. } | Command::Declare { .. } => {
                 self.prepare_query(parsed, declared).await
+            }
+            Command::Fetch { name, moves, .. } => {
+                let schema = self.inner.lock().cursors.schema(name).filter(|_| !moves);
+                Ok(Prepared { schema, ..Prepared::without_rows(parsed) })
             }
             Command::Call { name, arguments } => self.prepare_call(parsed, name, arguments, declared),
             Command::Execute { name, .. } => {
@@ -71,6 +76,12 @@ impl Session {
             Command::Query(_) | Command::Explain { .. } | Command::Copy { .. } => {
                 return self.execute_query(prepared, values, limits).await;
             }
+            Command::Declare { .. } => self.declare(prepared, values, limits).await?,
+            Command::Fetch { name, direction, moves } => {
+                return self.fetch(name, *direction, *moves, limits).await;
+            }
+            Command::Close(Some(name)) => self.inner.lock().cursors.close(name)?,
+            Command::Close(None) => self.inner.lock().cursors.close_all(),
             Command::Call { name, arguments } => {
                 return self.execute_call(prepared, name, arguments, values, notices, limits).await;
             }
@@ -92,7 +103,9 @@ impl Session {
                     return Err(Error::new(Kind::Invalid, what).with_sqlstate("25001"));
                 }
                 self.settings.lock().reset_all();
-                self.inner.lock().named.clear();
+                let mut inner = self.inner.lock();
+                inner.named.clear();
+                inner.cursors.close_all();
             }
             Command::DiscardPlans | Command::Listen | Command::Unlisten => {}
             Command::Begin => {
@@ -103,18 +116,26 @@ impl Session {
             }
             Command::Commit | Command::Rollback => {
                 let commit = matches!(parsed.command(), Command::Commit);
-                match self.inner.lock().transaction.end(&mut self.settings.lock(), commit) {
-                    None => warn(&notices, "25P01", "there is no transaction in progress"),
-                    Some(false) => tag = "ROLLBACK",
-                    Some(true) => {}
+                match self.inner.lock().end(&mut self.settings.lock(), commit) {
+                    Ended::None | Ended::Implicit => {
+                        warn(&notices, "25P01", "there is no transaction in progress");
+                    }
+                    Ended::RolledBack => tag = "ROLLBACK",
+                    Ended::Committed => {}
                 }
             }
             Command::Savepoint(name) => {
                 self.inner.lock().transaction.savepoint(name, &self.settings.lock())?
             }
-            Command::ReleaseSavepoint(name) => self.inner.lock().transaction.release_savepoint(name)?,
+            Command::ReleaseSavepoint(name) => {
+                let mut inner = self.inner.lock();
+                let place = inner.transaction.release_savepoint(name)?;
+                inner.cursors.release(place);
+            }
             Command::RollbackTo(name) => {
-                self.inner.lock().transaction.rollback_to(name, &mut self.settings.lock())?;
+                let mut inner = self.inner.lock();
+                let place = inner.transaction.rollback_to(name, &mut self.settings.lock())?;
+                inner.cursors.rollback_to(place);
             }
             Command::Prepare { name, types, statement } => {
                 self.keep(name, statement, declared_types(types)?)?
@@ -203,7 +224,7 @@ impl Session {
         let planner = self.planner(Parameters { types: declared.to_vec(), values: None });
         let parameters = call::parameters(&planner, verb, arguments, declared)?;
         let schema = (!verb.result.fields().is_empty()).then(|| verb.result.clone());
-        Ok(Prepared { parsed: parsed.clone(), schema, parameters, plan: None })
+        Ok(Prepared { schema, parameters, ..Prepared::without_rows(parsed) })
     }
 
     async fn execute_call(
@@ -217,7 +238,7 @@ impl Session {
     ) -> Result<Execution> {
         let bound = {
             let verb = call::signature(self.engine.verbs.describe(), name, &self.who)?;
-            let values = bind(&prepared.parameters, values)?;
+            let values = bind(&prepared.parameters, values, self.settings.lock().zone())?;
             let planner = self.planner(Parameters { types: Vec::new(), values: Some(Arc::new(values)) });
             call::bind(&planner, verb, arguments, prepared.parsed.redacted_text())?
         };

@@ -20,20 +20,23 @@ use crate::query::deep::{Deep, poll_with_stack, with_stack};
 use crate::query::error::translate;
 use crate::query::functions::cast::{Target, cast_scalar};
 use crate::query::functions::number::is_numeric;
+use crate::query::functions::system;
 use crate::query::interrupt::interruptible;
 use crate::query::parse::{Command, Parsed};
-use crate::query::plan::{Planner, parameters_of, shown_schema};
+use crate::query::plan::{Found, Planner, parameters_of, shown_schema};
 use crate::query::resolve;
 use crate::query::run::{self, Limits};
 use crate::query::typing::Parameters;
+use crate::query::zone::Zone;
 
 impl Session {
     /// The query inside a statement that has one.
     fn query_of(parsed: &Parsed) -> Option<&ast::Query> {
         match parsed.command() {
-            Command::Query(query) | Command::Explain { query, .. } | Command::Copy { query, .. } => {
-                Some(query)
-            }
+            Command::Query(query)
+            | Command::Explain { query, .. }
+            | Command::Copy { query, .. }
+            | Command::Declare { query, .. } => Some(query),
             _ => None,
         }
     }
@@ -69,12 +72,15 @@ impl Session {
         declared: &[Option<DataType>],
     ) -> Result<Prepared> {
         let release = self.release().await?;
-        let id = release.id;
+        let (id, zone) = (release.id, self.settings.lock().zone());
         if declared.is_empty() && Self::placeholders(parsed).is_empty() {
             let plan = self.plan(parsed, release, Parameters::default(), false).await?;
             let schema = Some(Self::result_schema(parsed, &plan));
-            let planned = Some(Arc::new(Planned { release: id, plan: Deep::new(plan, parsed.tokens()) }));
-            return Ok(Prepared { parsed: parsed.clone(), schema, parameters: Vec::new(), plan: planned });
+            let plan = Deep::new(plan, parsed.tokens());
+            let planned = Some(Arc::new(Planned { release: id, zone, plan }));
+            // What answers with the time of its statement is planned for each.
+            let plan = planned.filter(|planned| !system::is_of_moment(&planned.plan));
+            return Ok(Prepared { schema, plan, ..Prepared::without_rows(parsed) });
         }
         let mut types = declared.to_vec();
         let known = Parameters { types: types.clone(), values: None };
@@ -82,11 +88,13 @@ impl Session {
         let found = match &draft {
             Ok(plan) => parameters_of(plan)?,
             // An operator between two parameters, for example, has no type without theirs.
-            Err(_) => Self::placeholders(parsed),
+            Err(_) => vec![Found::default(); Self::placeholders(parsed).len()],
         };
         types.resize(types.len().max(found.len()), None);
-        for (known, found) in types.iter_mut().zip(found) {
-            *known = known.take().or(found.filter(|found| *found != DataType::Null));
+        let mut type_names = vec![None; types.len()];
+        for ((known, name), found) in types.iter_mut().zip(&mut type_names).zip(found) {
+            *name = found.type_name.filter(|_| known.is_none());
+            *known = known.take().or(found.data_type.filter(|found| *found != DataType::Null));
         }
         let parameters: Vec<_> =
             types.into_iter().map(|data_type| data_type.unwrap_or(DataType::Utf8)).collect();
@@ -94,7 +102,7 @@ impl Session {
         let plan =
             self.plan(parsed, release, known, false).await.map_err(|second| draft.err().unwrap_or(second))?;
         let schema = Some(Self::result_schema(parsed, &plan));
-        Ok(Prepared { parsed: parsed.clone(), schema, parameters, plan: None })
+        Ok(Prepared { parsed: parsed.clone(), schema, parameters, type_names, plan: None })
     }
 
     /// The parameters that the text names, without types.
@@ -125,18 +133,32 @@ impl Session {
         values: Vec<ScalarValue>,
         limits: Limits,
     ) -> Result<Execution> {
-        let release = self.pinned_release().await?;
-        let physical = limits.within(self.physical(prepared, values, release)).await?;
         let tag = prepared.parsed.tag().to_string();
-        let Some(schema) = prepared.schema.clone() else {
-            return Err(Error::internal("a query without columns"));
-        };
         if let Command::Explain { analyze, verbose, .. } = prepared.parsed.command() {
+            let release = self.pinned_release().await?;
+            let physical = limits.within(self.physical(prepared, values, release)).await?;
             if *analyze {
                 limits.within(self.run_to_end(physical.clone())).await?;
             }
-            return Ok(explained(&physical, *analyze, *verbose, schema));
+            return Ok(explained(&physical, *analyze, *verbose, text_schema(&["QUERY PLAN"])));
         }
+        let (physical, schema) = limits.within(self.sendable(prepared, values)).await?;
+        let stream =
+            limits.within(run::start(&self.engine, physical, schema.clone(), limits.clone())).await?;
+        Ok(Execution::Rows { schema, stream, tag, count_in_tag: true })
+    }
+
+    /// The plan of a query over the release of now, giving the columns that were announced.
+    pub(super) async fn sendable(
+        &self,
+        prepared: &Prepared,
+        values: Vec<ScalarValue>,
+    ) -> Result<(Arc<dyn ExecutionPlan>, SchemaRef)> {
+        let release = self.pinned_release().await?;
+        let physical = self.physical(prepared, values, release).await?;
+        let Some(schema) = prepared.schema.clone() else {
+            return Err(Error::internal("a query without columns"));
+        };
         let actual = shown_schema(&physical.schema());
         let same = actual.fields().len() == schema.fields().len()
             && actual.fields().iter().zip(schema.fields()).all(|(a, b)| a.data_type() == b.data_type());
@@ -146,9 +168,7 @@ impl Session {
                 .with_hint("prepare the statement again: the definition of a table has changed"));
         }
         let physical = if same { physical } else { cast_plan(physical, &schema)? };
-        let stream =
-            limits.within(run::start(&self.engine, physical, schema.clone(), limits.clone())).await?;
-        Ok(Execution::Rows { schema, stream, tag, count_in_tag: true })
+        Ok((physical, schema))
     }
 
     async fn physical(
@@ -158,16 +178,18 @@ impl Session {
         release: Arc<Release>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let tokens = prepared.parsed.tokens();
-        let cached = prepared.plan.clone().filter(|planned| planned.release == release.id);
+        let zone = self.settings.lock().zone();
+        let cached = prepared.plan.clone();
+        let cached = cached.filter(|planned| planned.release == release.id && planned.zone == zone);
         let plan = match cached {
             Some(planned) => planned,
             None => {
-                let values = bind(&prepared.parameters, values)?;
+                let values = bind(&prepared.parameters, values, zone)?;
                 let types = prepared.parameters.iter().cloned().map(Some).collect();
                 let parameters = Parameters { types, values: Some(Arc::new(values)) };
                 let (id, parsed) = (release.id, &prepared.parsed);
                 let plan = self.plan(parsed, release, parameters, false).await?;
-                Arc::new(Planned { release: id, plan: Deep::new(plan, tokens) })
+                Arc::new(Planned { release: id, zone, plan: Deep::new(plan, tokens) })
             }
         };
         let engine = self.engine.clone();
@@ -199,7 +221,7 @@ impl Session {
 }
 
 /// Values in the types that were announced.
-pub(super) fn bind(types: &[DataType], values: Vec<ScalarValue>) -> Result<Vec<ScalarValue>> {
+pub(super) fn bind(types: &[DataType], values: Vec<ScalarValue>, zone: Zone) -> Result<Vec<ScalarValue>> {
     if types.len() != values.len() {
         let what = format!(
             "bind message supplies {} parameters, but the statement needs {}",
@@ -213,9 +235,9 @@ pub(super) fn bind(types: &[DataType], values: Vec<ScalarValue>) -> Result<Vec<S
         .map(|(value, data_type)| match value.data_type() {
             given if given == *data_type => Ok(value),
             given if is_numeric(&given) && is_numeric(data_type) => Ok(value),
-            _ if is_numeric(data_type) => cast_scalar(&value, &Target::Numeric),
+            _ if is_numeric(data_type) => cast_scalar(&value, &Target::Numeric, zone),
             DataType::List(_) if matches!(data_type, DataType::List(_)) => Ok(value),
-            _ => cast_scalar(&value, &Target::Exact(data_type.clone())),
+            _ => cast_scalar(&value, &Target::Exact(data_type.clone()), zone),
         })
         .collect()
 }

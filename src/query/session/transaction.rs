@@ -10,12 +10,35 @@ use crate::query::settings::{Saved, Settings};
 /// Savepoints that may be open at the same time.
 const MAX_SAVEPOINTS: usize = 1_000;
 
+/// What the end of a transaction was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// There was none.
+    None,
+    /// One that had begun by itself.
+    Implicit,
+    Committed,
+    RolledBack,
+}
+
 #[derive(Default)]
 pub(super) struct Transaction {
     open: Option<Open>,
 }
 
+/// How a transaction was begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Begun {
+    /// By `BEGIN`.
+    ByClient,
+    /// By a text of several statements: it ends with the text.
+    ByText,
+    /// By messages without an end between them: it ends with them, and nobody is told that there is one.
+    ByPipeline,
+}
+
 struct Open {
+    begun: Begun,
     failed: bool,
     started_at: Micros,
     release: Option<Arc<Release>>,
@@ -27,11 +50,27 @@ impl Transaction {
     pub(super) fn status(&self) -> TransactionStatus {
         match &self.open {
             None => TransactionStatus::Idle,
+            Some(open) if open.begun == Begun::ByPipeline => TransactionStatus::Idle,
             Some(open) if open.failed => TransactionStatus::Failed,
             Some(_) => TransactionStatus::InTransaction,
         }
     }
 
+    /// Whether one is open that ends by itself.
+    pub(super) fn is_implicit(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.begun != Begun::ByClient)
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Savepoints that are open.
+    pub(super) fn depth(&self) -> usize {
+        self.open.as_ref().map_or(0, |open| open.savepoints.len())
+    }
+
+    /// After an error: only the end is accepted.
     pub(super) fn fail(&mut self) {
         if let Some(open) = &mut self.open {
             open.failed = true;
@@ -53,27 +92,36 @@ impl Transaction {
         self.open.as_ref().map(|open| open.started_at)
     }
 
-    /// Whether a transaction began; `false` when one was open already.
+    /// Begins what the client asked for; one that began by itself becomes it, with all that ran in it before.
+    /// `false` when one was open already.
     pub(super) fn begin(&mut self, settings: &Settings, now: Micros) -> bool {
-        if self.open.is_some() {
-            return false;
+        match &mut self.open {
+            Some(open) if open.begun == Begun::ByClient => return false,
+            Some(open) => open.begun = Begun::ByClient,
+            None => self.open = Some(Open::new(Begun::ByClient, settings, now)),
         }
-        let before = settings.save();
-        self.open =
-            Some(Open { failed: false, started_at: now, release: None, before, savepoints: Vec::new() });
         true
     }
 
-    /// Ends the transaction. `Some(true)` when it was committed, `Some(false)` when rolled back, `None` when there
-    /// was none.
-    pub(super) fn end(&mut self, settings: &mut Settings, commit: bool) -> Option<bool> {
-        let open = self.open.take()?;
+    /// Begins one that ends by itself, unless one is open.
+    pub(super) fn begin_implicit(&mut self, is_text: bool, settings: &Settings, now: Micros) {
+        let begun = if is_text { Begun::ByText } else { Begun::ByPipeline };
+        self.open.get_or_insert_with(|| Open::new(begun, settings, now));
+    }
+
+    /// Ends the transaction.
+    pub(super) fn end(&mut self, settings: &mut Settings, commit: bool) -> Ended {
+        let Some(open) = self.open.take() else { return Ended::None };
         let committed = commit && !open.failed;
         if !committed {
             settings.restore(open.before);
         }
         settings.end_transaction();
-        Some(committed)
+        match (open.begun, committed) {
+            (Begun::ByText | Begun::ByPipeline, _) => Ended::Implicit,
+            (Begun::ByClient, true) => Ended::Committed,
+            (Begun::ByClient, false) => Ended::RolledBack,
+        }
     }
 
     fn open(&mut self, what: &str) -> Result<&mut Open> {
@@ -81,7 +129,7 @@ impl Transaction {
             Error::new(Kind::Invalid, format!("{what} can only be used in transaction blocks"))
                 .with_sqlstate("25P01")
         };
-        self.open.as_mut().ok_or_else(none)
+        self.open.as_mut().filter(|open| open.begun == Begun::ByClient).ok_or_else(none)
     }
 
     pub(super) fn savepoint(&mut self, name: &str, settings: &Settings) -> Result<()> {
@@ -93,24 +141,31 @@ impl Transaction {
         Ok(())
     }
 
-    pub(super) fn release_savepoint(&mut self, name: &str) -> Result<()> {
+    /// The number of the savepoint.
+    pub(super) fn release_savepoint(&mut self, name: &str) -> Result<usize> {
         let open = self.open("RELEASE SAVEPOINT")?;
         let place = open.find(name)?;
         open.savepoints.truncate(place);
-        Ok(())
+        Ok(place)
     }
 
-    pub(super) fn rollback_to(&mut self, name: &str, settings: &mut Settings) -> Result<()> {
+    /// The number of the savepoint.
+    pub(super) fn rollback_to(&mut self, name: &str, settings: &mut Settings) -> Result<usize> {
         let open = self.open("ROLLBACK TO SAVEPOINT")?;
         let place = open.find(name)?;
         open.savepoints.truncate(place + 1);
         settings.restore(open.savepoints[place].1.clone());
         open.failed = false;
-        Ok(())
+        Ok(place)
     }
 }
 
 impl Open {
+    fn new(begun: Begun, settings: &Settings, now: Micros) -> Self {
+        let (before, savepoints) = (settings.save(), Vec::new());
+        Open { begun, failed: false, started_at: now, release: None, before, savepoints }
+    }
+
     fn find(&self, name: &str) -> Result<usize> {
         let missing = || {
             Error::new(Kind::NotFound, format!("savepoint \"{name}\" does not exist")).with_sqlstate("3B001")

@@ -71,35 +71,168 @@ fn compare(value: &Value, data_type: &FieldType, literal: &Literal) -> Option<Or
     }
 }
 
-/// Compares `unscaled / 10^scale` with a number as written, exactly.
+/// Compares `unscaled / 10^scale` with a number as written, exactly and whatever its size.
 fn compare_number(unscaled: i128, scale: i32, literal: &str) -> Option<Ordering> {
-    let (digits, exponent) = match literal.split_once(['e', 'E']) {
-        Some((digits, exponent)) => (digits, exponent.parse::<i32>().ok()?),
-        None => (literal, 0),
+    let value = Written {
+        is_negative: unscaled < 0,
+        digits: unscaled.unsigned_abs().to_string(),
+        scale: scale.into(),
     };
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let other: i128 = format!("{whole}{fraction}").parse().ok()?;
-    let other_scale = i32::try_from(fraction.len()).ok()? - exponent;
-    let shift =
-        |number: i128, by: i32| number.checked_mul(10i128.checked_pow(u32::try_from(by.max(0)).ok()?)?);
-    Some(shift(unscaled, other_scale - scale)?.cmp(&shift(other, scale - other_scale)?))
+    Some(value.compare(&Written::parse(literal)?))
 }
 
-/// SQL's LIKE: `%` any characters, `_` one, `\` takes the next literally.
-fn like(text: &str, pattern: &str) -> bool {
-    let mut pattern_chars = pattern.chars();
-    let Some(first) = pattern_chars.next() else { return text.is_empty() };
-    let rest = pattern_chars.as_str();
-    let mut text_chars = text.chars();
-    match first {
-        '%' => text.char_indices().map(|(at, _)| at).chain([text.len()]).any(|at| like(&text[at..], rest)),
-        '_' => text_chars.next().is_some() && like(text_chars.as_str(), rest),
-        '\\' => {
-            let wanted = pattern_chars.next();
-            wanted.is_some()
-                && text_chars.next() == wanted
-                && like(text_chars.as_str(), pattern_chars.as_str())
+/// `digits / 10^scale`
+struct Written {
+    is_negative: bool,
+    digits: String,
+    scale: i64,
+}
+
+impl Written {
+    fn parse(literal: &str) -> Option<Self> {
+        let (number, exponent) = literal.split_once(['e', 'E']).unwrap_or((literal, "0"));
+        let is_number = exponent.trim_start_matches(['+', '-']).bytes().all(|b| b.is_ascii_digit());
+        // An exponent that is too long to be read decides alone.
+        let beyond = if exponent.starts_with('-') { -(1 << 40) } else { 1 << 40 };
+        let exponent =
+            if is_number { exponent.parse::<i32>().map_or(beyond, i64::from) } else { return None };
+        let (is_negative, number) = match number.strip_prefix('-') {
+            Some(number) => (true, number),
+            None => (false, number.strip_prefix('+').unwrap_or(number)),
+        };
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        let digits = format!("{whole}{fraction}");
+        let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+        let scale = i64::try_from(fraction.len()).ok()? - exponent;
+        is_number.then_some(Written { is_negative, digits, scale })
+    }
+
+    fn compare(&self, other: &Self) -> Ordering {
+        let sign = |written: &Self| match (written.significant(), written.is_negative) {
+            ("", _) => 0,
+            (_, true) => -1,
+            (_, false) => 1,
+        };
+        let order = sign(self).cmp(&sign(other));
+        if order != Ordering::Equal || sign(self) == 0 {
+            return order;
         }
-        wanted => text_chars.next() == Some(wanted) && like(text_chars.as_str(), rest),
+        let magnitude = |written: &Self| written.significant().len() as i64 - written.scale;
+        let fraction = |written: &Self| written.significant().trim_end_matches('0').to_string();
+        // Digits of numbers of one magnitude compare like text.
+        let order = magnitude(self).cmp(&magnitude(other)).then_with(|| fraction(self).cmp(&fraction(other)));
+        if self.is_negative { order.reverse() } else { order }
+    }
+
+    fn significant(&self) -> &str {
+        self.digits.trim_start_matches('0')
+    }
+}
+
+/// A part of a LIKE pattern.
+#[derive(Clone, Copy, PartialEq)]
+enum Part {
+    Any,
+    One,
+    Just(char),
+}
+
+/// SQL's LIKE: `%` any characters, `_` one, `\` takes the next literally. Takes at most the product of both lengths.
+fn like(text: &str, pattern: &str) -> bool {
+    let mut parts = Vec::new();
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        parts.push(match c {
+            '%' => Part::Any,
+            '_' => Part::One,
+            '\\' => match chars.next() {
+                Some(c) => Part::Just(c),
+                None => return false,
+            },
+            c => Part::Just(c),
+        });
+    }
+    let text: Vec<char> = text.chars().collect();
+    let (mut at, mut part) = (0, 0);
+    // Where to go on when the rest does not fit: the last `%` takes one character more.
+    let mut retry = None;
+    while at < text.len() {
+        match parts.get(part) {
+            Some(Part::Any) => {
+                retry = Some((part + 1, at));
+                part += 1;
+            }
+            Some(Part::One) => (at, part) = (at + 1, part + 1),
+            Some(Part::Just(c)) if *c == text[at] => (at, part) = (at + 1, part + 1),
+            _ => match &mut retry {
+                Some((after, from)) => {
+                    *from += 1;
+                    (at, part) = (*from, *after);
+                }
+                None => return false,
+            },
+        }
+    }
+    parts[part..].iter().all(|part| *part == Part::Any)
+}
+
+/// The fields that a condition names, once for each time.
+pub(super) fn fields<'a>(filter: &'a Filter, found: &mut Vec<&'a str>) {
+    match filter {
+        Filter::And(parts) | Filter::Or(parts) => parts.iter().for_each(|part| fields(part, found)),
+        Filter::Not(part) => fields(part, found),
+        Filter::Compare { field, .. }
+        | Filter::IsNull { field }
+        | Filter::Like { field, .. }
+        | Filter::IsTrue { field } => found.push(field),
+        Filter::In { field, literals, .. } => found.extend(literals.iter().map(|_| field.as_str())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_compare_whatever_their_size() {
+        for (unscaled, scale, literal, order) in [
+            (7_760_055, 2, "77600.55", Ordering::Equal),
+            (7_760_055, 2, "7.760055e4", Ordering::Equal),
+            (7_760_055, 2, "1e40", Ordering::Less),
+            (7_760_055, 2, "-1e40", Ordering::Greater),
+            (-7_760_055, 2, "-1e40", Ordering::Greater),
+            (-5, 0, "-4.5", Ordering::Less),
+            (i128::MAX, 0, "1e38", Ordering::Greater),
+            (i128::MAX, 38, "1e99999999999999999999", Ordering::Less),
+            (1, 38, "1e-99999999999999999999", Ordering::Greater),
+            (0, 2, "-0.00", Ordering::Equal),
+            (0, 2, "0e500", Ordering::Equal),
+            (100, 0, "1.00e2", Ordering::Equal),
+        ] {
+            assert_eq!(compare_number(unscaled, scale, literal), Some(order), "{unscaled} {scale} {literal}");
+        }
+        assert_eq!(compare_number(1, 0, "ten"), None);
+    }
+
+    #[test]
+    fn patterns_match_without_trying_everything() {
+        for (text, pattern, is) in [
+            ("", "", true),
+            ("", "%", true),
+            ("a", "", false),
+            ("Closed Won", "Closed%", true),
+            ("Closed Won", "%Won", true),
+            ("Closed Won", "%o%e%", false),
+            ("Closed Won", "C_osed _on", true),
+            ("50%", "50\\%", true),
+            ("500", "50\\%", false),
+            ("abab", "%ab", true),
+            ("Zoë", "Zo_", true),
+        ] {
+            assert_eq!(like(text, pattern), is, "{text} LIKE {pattern}");
+        }
+        let started = std::time::Instant::now();
+        assert!(!like(&"a".repeat(2_000), &format!("{}b", "%a".repeat(500))));
+        assert!(started.elapsed() < std::time::Duration::from_secs(2));
     }
 }

@@ -110,6 +110,24 @@ async fn filters_follow_three_valued_logic() {
     assert!(liked == listed && listed == closed && closed > 5_000);
 }
 
+#[tokio::test]
+async fn a_number_beyond_the_type_compares_and_an_unknown_field_is_an_error() {
+    let amount = FieldType::Decimal(18, 2);
+    let below =
+        |literal: &str| compare("amount", amount.clone(), Comparison::Less, Literal::Number(literal.into()));
+    let all = count(&read("opportunity", |read| read.filter = Some(below("1e40"))).await);
+    let known = Filter::Not(Box::new(Filter::IsNull { field: "amount".into() }));
+    assert_eq!(all, count(&read("opportunity", |read| read.filter = Some(known)).await));
+    assert_eq!(count(&read("opportunity", |read| read.filter = Some(below("-1e40"))).await), 0);
+
+    let source = DemoSource::new(&serde_json::json!({})).unwrap();
+    let filter = Filter::And(vec![below("1"), Filter::IsNull { field: "amuont".into() }]);
+    let (object, what) = ("opportunity".into(), What::Full);
+    let read = Read { object, fields: Vec::new(), what, cursor: None, filter: Some(filter), max_rows: None };
+    let error = source.read(read).next().await.unwrap().unwrap_err();
+    assert!(error.what().contains("no field `amuont` (did you mean `amount`?)"), "{error}");
+}
+
 #[test]
 fn bad_settings_are_refused_in_words() {
     for (settings, words) in [

@@ -13,6 +13,7 @@ mod bucket;
 mod checksum;
 mod compact;
 mod delta;
+mod disk;
 mod dv;
 mod erase;
 mod failure;

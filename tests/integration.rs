@@ -6,11 +6,14 @@
 
 mod architecture;
 mod bad_input;
+mod disk;
 mod drift;
 mod drivers;
 mod erase;
+mod kill;
 mod open_format;
 mod query;
+mod simulation;
 mod snapshot;
 mod source_postgres;
 mod spine;

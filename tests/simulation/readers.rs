@@ -17,11 +17,11 @@ use super::world::{Process, World};
 use crate::support::company::run;
 
 /// Reads of an ordinary test run; `TRIBUTARY_READS` says another number.
-const READS: i64 = 5_000;
+const READS: i64 = 3_000;
 const READERS: i64 = 6;
 /// Of so many reads one is a statement of a session, one a transaction of two; the others read the files that
 /// the release names.
-const SQL_EVERY: i64 = 25;
+const SQL_EVERY: i64 = 200;
 const OBJECTS: &[&str] = &["deal", "owner"];
 
 #[tokio::test(flavor = "multi_thread")]

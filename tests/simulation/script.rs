@@ -224,7 +224,7 @@ pub(super) fn objects(seed: u64) -> &'static [&'static str] {
 pub(super) fn random(seed: u64) -> Vec<(Step, Option<Fault>)> {
     let random = &mut StdRng::seed_from_u64(seed);
     let objects = objects(seed);
-    let steps = random.random_range(4..9);
+    let steps = random.random_range(3..8);
     let mut script = vec![(filled("deal", seed), None)];
     for _ in 0..steps {
         let step = step(random, objects);

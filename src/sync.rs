@@ -106,7 +106,7 @@ impl Syncer {
         let Started { sync_id, runs: started } = started;
         let mut runs = Vec::with_capacity(started.len());
         let mut published = Vec::new();
-        let mut failed = None;
+        let (mut failed, mut unrecorded) = (None, Vec::new());
         for (object, run) in request.objects.iter().zip(started) {
             let ended = run::run(self, request, object, run, progress, cancel).await;
             if let Some(snapshot) = ended.snapshot {
@@ -120,10 +120,18 @@ impl Syncer {
                 });
             }
             failed = failed.or(ended.failed);
-            self.state.finish_run(&ended.run).await?;
+            // What is committed must be published and the other objects must have their turn, so a state that is
+            // away for a moment is asked again at the end.
+            if let Err(error) = self.state.finish_run(&ended.run).await {
+                tracing::warn!(run.id = ended.run.id, error = ?error, "could not record the end of a run");
+                unrecorded.push(ended.run.clone());
+            }
             runs.push(ended.run);
         }
         let release = self.publish(&format!("sync {sync_id}"), &published, &[], &mut runs).await?;
+        for run in unrecorded {
+            self.state.finish_run(&run).await?;
+        }
         Ok(Outcome { sync_id, runs, failed, release })
     }
 

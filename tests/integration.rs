@@ -6,13 +6,16 @@
 
 mod architecture;
 mod bad_input;
+mod disk;
 mod drift;
 mod drivers;
 mod erase;
+mod kill;
 mod open_format;
 mod optimize;
 mod query;
 mod recovery;
+mod simulation;
 mod snapshot;
 mod source_postgres;
 mod spine;

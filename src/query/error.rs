@@ -19,6 +19,9 @@ pub fn translate(error: DataFusionError) -> Error {
     if words.contains(SPILL_FULL) {
         return spill_full(&words);
     }
+    if words.contains(DISK_FULL) {
+        return disk_full(&words);
+    }
     match error {
         DataFusionError::External(inner) => match inner.downcast::<Error>() {
             Ok(error) => *error,
@@ -58,11 +61,6 @@ pub fn translate(error: DataFusionError) -> Error {
         DataFusionError::ObjectStore(inner) => {
             Error::new(Kind::Unavailable, "the object store does not answer").with_source(inner)
         }
-        DataFusionError::IoError(inner) if inner.kind() == std::io::ErrorKind::StorageFull => {
-            Error::new(Kind::Limit, "no space left for spilled data")
-                .with_sqlstate("53100")
-                .with_source(inner)
-        }
         DataFusionError::ExecutionJoin(inner) => {
             Error::internal("a part of the query stopped").with_source(inner)
         }
@@ -78,6 +76,9 @@ fn translate_shared(error: &DataFusionError) -> Error {
     let words = error.to_string();
     if words.contains(SPILL_FULL) {
         return spill_full(&words);
+    }
+    if words.contains(DISK_FULL) {
+        return disk_full(&words);
     }
     match error {
         DataFusionError::External(inner) => match inner.downcast_ref::<Error>() {
@@ -103,6 +104,16 @@ fn translate_shared(error: &DataFusionError) -> Error {
 
 /// What the engine says when the spill limit is reached.
 const SPILL_FULL: &str = "used disk space during the spilling";
+
+/// What the operating system says when there is no space; statements write nothing but what they spill.
+const DISK_FULL: &str = "No space left on device";
+
+fn disk_full(what: &str) -> Error {
+    Error::new(Kind::Limit, "no space left on the disk for spilled data")
+        .with_sqlstate("53100")
+        .with_hint("add a filter or ask for fewer columns; an admin can free space in the folder `spill`")
+        .with_source(what.to_string())
+}
 
 fn spill_full(what: &str) -> Error {
     Error::new(Kind::Limit, "the statement needs more space for spilled data than it may have")

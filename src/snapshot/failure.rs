@@ -6,6 +6,7 @@ use std::io;
 use delta_kernel::KernelError;
 use parquet::errors::ParquetError;
 
+use super::disk;
 use crate::error::{Error, Kind};
 
 /// A failed call of the object store while doing `what`.
@@ -17,18 +18,17 @@ pub(crate) fn store(what: &str, error: object_store::Error) -> Error {
 
 /// What the object store, or one of ours below it, says in a chain of errors; `None` when neither does.
 fn told(what: &str, error: &(dyn StdError + 'static)) -> Option<Error> {
+    if let Some(ours) = causes(error).find_map(|cause| cause.downcast_ref::<Error>()) {
+        let copy = Error::new(ours.kind(), format!("{what}: {}", ours.what())).with_sqlstate(ours.sqlstate());
+        return Some(match ours.hint() {
+            Some(hint) => copy.with_hint(hint),
+            None => copy,
+        });
+    }
     if is_disk_full(error) {
         return Some(disk_full(what));
     }
     causes(error).find_map(|cause| {
-        if let Some(ours) = cause.downcast_ref::<Error>() {
-            let copy =
-                Error::new(ours.kind(), format!("{what}: {}", ours.what())).with_sqlstate(ours.sqlstate());
-            return Some(match ours.hint() {
-                Some(hint) => copy.with_hint(hint),
-                None => copy,
-            });
-        }
         Some(match cause.downcast_ref::<object_store::Error>()? {
             object_store::Error::NotFound { path, .. } => {
                 Error::new(Kind::Corrupt, format!("{what}: `{path}` is missing"))
@@ -36,10 +36,6 @@ fn told(what: &str, error: &(dyn StdError + 'static)) -> Option<Error> {
             object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
                 Error::new(Kind::Denied, format!("{what}: the object store refused access"))
                     .with_hint("check the rights of the data directory, or the credentials of the bucket")
-            }
-            // One of ours may be inside.
-            error if error.source().is_some_and(|inner| causes(inner).any(|e| e.is::<Error>())) => {
-                return None;
             }
             error => Error::new(Kind::Unavailable, format!("{what}: {}", brief(error)))
                 .with_hint("the storage does not answer as it should; try again, then ask its operator"),
@@ -57,23 +53,29 @@ pub(crate) fn is_final(error: &object_store::Error) -> bool {
     causes(error).any(|cause| cause.is::<Error>())
 }
 
+/// Whether the disk is not trusted any more, so that looking for what was written proves nothing.
+pub(crate) fn is_suspect(error: &object_store::Error) -> bool {
+    causes(error).any(|cause| cause.downcast_ref::<Error>().is_some_and(|e| e.sqlstate() == disk::SUSPECT))
+}
+
 fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     let mut next = Some(error);
     std::iter::from_fn(move || {
         let error = next?;
-        next = error.source();
+        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            // An error of the operating system's kind passes over what it was made of.
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
         Some(error)
     })
 }
 
 /// A failed read or write of a local file while doing `what`.
 pub(crate) fn file(what: &str, error: io::Error) -> Error {
-    let failure = if is_disk_full(&error) {
-        disk_full(what)
-    } else {
-        Error::new(Kind::Unavailable, format!("{what}: {error}"))
-    };
-    failure.with_source(error)
+    told(what, &error)
+        .unwrap_or_else(|| Error::new(Kind::Unavailable, format!("{what}: {error}")))
+        .with_source(error)
 }
 
 /// A Parquet file that cannot be written or read while doing `what`.
@@ -127,7 +129,5 @@ fn disk_full(what: &str) -> Error {
 }
 
 fn is_disk_full(error: &(dyn StdError + 'static)) -> bool {
-    causes(error)
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .any(|error| matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+    causes(error).any(|cause| cause.downcast_ref::<io::Error>().is_some_and(disk::is_full))
 }

@@ -2,12 +2,13 @@
 //!
 //! `LocalFileSystem` never calls fsync: after a power cut an acknowledged commit could be an empty file that
 //! makes the whole table unreadable. Here the bytes reach the disk before the name does, and the name before
-//! the answer.
+//! the answer. After an fsync that failed nothing more is written.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path as FsPath, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -20,18 +21,29 @@ use object_store::{
     PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
 };
 
+use super::disk::{Disk, is_full};
+
 const STORE: &str = "fsynced local files";
 
 /// The local file system below one folder, with fsync.
 #[derive(Debug)]
 pub(crate) struct FsyncStore {
     inner: LocalFileSystem,
+    disk: Arc<Disk>,
 }
 
 impl FsyncStore {
     /// Everything below `root`, which must exist.
     pub(crate) fn new(root: &FsPath) -> Result<Self> {
-        Ok(FsyncStore { inner: LocalFileSystem::new_with_prefix(root)? })
+        Ok(FsyncStore { inner: LocalFileSystem::new_with_prefix(root)?, disk: Arc::new(Disk::new(root)) })
+    }
+
+    /// The disk, if it is still trusted with data.
+    fn writable(&self) -> Result<Arc<Disk>> {
+        match self.disk.check() {
+            Ok(()) => Ok(self.disk.clone()),
+            Err(suspect) => Err(object_store::Error::Generic { store: STORE, source: suspect.into() }),
+        }
     }
 }
 
@@ -50,8 +62,9 @@ impl ObjectStore for FsyncStore {
             PutMode::Update(_) => return Err(unsupported("a conditional update")),
         };
         let path = self.inner.path_to_filesystem(location)?;
-        let name = location.to_string();
-        blocking(move || put(&path, &payload, create).map_err(|e| explain(e, &name))).await
+        let (name, disk) = (location.to_string(), self.writable()?);
+        blocking(move || put(&disk, &path, &payload, create).map_err(|e| explain(disk.explain(e), &name)))
+            .await
     }
 
     async fn put_multipart_opts(
@@ -61,9 +74,10 @@ impl ObjectStore for FsyncStore {
     ) -> Result<Box<dyn MultipartUpload>> {
         let path = self.inner.path_to_filesystem(location)?;
         let parent = path.parent().map(FsPath::to_path_buf).unwrap_or_default();
-        blocking(move || create_folders(&parent).map_err(generic)).await?;
+        let disk = self.writable()?;
+        blocking(move || create_folders(&disk, &parent).map_err(|e| generic(disk.explain(e)))).await?;
         let inner = self.inner.put_multipart_opts(location, opts).await?;
-        Ok(Box::new(SyncedUpload { inner, path }))
+        Ok(Box::new(SyncedUpload { inner, path, disk: self.disk.clone() }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -111,9 +125,10 @@ impl ObjectStore for FsyncStore {
     }
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        let disk = self.writable()?;
         self.inner.rename_opts(from, to, options).await?;
         let path = self.inner.path_to_filesystem(to)?;
-        blocking(move || sync_parent(&path).map_err(generic)).await
+        blocking(move || disk.sync_parent(&path).map_err(generic)).await
     }
 }
 
@@ -122,20 +137,22 @@ impl ObjectStore for FsyncStore {
 struct SyncedUpload {
     inner: Box<dyn MultipartUpload>,
     path: PathBuf,
+    disk: Arc<Disk>,
 }
 
 #[async_trait]
 impl MultipartUpload for SyncedUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
-        self.inner.put_part(data)
+        let (part, disk) = (self.inner.put_part(data), self.disk.clone());
+        Box::pin(part.map_err(move |error| explain_full(&disk, error)))
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
-        let result = self.inner.complete().await?;
-        let path = self.path.clone();
+        let result = self.inner.complete().await.map_err(|error| explain_full(&self.disk, error))?;
+        let (path, disk) = (self.path.clone(), self.disk.clone());
         blocking(move || {
-            File::open(&path).and_then(|file| file.sync_all()).map_err(generic)?;
-            sync_parent(&path).map_err(generic)
+            let synced = File::open(&path).and_then(|file| disk.sync(&file));
+            synced.and_then(|()| disk.sync_parent(&path)).map_err(|e| generic(disk.explain(e)))
         })
         .await?;
         Ok(result)
@@ -148,14 +165,14 @@ impl MultipartUpload for SyncedUpload {
 
 /// Writes beside the target, syncs, and only then gives it its name: by a hard link where it must not exist
 /// yet, by a rename otherwise.
-fn put(path: &FsPath, payload: &PutPayload, create: bool) -> io::Result<PutResult> {
+fn put(disk: &Disk, path: &FsPath, payload: &PutPayload, create: bool) -> io::Result<PutResult> {
     let parent = path.parent().unwrap_or(FsPath::new("/"));
-    create_folders(parent)?;
+    create_folders(disk, parent)?;
     // The suffix `#digits` is what the inner store hides from listings.
     let mut staged = path.as_os_str().to_owned();
     staged.push(format!("#{}", uuid::Uuid::new_v4().as_u128()));
     let staged = PathBuf::from(staged);
-    let written = stage(&staged, payload).and_then(|()| match create {
+    let written = stage(disk, &staged, payload).and_then(|()| match create {
         true => std::fs::hard_link(&staged, path),
         false => std::fs::rename(&staged, path),
     });
@@ -164,36 +181,29 @@ fn put(path: &FsPath, payload: &PutPayload, create: bool) -> io::Result<PutResul
         std::fs::remove_file(&staged).ok();
     }
     written?;
-    sync_parent(path)?;
+    disk.sync_parent(path)?;
     Ok(PutResult { e_tag: None, version: None })
 }
 
-fn stage(path: &FsPath, payload: &PutPayload) -> io::Result<()> {
+fn stage(disk: &Disk, path: &FsPath, payload: &PutPayload) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
     for part in payload {
         file.write_all(part)?;
     }
-    file.sync_all()
+    disk.sync(&file)
 }
 
 /// Makes missing folders and their names durable, outermost first.
-fn create_folders(folder: &FsPath) -> io::Result<()> {
+fn create_folders(disk: &Disk, folder: &FsPath) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
     }
     if let Some(parent) = folder.parent() {
-        create_folders(parent)?;
+        create_folders(disk, parent)?;
     }
     match std::fs::create_dir(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => sync_parent(folder),
-    }
-}
-
-fn sync_parent(path: &FsPath) -> io::Result<()> {
-    match path.parent() {
-        Some(parent) => File::open(parent)?.sync_all(),
-        None => Ok(()),
+        _ => disk.sync_parent(folder),
     }
 }
 
@@ -210,6 +220,20 @@ fn explain(error: io::Error, path: &str) -> object_store::Error {
         }
         _ => generic(error),
     }
+}
+
+/// The error of the inner store, with the place and the space left when the disk is full.
+fn explain_full(disk: &Disk, error: object_store::Error) -> object_store::Error {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(inner) = cause {
+        if let Some(inner) = inner.downcast_ref::<io::Error>()
+            && is_full(inner)
+        {
+            return generic(disk.explain(inner.kind().into()));
+        }
+        cause = inner.source();
+    }
+    error
 }
 
 fn generic(error: io::Error) -> object_store::Error {

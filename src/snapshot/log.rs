@@ -259,6 +259,9 @@ pub(crate) async fn create(
     loop {
         let put = store.put_opts(path, bytes.clone().into(), PutMode::Create.into()).await;
         let Err(error) = put else { return Ok(Landed::Ours) };
+        if failure::is_suspect(&error) {
+            return Err(failure::store(what, error));
+        }
         match read(store, path).await {
             Ok(Some(found)) if is_ours(&found) => return Ok(Landed::Ours),
             Ok(Some(_)) => return Ok(Landed::Lost),

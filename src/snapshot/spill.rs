@@ -11,7 +11,7 @@ use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
 
-use super::failure;
+use super::{disk, failure};
 use crate::error::Result;
 
 const WHAT: &str = "cannot set rows aside for sorting";
@@ -31,7 +31,12 @@ impl Spill {
         schema: &SchemaRef,
         batches: impl IntoIterator<Item = Result<RecordBatch>>,
     ) -> Result<Self> {
-        let file = tempfile::tempfile_in(folder).map_err(|e| failure::file(WHAT, e))?;
+        let failed = |e| failure::file(WHAT, disk::explain(folder, e));
+        let failure_of = |error| match error {
+            arrow::error::ArrowError::IoError(_, error) => failed(error),
+            error => failure_of(error),
+        };
+        let file = tempfile::tempfile_in(folder).map_err(failed)?;
         let out = BufWriter::with_capacity(1 << 18, &file);
         let mut writer = StreamWriter::try_new(out, schema).map_err(failure_of)?;
         for batch in batches {
@@ -43,7 +48,7 @@ impl Spill {
         }
         writer.finish().map_err(failure_of)?;
         let mut out = writer.into_inner().map_err(failure_of)?;
-        out.flush().map_err(|e| failure::file(WHAT, e))?;
+        out.flush().map_err(failed)?;
         drop(out);
         Ok(Spill { file: Arc::new(file) })
     }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{State, failed, get};
+use super::{State, commit, failed, get};
 use crate::error::Result;
 use crate::model::now_micros;
 
@@ -12,6 +12,9 @@ impl State {
     /// somebody holds it.
     pub async fn acquire_lease(&self, object_id: &str, owner: &str, ttl: Duration) -> Result<Option<i64>> {
         let now = now_micros();
+        // In a transaction: SQLite commits a single statement only after it has handed out the row, and a failure
+        // of that commit would go unnoticed.
+        let mut transaction = self.begin().await?;
         let row = sqlx::query(
             "INSERT INTO leases (object_id, owner, fence, expires_at) VALUES ($1, $2, 1, $3)
              ON CONFLICT (object_id) DO UPDATE
@@ -23,9 +26,10 @@ impl State {
         .bind(owner)
         .bind(now + ttl.as_micros() as i64)
         .bind(now)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *transaction)
         .await
         .map_err(failed)?;
+        commit(transaction).await?;
         row.as_ref().map(|row| get(row, "fence")).transpose()
     }
 

@@ -102,7 +102,10 @@ async fn leased(
         error = keep_lease(syncer, &object.id, &name, fence) => Err(error),
         result = work => result,
     };
-    syncer.state.release_lease(&object.id, fence).await?;
+    // What the run did stands, whatever becomes of the lease: it expires by itself.
+    if let Err(error) = syncer.state.release_lease(&object.id, fence).await {
+        tracing::warn!(object.id = %object.id, error = ?error, "could not give a lease back");
+    }
     result
 }
 

@@ -126,6 +126,7 @@ mod tests {
             stats_text: String::new(),
             deleted: (deleted > 0).then(vector),
             range: None,
+            checksums: None,
         })
     }
 

@@ -17,6 +17,8 @@ pub(crate) const PAGE_ROWS: usize = 4096;
 /// Bytes of a page of a key column: the unit in which keys are looked up. A change of some thousand keys meets few of
 /// the pages of a large table only when they are this small.
 const KEY_PAGE_BYTES: usize = 6 * 1024;
+/// Share of the keys not in a file for which its filter does not say so.
+const WRONG_HITS: f64 = 0.01;
 /// So many rows tell whether a dictionary pays.
 const SAMPLE_ROWS: usize = 4096;
 
@@ -33,8 +35,9 @@ impl Tuning {
         Tuning { distinct: sample.columns().iter().map(is_mostly_distinct).collect() }
     }
 
-    /// The settings for files of `schema` sorted by the columns `key`.
-    pub(crate) fn properties(&self, schema: &Schema, key: &[String]) -> WriterProperties {
+    /// The settings for files of `schema` sorted by the columns `key`; with `has_filter` a Bloom filter tells quickly
+    /// that a key is not in a file.
+    pub(crate) fn properties(&self, schema: &Schema, key: &[String], has_filter: bool) -> WriterProperties {
         let zstd = Compression::ZSTD(ZstdLevel::default());
         let sorted_by = key.iter().filter_map(|name| schema.index_of(name).ok()).map(|index| SortingColumn {
             column_idx: index as i32,
@@ -58,6 +61,13 @@ impl Tuning {
             let column = ColumnPath::new(vec![field.name().clone()]);
             if key.contains(field.name()) {
                 builder = builder.set_column_data_page_size_limit(column.clone(), KEY_PAGE_BYTES);
+                if has_filter
+                    && matches!(field.data_type(), DataType::Utf8 | DataType::Int32 | DataType::Int64)
+                {
+                    builder = builder
+                        .set_column_bloom_filter_enabled(column.clone(), true)
+                        .set_column_bloom_filter_fpp(column.clone(), WRONG_HITS);
+                }
             }
             if field.data_type().is_floating() {
                 // Statistics leave NaN out, but NaN is larger than every number: they would hide rows.

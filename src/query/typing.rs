@@ -21,16 +21,18 @@ use datafusion::logical_expr::{
 };
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
-use super::PG_TYPE;
 use super::functions::arithmetic::{Arithmetic, known_type, result_type};
 use super::functions::cast::{Target, cast_expr, cast_scalar, depends_on_zone, sql_name};
 use super::functions::datetime::{DateTime, SHOWN, zoned};
 use super::functions::division::{Division, Gives};
 use super::functions::number::{Number, is_float, is_integer, is_numeric};
 use super::functions::text::parse_float;
-use super::parse::{ANY, AT_ZONE, CAST, NUMBER, PARAMETER};
+use super::parse::{ALIKE, ANY, AT_ZONE, CAST, NUMBER, PARAMETER};
 use super::zone::Zone;
 use crate::error::{Error, Kind};
+
+/// Metadata key of a parameter's field: the type that is announced, where its values are another one here.
+pub(super) const TYPE_NAME: &str = "parameter.type";
 
 /// What is known about `$1`, `$2` ...
 #[derive(Clone, Default)]
@@ -78,6 +80,9 @@ impl ExprPlanner for Typing {
         } else if key.strip_prefix(ANY).is_some() {
             let array = values.next().ok_or_else(|| Error::internal("ANY without an array"))?;
             any(value, array, schema, self.zone)?
+        } else if let Some(name) = key.strip_prefix(ALIKE) {
+            let arguments = std::iter::once(value).chain(values).collect();
+            alike(name, arguments, schema, self.zone)?
         } else if key == AT_ZONE {
             let zone = values.next().ok_or_else(|| Error::internal("AT TIME ZONE without a zone"))?;
             at_zone(value, zone, schema, self.zone)?
@@ -178,7 +183,7 @@ impl Typing {
             text => (Some(DataType::Utf8), Some(text)),
         };
         let field = known.or(wanted).map(|data_type| {
-            let metadata = name.map(|name| (PG_TYPE.to_string(), name.to_string()));
+            let metadata = name.map(|name| (TYPE_NAME.to_string(), name.to_string()));
             Arc::new(Field::new(id, data_type, true).with_metadata(metadata.into_iter().collect()))
         });
         Ok(Expr::Placeholder(Placeholder::new_with_field(id.to_string(), field)))
@@ -244,6 +249,34 @@ fn cast(value: Expr, target: &Target, schema: &DFSchema, zone: Zone) -> Result<E
 
 /// The type of a parameter that is a numeric of any precision.
 pub(super) const PARAMETER_NUMERIC: DataType = DataType::Decimal128(38, 10);
+
+/// `coalesce`, `nullif`, `greatest` and `least`: constants and parameters take the type of the others.
+fn alike(name: &str, arguments: Vec<Expr>, schema: &DFSchema, zone: Zone) -> Result<Expr> {
+    let mut known = None;
+    for argument in
+        arguments.iter().filter(|argument| !is_open_parameter(argument) && !is_unknown_text(argument))
+    {
+        known = Some(type_of(argument, schema)?).filter(|data_type| *data_type != DataType::Null);
+        if known.is_some() {
+            break;
+        }
+    }
+    let arguments = arguments.into_iter().map(|argument| match &known {
+        Some(known) if is_unknown_text(&argument) && takes_text(known) => {
+            cast_expr(argument, &DataType::Utf8, &unknown_target(known), zone)
+        }
+        Some(known) => Ok(with_type(argument, known)),
+        None => Ok(argument),
+    });
+    let arguments = arguments.collect::<std::result::Result<Vec<_>, _>>()?;
+    let function = match name {
+        "coalesce" => datafusion::functions::core::coalesce(),
+        "nullif" => datafusion::functions::core::nullif(),
+        "greatest" => datafusion::functions::core::greatest(),
+        _ => datafusion::functions::core::least(),
+    };
+    Ok(function.call(arguments))
+}
 
 /// `time AT TIME ZONE name`. What is no timestamp counts as one with time zone, as in PostgreSQL.
 fn at_zone(time: Expr, name: Expr, schema: &DFSchema, session: Zone) -> Result<Expr> {
@@ -573,11 +606,9 @@ fn fold(call: Expr) -> Expr {
     }
 }
 
-/// Casts that the planner made by itself between points in time and what clocks show, by the clocks of the session.
+/// Casts that the planner made by itself: texts are read as times the way PostgreSQL reads them, and what is between
+/// points in time and what clocks show goes by the clocks of the session.
 pub(super) fn by_clocks(plan: LogicalPlan, zone: Zone) -> Result<LogicalPlan> {
-    if zone == Zone::UTC {
-        return Ok(plan);
-    }
     let plan = plan.transform_up_with_subqueries(|node| {
         let mut schema = merge_schema(&node.inputs());
         if let LogicalPlan::TableScan(scan) = &node {
@@ -589,7 +620,8 @@ pub(super) fn by_clocks(plan: LogicalPlan, zone: Zone) -> Result<LogicalPlan> {
             let expr = expr.transform_up(|expr| {
                 let Expr::Cast(cast) = &expr else { return Ok(Transformed::no(expr)) };
                 let (from, to) = (cast.expr.get_type(&schema)?, cast.field.data_type());
-                if !depends_on_zone(&from, to, zone) {
+                let reads = is_text(&from) && matches!(to, DataType::Timestamp(..) | DataType::Date32);
+                if !reads && !depends_on_zone(&from, to, zone) {
                     return Ok(Transformed::no(expr));
                 }
                 let nearest = if matches!(to, DataType::Timestamp(_, None)) { &SHOWN } else { to };

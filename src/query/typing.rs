@@ -1,29 +1,30 @@
 //! Types as PostgreSQL gives them: constants, casts, parameters, operators on numbers.
 
+mod clocks;
+
 use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{
     AggregateFunction, AggregateFunctionParams, InList, Placeholder, WindowFunction, WindowFunctionParams,
 };
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::{
     ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawDictionaryExpr, RawWindowExpr,
 };
-use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    Cast, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ScalarFunctionArgs, ScalarUDF,
+    Cast, ColumnarValue, Expr, ExprSchemable, Operator, ScalarFunctionArgs, ScalarUDF,
     WindowFunctionDefinition,
 };
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
+pub(super) use self::clocks::by_clocks;
+use self::clocks::{at_zone, on_one_clock};
 use super::functions::arithmetic::{Arithmetic, known_type, result_type};
-use super::functions::cast::{Target, cast_expr, cast_scalar, depends_on_zone, sql_name};
-use super::functions::datetime::{DateTime, SHOWN, zoned};
+use super::functions::cast::{Target, cast_expr, cast_scalar, sql_name};
+use super::functions::datetime::DateTime;
 use super::functions::division::{Division, Gives};
 use super::functions::number::{Number, is_float, is_integer, is_numeric};
 use super::functions::text::parse_float;
@@ -278,18 +279,6 @@ fn alike(name: &str, arguments: Vec<Expr>, schema: &DFSchema, zone: Zone) -> Res
     Ok(function.call(arguments))
 }
 
-/// `time AT TIME ZONE name`. What is no timestamp counts as one with time zone, as in PostgreSQL.
-fn at_zone(time: Expr, name: Expr, schema: &DFSchema, session: Zone) -> Result<Expr> {
-    let time = with_type(time, &zoned());
-    let name = with_type(name, &DataType::Utf8);
-    let time = match time.get_type(schema)? {
-        DataType::Timestamp(..) => time,
-        from => cast_expr(time, &from, &Target::Exact(zoned()), session)?,
-    };
-    let function = DateTime::named("timezone", session).ok_or_else(|| Error::internal("no timezone"))?;
-    Ok(function.call(vec![name, time]))
-}
-
 /// `x = ANY(array)`
 fn any(left: Expr, array: Expr, schema: &DFSchema, zone: Zone) -> Result<Expr> {
     let (mut left, mut array) = (left, array);
@@ -441,22 +430,6 @@ fn comparison(raw: RawBinaryExpr, schema: &DFSchema, zone: Zone) -> Result<Plann
     Ok(PlannerResult::Original(RawBinaryExpr { op: written, left, right }))
 }
 
-/// A date or a timestamp that is compared with a point in time becomes one, by the clocks of the session.
-fn on_one_clock(left: (Expr, DataType), right: (Expr, DataType), zone: Zone) -> Result<(Expr, Expr)> {
-    let ((left, left_type), (right, right_type)) = (left, right);
-    let is_zoned = |data_type: &DataType| matches!(data_type, DataType::Timestamp(_, Some(_)));
-    let is_shown =
-        |data_type: &DataType| matches!(data_type, DataType::Timestamp(_, None) | DataType::Date32);
-    let target = Target::Exact(zoned());
-    Ok(if is_zoned(&left_type) && is_shown(&right_type) {
-        (left, cast_expr(right, &right_type, &target, zone)?)
-    } else if is_shown(&left_type) && is_zoned(&right_type) {
-        (cast_expr(left, &left_type, &target, zone)?, right)
-    } else {
-        (left, right)
-    })
-}
-
 /// A numeric constant in the type of the column it is compared with, when that loses nothing: the comparison then
 /// reaches the files as it is.
 fn like_other(expr: Expr, other: &Expr, data_type: &DataType, zone: Zone) -> Result<Expr> {
@@ -604,41 +577,6 @@ fn fold(call: Expr) -> Expr {
         Ok(ColumnarValue::Scalar(value)) => Expr::Literal(value, None),
         _ => call,
     }
-}
-
-/// Casts that the planner made by itself: texts are read as times the way PostgreSQL reads them, and what is between
-/// points in time and what clocks show goes by the clocks of the session.
-pub(super) fn by_clocks(plan: LogicalPlan, zone: Zone) -> Result<LogicalPlan> {
-    let plan = plan.transform_up_with_subqueries(|node| {
-        let mut schema = merge_schema(&node.inputs());
-        if let LogicalPlan::TableScan(scan) = &node {
-            schema.merge(&scan.projected_schema);
-        }
-        let names = NamePreserver::new(&node);
-        node.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let expr = expr.transform_up(|expr| {
-                let Expr::Cast(cast) = &expr else { return Ok(Transformed::no(expr)) };
-                let (from, to) = (cast.expr.get_type(&schema)?, cast.field.data_type());
-                let reads = is_text(&from) && matches!(to, DataType::Timestamp(..) | DataType::Date32);
-                if !reads && !depends_on_zone(&from, to, zone) {
-                    return Ok(Transformed::no(expr));
-                }
-                let nearest = if matches!(to, DataType::Timestamp(_, None)) { &SHOWN } else { to };
-                let nearest =
-                    if matches!(to, DataType::Timestamp(_, Some(_))) { zoned() } else { nearest.clone() };
-                let ours =
-                    cast_expr(cast.expr.as_ref().clone(), &from, &Target::Exact(nearest.clone()), zone)?;
-                let ours = match nearest == *to {
-                    true => ours,
-                    false => Expr::Cast(Cast::new(Box::new(ours), to.clone())),
-                };
-                Ok(Transformed::yes(ours))
-            })?;
-            Ok(expr.update_data(|expr| name.restore(expr)))
-        })
-    })?;
-    Ok(plan.data)
 }
 
 fn sum() -> Arc<datafusion::logical_expr::AggregateUDF> {

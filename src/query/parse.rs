@@ -21,7 +21,7 @@ pub(super) use call::CallArgument;
 pub use command::{CopyFormat, CopyOptions};
 pub(super) use command::{Show, Value};
 pub(super) use name::shown as shown_name;
-pub(super) use normalize::{ANY, AT_ZONE, CAST, NAME_END, NUMBER, PARAMETER, type_name};
+pub(super) use normalize::{ALIKE, ANY, AT_ZONE, CAST, NAME_END, NUMBER, PARAMETER, type_name};
 pub(super) use portal::{ALL, Direction};
 pub(super) use refuse::Refusal;
 

@@ -25,7 +25,7 @@ use datafusion::sql::sqlparser::ast;
 use super::error::translate;
 use super::functions::registry::Registry;
 use super::functions::system::{self, Facts};
-use super::typing::{Parameters, Typing};
+use super::typing::{Parameters, TYPE_NAME, Typing};
 use crate::error::{Error, Kind, Result};
 
 /// Everything that planning one statement needs.
@@ -200,7 +200,7 @@ pub(super) fn collect_parameters(expr: &Expr, schema: &DFSchema, found: &mut Vec
         match expr {
             Expr::Placeholder(Placeholder { id, field }) => {
                 note(id, field.as_ref().map(|field| field.data_type().clone()), found);
-                let name = field.as_ref().and_then(|field| field.metadata().get(super::PG_TYPE));
+                let name = field.as_ref().and_then(|field| field.metadata().get(TYPE_NAME));
                 if let (Some(name), Some(found)) = (name, index_of(id).and_then(|index| found.get_mut(index)))
                 {
                     found.type_name.get_or_insert_with(|| name.clone());

@@ -1,36 +1,39 @@
 //! Types as PostgreSQL gives them: constants, casts, parameters, operators on numbers.
 
+mod clocks;
+
 use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{
     AggregateFunction, AggregateFunctionParams, InList, Placeholder, WindowFunction, WindowFunctionParams,
 };
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::{
     ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawDictionaryExpr, RawWindowExpr,
 };
-use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    Cast, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ScalarFunctionArgs, ScalarUDF,
+    Cast, ColumnarValue, Expr, ExprSchemable, Operator, ScalarFunctionArgs, ScalarUDF,
     WindowFunctionDefinition,
 };
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
-use super::PG_TYPE;
+pub(super) use self::clocks::by_clocks;
+use self::clocks::{at_zone, on_one_clock};
 use super::functions::arithmetic::{Arithmetic, known_type, result_type};
-use super::functions::cast::{Target, cast_expr, cast_scalar, depends_on_zone, sql_name};
-use super::functions::datetime::{DateTime, SHOWN, zoned};
+use super::functions::cast::{Target, cast_expr, cast_scalar, sql_name};
+use super::functions::datetime::DateTime;
 use super::functions::division::{Division, Gives};
 use super::functions::number::{Number, is_float, is_integer, is_numeric};
 use super::functions::text::parse_float;
-use super::parse::{ANY, AT_ZONE, CAST, NUMBER, PARAMETER};
+use super::parse::{ALIKE, ANY, AT_ZONE, CAST, NUMBER, PARAMETER};
 use super::zone::Zone;
 use crate::error::{Error, Kind};
+
+/// Metadata key of a parameter's field: the type that is announced, where its values are another one here.
+pub(super) const TYPE_NAME: &str = "parameter.type";
 
 /// What is known about `$1`, `$2` ...
 #[derive(Clone, Default)]
@@ -78,6 +81,9 @@ impl ExprPlanner for Typing {
         } else if key.strip_prefix(ANY).is_some() {
             let array = values.next().ok_or_else(|| Error::internal("ANY without an array"))?;
             any(value, array, schema, self.zone)?
+        } else if let Some(name) = key.strip_prefix(ALIKE) {
+            let arguments = std::iter::once(value).chain(values).collect();
+            alike(name, arguments, schema, self.zone)?
         } else if key == AT_ZONE {
             let zone = values.next().ok_or_else(|| Error::internal("AT TIME ZONE without a zone"))?;
             at_zone(value, zone, schema, self.zone)?
@@ -178,7 +184,7 @@ impl Typing {
             text => (Some(DataType::Utf8), Some(text)),
         };
         let field = known.or(wanted).map(|data_type| {
-            let metadata = name.map(|name| (PG_TYPE.to_string(), name.to_string()));
+            let metadata = name.map(|name| (TYPE_NAME.to_string(), name.to_string()));
             Arc::new(Field::new(id, data_type, true).with_metadata(metadata.into_iter().collect()))
         });
         Ok(Expr::Placeholder(Placeholder::new_with_field(id.to_string(), field)))
@@ -245,16 +251,32 @@ fn cast(value: Expr, target: &Target, schema: &DFSchema, zone: Zone) -> Result<E
 /// The type of a parameter that is a numeric of any precision.
 pub(super) const PARAMETER_NUMERIC: DataType = DataType::Decimal128(38, 10);
 
-/// `time AT TIME ZONE name`. What is no timestamp counts as one with time zone, as in PostgreSQL.
-fn at_zone(time: Expr, name: Expr, schema: &DFSchema, session: Zone) -> Result<Expr> {
-    let time = with_type(time, &zoned());
-    let name = with_type(name, &DataType::Utf8);
-    let time = match time.get_type(schema)? {
-        DataType::Timestamp(..) => time,
-        from => cast_expr(time, &from, &Target::Exact(zoned()), session)?,
+/// `coalesce`, `nullif`, `greatest` and `least`: constants and parameters take the type of the others.
+fn alike(name: &str, arguments: Vec<Expr>, schema: &DFSchema, zone: Zone) -> Result<Expr> {
+    let mut known = None;
+    for argument in
+        arguments.iter().filter(|argument| !is_open_parameter(argument) && !is_unknown_text(argument))
+    {
+        known = Some(type_of(argument, schema)?).filter(|data_type| *data_type != DataType::Null);
+        if known.is_some() {
+            break;
+        }
+    }
+    let arguments = arguments.into_iter().map(|argument| match &known {
+        Some(known) if is_unknown_text(&argument) && takes_text(known) => {
+            cast_expr(argument, &DataType::Utf8, &unknown_target(known), zone)
+        }
+        Some(known) => Ok(with_type(argument, known)),
+        None => Ok(argument),
+    });
+    let arguments = arguments.collect::<std::result::Result<Vec<_>, _>>()?;
+    let function = match name {
+        "coalesce" => datafusion::functions::core::coalesce(),
+        "nullif" => datafusion::functions::core::nullif(),
+        "greatest" => datafusion::functions::core::greatest(),
+        _ => datafusion::functions::core::least(),
     };
-    let function = DateTime::named("timezone", session).ok_or_else(|| Error::internal("no timezone"))?;
-    Ok(function.call(vec![name, time]))
+    Ok(function.call(arguments))
 }
 
 /// `x = ANY(array)`
@@ -408,22 +430,6 @@ fn comparison(raw: RawBinaryExpr, schema: &DFSchema, zone: Zone) -> Result<Plann
     Ok(PlannerResult::Original(RawBinaryExpr { op: written, left, right }))
 }
 
-/// A date or a timestamp that is compared with a point in time becomes one, by the clocks of the session.
-fn on_one_clock(left: (Expr, DataType), right: (Expr, DataType), zone: Zone) -> Result<(Expr, Expr)> {
-    let ((left, left_type), (right, right_type)) = (left, right);
-    let is_zoned = |data_type: &DataType| matches!(data_type, DataType::Timestamp(_, Some(_)));
-    let is_shown =
-        |data_type: &DataType| matches!(data_type, DataType::Timestamp(_, None) | DataType::Date32);
-    let target = Target::Exact(zoned());
-    Ok(if is_zoned(&left_type) && is_shown(&right_type) {
-        (left, cast_expr(right, &right_type, &target, zone)?)
-    } else if is_shown(&left_type) && is_zoned(&right_type) {
-        (cast_expr(left, &left_type, &target, zone)?, right)
-    } else {
-        (left, right)
-    })
-}
-
 /// A numeric constant in the type of the column it is compared with, when that loses nothing: the comparison then
 /// reaches the files as it is.
 fn like_other(expr: Expr, other: &Expr, data_type: &DataType, zone: Zone) -> Result<Expr> {
@@ -571,42 +577,6 @@ fn fold(call: Expr) -> Expr {
         Ok(ColumnarValue::Scalar(value)) => Expr::Literal(value, None),
         _ => call,
     }
-}
-
-/// Casts that the planner made by itself between points in time and what clocks show, by the clocks of the session.
-pub(super) fn by_clocks(plan: LogicalPlan, zone: Zone) -> Result<LogicalPlan> {
-    if zone == Zone::UTC {
-        return Ok(plan);
-    }
-    let plan = plan.transform_up_with_subqueries(|node| {
-        let mut schema = merge_schema(&node.inputs());
-        if let LogicalPlan::TableScan(scan) = &node {
-            schema.merge(&scan.projected_schema);
-        }
-        let names = NamePreserver::new(&node);
-        node.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let expr = expr.transform_up(|expr| {
-                let Expr::Cast(cast) = &expr else { return Ok(Transformed::no(expr)) };
-                let (from, to) = (cast.expr.get_type(&schema)?, cast.field.data_type());
-                if !depends_on_zone(&from, to, zone) {
-                    return Ok(Transformed::no(expr));
-                }
-                let nearest = if matches!(to, DataType::Timestamp(_, None)) { &SHOWN } else { to };
-                let nearest =
-                    if matches!(to, DataType::Timestamp(_, Some(_))) { zoned() } else { nearest.clone() };
-                let ours =
-                    cast_expr(cast.expr.as_ref().clone(), &from, &Target::Exact(nearest.clone()), zone)?;
-                let ours = match nearest == *to {
-                    true => ours,
-                    false => Expr::Cast(Cast::new(Box::new(ours), to.clone())),
-                };
-                Ok(Transformed::yes(ours))
-            })?;
-            Ok(expr.update_data(|expr| name.restore(expr)))
-        })
-    })?;
-    Ok(plan.data)
 }
 
 fn sum() -> Arc<datafusion::logical_expr::AggregateUDF> {

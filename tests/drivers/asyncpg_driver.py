@@ -4,6 +4,7 @@ import asyncio
 import datetime as dt
 import os
 from decimal import Decimal
+from uuid import UUID
 
 import asyncpg
 
@@ -92,8 +93,34 @@ async def errors(connection):
     same("after rollback", await connection.fetchval("SELECT 1"), 1)
 
 
+async def arrays_and_text_types(connection):
+    texts = [EXPECTED["a_text"][0], "none"]
+    same("any of texts", await connection.fetchval("SELECT id FROM every_type WHERE a_text = any($1)", texts), 1)
+    condition = "SELECT count(*) FROM every_type WHERE CASE WHEN $1 THEN id = 1 ELSE $2 END"
+    same("conditions", await connection.fetchval(condition, True, False), 1)
+    same("uuid", await connection.fetchval("SELECT ($1::uuid)::text", UUID(int=7)), str(UUID(int=7)))
+    same("now moves on", await connection.fetchval("SELECT now()") < await connection.fetchval("SELECT now()"), True)
+    await connection.execute("SET TIME ZONE 'Europe/Berlin'")
+    zoned = "SELECT timestamptz '2024-07-01 12:00'"
+    same("zone", await connection.fetchval(zoned), dt.datetime(2024, 7, 1, 10, tzinfo=UTC))
+    await connection.execute("RESET TIME ZONE")
+    async with connection.transaction():
+        await connection.execute("DECLARE c CURSOR FOR SELECT id FROM many ORDER BY id")
+        await connection.execute("MOVE 10 FROM c")
+        same("fetched", [row["id"] for row in await connection.fetch("FETCH 2 FROM c")], [11, 12])
+
+
+async def pools():
+    async with asyncpg.create_pool(min_size=1, max_size=3) as pool:
+        sql = "SELECT id FROM many WHERE id = $1"
+        found = await asyncio.gather(*(pool.fetchval(sql, number) for number in range(1, 51)))
+        same("through a pool", found, list(range(1, 51)))
+
+
 async def main():
     connection = await asyncpg.connect()
+    await arrays_and_text_types(connection)
+    await pools()
     await values_and_parameters(connection)
     await streaming(connection)
     await errors(connection)

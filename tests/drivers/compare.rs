@@ -85,6 +85,31 @@ async fn binary_results_have_the_bytes_of_postgresql() {
 }
 
 #[tokio::test]
+async fn arrays_and_conditions_are_parameters() {
+    let [source, server] = clients().await;
+    let (ids, texts) = (vec![3_i64, 5, 70_000], vec!["row 7".to_string(), "none".into()]);
+    let integers = vec![Some(3_i32), None];
+    let statements: [(&str, &[&(dyn ToSql + Sync)]); 6] = [
+        ("SELECT id FROM many WHERE id::bigint = ANY($1) ORDER BY id", &[&ids]),
+        ("SELECT id FROM many WHERE name = ANY($1) ORDER BY id", &[&texts]),
+        ("SELECT id FROM every_type WHERE an_integer = ANY($1)", &[&integers]),
+        ("SELECT id FROM every_type WHERE an_integer <> ALL($1) ORDER BY id", &[&integers]),
+        ("SELECT id FROM every_type WHERE $1 AND a_boolean ORDER BY id", &[&true]),
+        (
+            "SELECT coalesce($1, an_integer), CASE WHEN $2 THEN 1 END FROM every_type ORDER BY id",
+            &[&None::<i32>, &true],
+        ),
+    ];
+    for (sql, parameters) in statements {
+        let [expected, found] = [
+            source.query(sql, parameters).await.unwrap_or_else(|error| panic!("{sql}: {error:?}")),
+            server.query(sql, parameters).await.unwrap_or_else(|error| panic!("{sql}: {error:?}")),
+        ];
+        assert_eq!(bytes_of(&found), bytes_of(&expected), "{sql}");
+    }
+}
+
+#[tokio::test]
 async fn text_results_have_the_characters_of_postgresql() {
     let [source, server] = clients().await;
     let sql = format!("SELECT {COLUMNS}, a_varchar, a_uuid, a_json FROM every_type ORDER BY id");

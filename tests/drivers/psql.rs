@@ -128,7 +128,7 @@ fn cursors_go_where_they_go_in_postgresql() {
          DECLARE c CURSOR FOR SELECT 1; ROLLBACK TO s;
          FETCH nowhere; ROLLBACK TO s;
          CLOSE nowhere; ROLLBACK TO s;
-         DECLARE d CURSOR FOR SELECT 1/0; ROLLBACK TO s; FETCH d; ROLLBACK TO s;
+         DECLARE d CURSOR FOR SELECT 1/(id - id) FROM many; FETCH d; ROLLBACK TO s;
          DECLARE inner_one CURSOR FOR VALUES (1), (2); FETCH inner_one; ROLLBACK TO s; FETCH inner_one; ROLLBACK TO s;
          CLOSE c; FETCH c;
          COMMIT;
@@ -224,4 +224,42 @@ fn times_are_read_and_shown_in_the_zone_of_the_session() {
         SELECT date_trunc('month', date '2024-07-03'), date_trunc('year', timestamp '2024-07-03 22:30'), date_trunc('decade', timestamp '2024-07-03 22:30'), date_trunc('century', timestamp '2024-07-03 22:30');";
     let out = same_script(&script);
     assert!(out.contains("2024-03-31 03:30:00+02"), "{out}");
+}
+
+#[test]
+fn what_is_no_statement_is_told_with_its_place() {
+    for text in [
+        "SELECT FROM WHERE",
+        "SELECT 1 2",
+        "SELECT * FROM many WHERE",
+        "selct 1",
+        "SELECT (1",
+        "SELECT 1, FROM many",
+        "SELECT * form many",
+        "SELECT count( FROM many",
+        "SELECT * FROM many ORDER id",
+        "SELECT * FROM many GROUP name",
+        "SELECT * FROM WHERE id = 1",
+        "SELECT * FROM many WHERE id = = 1",
+        "SELECT * FROM many o JOIN",
+        "SELECT id FROM many WHERE AND true",
+        "SELECT 1 +",
+        "SELECT )",
+        "SELECT 1; SELECT FROM WHERE; SELECT 2",
+        "SELECT order FROM many",
+        "SELECT 1 UNION",
+        "FETCH",
+    ] {
+        let [expected, found] = on_both(&["-A", "-t", "-v", "VERBOSITY=default", "-c", text]);
+        assert_eq!(found, expected, "{text}");
+    }
+    let [_, found] = on_both(&["-c", "SELECT 1 FROM many a JOIN many b WHERE true"]);
+    assert_eq!(found.1, "ERROR:  42601\n");
+    for text in [
+        "SELECT trim(FROM ' x ')",
+        "SELECT 1 IS DISTINCT FROM 2",
+        "SELECT extract(year FROM date '2024-01-01')",
+    ] {
+        same_on_both(&["-A", "-t", "-c", text]);
+    }
 }

@@ -324,7 +324,7 @@ fn set_value(cursor: &mut Cursor<'_>) -> Result<Value> {
                     while matches!(cursor.peek(), Some(Token::Word(_))) {
                         cursor.advance();
                     }
-                    text
+                    hours(&text).unwrap_or(text)
                 } else {
                     word
                 }
@@ -338,6 +338,17 @@ fn set_value(cursor: &mut Cursor<'_>) -> Result<Value> {
         }
     }
     Ok(Value::Text(values.join(", ")))
+}
+
+/// The hours of `-08:30` as a number: an interval east of UTC, unlike the offset of a zone's name.
+fn hours(interval: &str) -> Option<String> {
+    let (sign, clock) = match interval.strip_prefix('-') {
+        Some(clock) => (-1.0, clock),
+        None => (1.0, interval.trim_start_matches('+')),
+    };
+    let (hours, minutes) = clock.split_once(':').unwrap_or((clock, "0"));
+    let (hours, minutes): (u8, u8) = (hours.parse().ok()?, minutes.parse().ok()?);
+    Some((sign * (f64::from(hours) + f64::from(minutes) / 60.0)).to_string())
 }
 
 fn show(cursor: &mut Cursor<'_>) -> Result<Command> {

@@ -117,6 +117,12 @@ impl<'a> Cursor<'a> {
         error.with_position(self.position())
     }
 
+    /// The same for the token of that number.
+    pub(super) fn unexpected_at(&mut self, index: usize) -> Error {
+        self.at = index;
+        self.unexpected()
+    }
+
     pub(super) fn expect_end(&self) -> Result<()> {
         if self.is_at_end() { Ok(()) } else { Err(self.unexpected()) }
     }

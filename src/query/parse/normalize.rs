@@ -22,6 +22,8 @@ pub(in crate::query) const PARAMETER: &str = "parameter ";
 /// Key of `x op ANY(array)`, followed by the operator.
 pub(in crate::query) const ANY: &str = "any ";
 
+/// Key of the arguments of a function that gives one of them, followed by its name.
+pub(in crate::query) const ALIKE: &str = "alike ";
 /// Key of a time and the zone it is taken to.
 pub(in crate::query) const AT_ZONE: &str = "at time zone";
 
@@ -143,6 +145,16 @@ impl VisitorMut for Normalizer {
                 let any = node(format!("{ANY}="), vec![take(left), take(right)]);
                 *expr = Expr::UnaryOp { op: ast::UnaryOperator::Not, expr: Box::new(any) };
             }
+            Expr::Function(function) if is_alike(function) => {
+                let name = function.name.to_string().to_lowercase();
+                if let ast::FunctionArguments::List(list) = &mut function.args {
+                    let args = list.args.iter_mut().filter_map(|arg| match arg {
+                        ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(arg)) => Some(take(arg)),
+                        _ => None,
+                    });
+                    *expr = node(format!("{ALIKE}{name}"), args.collect());
+                }
+            }
             Expr::Function(function) => {
                 if let Some(WindowType::WindowSpec(spec)) = &mut function.over {
                     plain_frame(spec);
@@ -233,6 +245,21 @@ fn negate(expr: &mut Expr) -> bool {
     }
     number.insert(0, '-');
     true
+}
+
+/// Whether a call is of a function whose arguments are all of one type.
+fn is_alike(function: &ast::Function) -> bool {
+    let ast::FunctionArguments::List(list) = &function.args else { return false };
+    let is_plain =
+        |arg: &ast::FunctionArg| matches!(arg, ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(_)));
+    ["coalesce", "nullif", "greatest", "least"]
+        .iter()
+        .any(|name| function.name.to_string().eq_ignore_ascii_case(name))
+        && function.over.is_none()
+        && function.filter.is_none()
+        && list.clauses.is_empty()
+        && !list.args.is_empty()
+        && list.args.iter().all(is_plain)
 }
 
 /// A parameter in a place that tells its type.

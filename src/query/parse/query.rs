@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{self, SetExpr, Visit, Visitor};
 use datafusion::sql::sqlparser::parser::Parser;
-use datafusion::sql::sqlparser::tokenizer::Token;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::cursor::Cursor;
 use super::normalize;
@@ -17,6 +17,9 @@ pub(super) fn query(cursor: &mut Cursor<'_>) -> Result<std::result::Result<Box<a
     if cursor.is_word(0, "table") {
         cursor.replace_table_keyword();
     }
+    if let Some(place) = misplaced(cursor.tokens()) {
+        return Err(cursor.unexpected_at(place));
+    }
     let mut query = cursor.parse(|parser| parser.parse_query())?;
     if let Some(refusal) = writes(&query) {
         return Ok(Err(refusal));
@@ -26,6 +29,60 @@ pub(super) fn query(cursor: &mut Cursor<'_>) -> Result<std::result::Result<Box<a
     }
     normalize::query(&mut query);
     Ok(Ok(query))
+}
+
+/// Words that begin a clause; PostgreSQL never takes them for a name.
+const CLAUSES: &[&str] = &[
+    "from",
+    "where",
+    "group",
+    "having",
+    "window",
+    "union",
+    "intersect",
+    "except",
+    "order",
+    "limit",
+    "offset",
+    "fetch",
+    "for",
+    "into",
+    "on",
+    "using",
+    "join",
+    "select",
+];
+
+/// The first token that stands where PostgreSQL's grammar has no place for it, though sqlparser would take it for a
+/// name and go on.
+fn misplaced(tokens: &[TokenWithSpan]) -> Option<usize> {
+    let word = |at: usize| match tokens.get(at).map(|token| &token.token) {
+        Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_lowercase(),
+        _ => String::new(),
+    };
+    let is_clause = |at: usize| CLAUSES.contains(&word(at).as_str());
+    let is = |at: usize, wanted: &Token| tokens.get(at).is_some_and(|token| token.token == *wanted);
+    (0..tokens.len()).find_map(|at| {
+        let next = at + 1;
+        if next >= tokens.len() {
+            return None;
+        }
+        let is_wrong = match word(at).as_str() {
+            // `is distinct from`, `extract(x from y)` and their like are followed by an expression.
+            "from" | "join" => is_clause(next) && word(next) != "select",
+            "order" => word(next) != "by",
+            "group" => word(next) != "by" && !is(next, &Token::LParen) && word(next) != "rows",
+            "select" if is(next, &Token::Mul) => {
+                let after = word(next + 1);
+                return (!after.is_empty() && !is_clause(next + 1)).then_some(next + 1);
+            }
+            _ => {
+                let is_trim = at > 0 && word(at - 1) == "trim";
+                (is(at, &Token::Comma) || (is(at, &Token::LParen) && !is_trim)) && word(next) == "from"
+            }
+        };
+        is_wrong.then_some(next)
+    })
 }
 
 /// The table of `COPY table [(columns)] TO`.
@@ -90,6 +147,22 @@ fn unsupported(query: &ast::Query) -> Option<Error> {
     struct Quoted;
     impl Visitor for Quoted {
         type Break = String;
+
+        fn pre_visit_select(&mut self, select: &ast::Select) -> ControlFlow<String> {
+            let joins = select.from.iter().flat_map(|from| &from.joins);
+            let is_open = |join: &ast::Join| {
+                use ast::JoinOperator::{FullOuter, Inner, Join, Left, LeftOuter, Right, RightOuter};
+                matches!(
+                    &join.join_operator,
+                    Join(on) | Inner(on) | Left(on) | LeftOuter(on) | Right(on) | RightOuter(on) | FullOuter(on)
+                        if matches!(on, ast::JoinConstraint::None)
+                )
+            };
+            match joins.into_iter().find(|join| is_open(join)) {
+                Some(join) => ControlFlow::Break(join.relation.to_string()),
+                None => ControlFlow::Continue(()),
+            }
+        }
 
         fn pre_visit_relation(&mut self, name: &ast::ObjectName) -> ControlFlow<String> {
             let is_text =

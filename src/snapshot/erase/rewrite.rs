@@ -141,7 +141,8 @@ impl Rewriter<'_> {
             let file = match &mut writer {
                 Some(file) => file,
                 None => {
-                    let properties = Tuning::of(&kept).properties(&schema, &key);
+                    let has_filter = self.path.starts_with("runs/");
+                    let properties = Tuning::of(&kept).properties(&schema, &key, has_filter);
                     writer.insert(FileWriter::named(self.folder, self.new_path(), &schema, properties)?)
                 }
             };

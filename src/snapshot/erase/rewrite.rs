@@ -141,8 +141,10 @@ impl Rewriter<'_> {
             let file = match &mut writer {
                 Some(file) => file,
                 None => {
-                    let properties = Tuning::of(&kept).properties(&schema, &key);
-                    writer.insert(FileWriter::named(self.folder, self.new_path(), &schema, properties)?)
+                    let path = self.new_path();
+                    let is_run = path.starts_with("runs/");
+                    let properties = Tuning::of(&kept).properties(&schema, &key, is_run);
+                    writer.insert(FileWriter::named(self.folder, path, &schema, properties)?)
                 }
             };
             file.write(&kept)?;

@@ -59,6 +59,9 @@ fn measure(report: &mut Report, rows: u64) -> f64 {
     let run = |step: &str| said(step, folder.path(), rows);
     let built = run("build");
     report.fact(&format!("building {rows} rows"), built["seconds"], "s");
+    let again = run("again");
+    report.fact("the same rows written in full again", again["seconds"], "s");
+    report.fact("its processor time : that of building", again["processor"] / built["processor"], "x");
     let mut walls = Vec::new();
     for number in 0..MERGES {
         let merged = run(&format!("merge-{number}"));
@@ -115,12 +118,13 @@ async fn step(step: &str, folder: &str, rows: u64) {
     let started = Instant::now();
     match step.split_once('-').unwrap_or((step, "0")) {
         ("build", _) => {
-            build(&merged, rows).await;
+            build(&merged, rows, 1).await;
             let owners = warehouse.table("merged", "owner");
             let mut writer = owners.replace(&rows::owner_spec()).await.unwrap();
             writer.write(0, rows::owners()).await.unwrap();
             writer.prepare().await.unwrap().commit(commit(1)).await.unwrap();
         }
+        ("again", _) => build(&merged, rows, 2).await,
         ("merge", number) => tell("bytes", merge(&merged, rows, number.parse().unwrap()).await as f64),
         // What a server does after a sync.
         ("due", _) => {
@@ -135,6 +139,7 @@ async fn step(step: &str, folder: &str, rows: u64) {
         _ => panic!("unknown step {step}"),
     }
     tell("seconds", started.elapsed().as_secs_f64());
+    tell("processor", process::Usage::of(std::process::id()).since(&process::Usage::none()));
     tell("memory", process::peak(std::process::id()));
 }
 
@@ -142,7 +147,7 @@ fn commit(run_id: i64) -> Commit {
     Commit { run_id, fence: run_id, watermark: None }
 }
 
-async fn build(table: &Table, rows: u64) {
+async fn build(table: &Table, rows: u64, run: i64) {
     let mut writer = table.replace(&rows::spec()).await.unwrap();
     // Two lanes side by side, as a source with two connections would deliver them.
     let half = rows / 2;
@@ -155,7 +160,7 @@ async fn build(table: &Table, rows: u64) {
                 .unwrap();
         }
     }
-    writer.prepare().await.unwrap().commit(commit(1)).await.unwrap();
+    writer.prepare().await.unwrap().commit(commit(run)).await.unwrap();
 }
 
 /// Even numbers are there from the start, odd ones are new.
@@ -170,6 +175,6 @@ async fn merge(table: &Table, rows: u64, number: u64) -> u64 {
     }
     let prepared = writer.prepare().await.unwrap();
     let bytes = prepared.counts().bytes_written;
-    prepared.commit(commit(2 + number as i64)).await.unwrap();
+    prepared.commit(commit(3 + number as i64)).await.unwrap();
     bytes
 }

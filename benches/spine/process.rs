@@ -13,6 +13,11 @@ impl Usage {
         Usage(ticks / 100.0)
     }
 
+    /// What a process had used when it started.
+    pub(crate) fn none() -> Self {
+        Usage(0.0)
+    }
+
     pub(crate) fn since(&self, before: &Usage) -> f64 {
         self.0 - before.0
     }

@@ -34,6 +34,8 @@ pub(super) enum Step {
         mode: Mode,
         seed: u64,
     },
+    /// The rows of an object are arranged anew.
+    Compact(&'static str),
     /// The source has a new field, and it is selected.
     AddField(&'static str),
     /// The type of a field of the source gets wider.
@@ -73,6 +75,9 @@ impl Step {
                     change(&mut remote.lock().unwrap(), object, seed, 4, false);
                 };
                 world.race(object, mode, meanwhile).await;
+            }
+            Compact(object) => {
+                world.process().compact(object).await.ok();
             }
             AddField(object) => {
                 world.remote.lock().unwrap().objects.get_mut(object).unwrap().has_extra = true;
@@ -211,6 +216,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             &[&known[..], &[changed]].concat(),
             &[Race { object: "deal", mode: Mode::Full, seed: 5 }],
         ),
+        scenario("a compaction", DEAL, &checkpointed[..8], &[Compact("deal"), changed, diff(DEAL)]),
         scenario("a checkpoint", DEAL, &[&known[..], &checkpointed[..18]].concat(), &checkpointed[18..]),
     ]
 }
@@ -245,7 +251,8 @@ fn step(random: &mut StdRng, objects: &'static [&'static str]) -> Step {
         30..35 => Change { object: objects[1], seed, rows: 3, deletes: true },
         35..60 => Sync { objects: DEAL, mode, is_untidy: random.random_bool(0.3) },
         60..78 => Sync { objects, mode, is_untidy: random.random_bool(0.3) },
-        78..83 => Both("deal", "owner"),
+        78..80 => Both("deal", "owner"),
+        80..83 => Compact(object),
         83..89 => Race { object, mode, seed },
         89..92 => AddField(object),
         92..94 => Widen(object),

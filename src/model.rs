@@ -251,6 +251,34 @@ pub struct Release {
     pub objects: Vec<ReleaseObject>,
 }
 
+/// What is known of a release without the objects in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReleaseHeader {
+    /// Its number.
+    pub id: i64,
+    /// When it was published.
+    pub published_at: Micros,
+    /// Why.
+    pub cause: String,
+    /// When a vacuum removed it; `None` while it can be read.
+    pub removed_at: Option<Micros>,
+}
+
+/// A release that has a name and is protected from clean-up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Period {
+    /// Its name, for example `2026-10`.
+    pub name: String,
+    /// The release it holds.
+    pub release: i64,
+    /// When it was frozen.
+    pub frozen_at: Micros,
+    /// Who froze it.
+    pub frozen_by: String,
+    /// Why, as told by that person.
+    pub reason: Option<String>,
+}
+
 /// One object within a release: everything needed to read it as it was.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ReleaseObject {

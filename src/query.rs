@@ -26,6 +26,7 @@ mod guard;
 mod interrupt;
 mod output;
 mod parse;
+mod pin;
 mod plan;
 mod resolve;
 mod run;

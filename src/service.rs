@@ -12,10 +12,12 @@ mod object;
 mod optimize;
 mod recover;
 mod registry;
+mod release;
 mod release_field;
 mod sync;
 mod system;
 mod user;
+mod vacuum;
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -99,6 +101,8 @@ pub struct App {
     compactions: Compactions,
     /// Where work goes that must outlive its caller.
     runtime: tokio::runtime::Handle,
+    /// Held by the vacuum that runs.
+    vacuuming: tokio::sync::Mutex<()>,
 }
 
 impl App {
@@ -125,6 +129,7 @@ impl App {
             running: Mutex::default(),
             compactions: Compactions::default(),
             runtime: tokio::runtime::Handle::current(),
+            vacuuming: tokio::sync::Mutex::default(),
         })
     }
 

@@ -13,8 +13,10 @@ mod file;
 mod lease;
 mod node;
 mod object;
+mod period;
 mod rebuild;
 mod release;
+mod retention;
 mod run;
 mod schema;
 mod user;
@@ -35,6 +37,7 @@ pub use dump::Dump;
 pub use erasure::ErasureEntry;
 pub use rebuild::Rebuild;
 pub use release::Span;
+pub use retention::DEFAULT_RETENTION_DAYS;
 
 /// What every connection begins with. FULL: an acknowledged release survives a power cut. What is deleted is
 /// overwritten.
@@ -161,6 +164,16 @@ async fn next(transaction: &mut Transaction<'static, Any>, sequence: &str) -> Re
         .await
         .map_err(failed)?;
     get(&row, "value")
+}
+
+/// Makes transactions that use a sequence queue behind this one, without taking a number.
+async fn lock(transaction: &mut Transaction<'static, Any>, sequence: &str) -> Result<()> {
+    sqlx::query("UPDATE sequences SET value = value WHERE name = $1")
+        .bind(sequence)
+        .execute(&mut **transaction)
+        .await
+        .map_err(failed)?;
+    Ok(())
 }
 
 async fn commit(transaction: Transaction<'static, Any>) -> Result<()> {

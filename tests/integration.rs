@@ -22,4 +22,5 @@ mod spine;
 mod state;
 mod stores;
 mod support;
+mod time;
 mod wire;

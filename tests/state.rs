@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tributary::error::Kind;
 use tributary::model::{
-    FieldType, Grant, ImportSettings, Object, ObjectField, ReleaseObject, User, now_micros,
+    FieldType, Grant, ImportSettings, Object, ObjectField, Period, ReleaseObject, User, now_micros,
 };
 use tributary::state::{ErasureEntry, State};
 
@@ -232,6 +232,52 @@ async fn a_release_catches_up_with_definitions_whose_publication_was_cut_off() {
         let next = state.publish("sync 2", &[published("c", "quota", 2)], &[], &[]).await.unwrap();
         assert_eq!(versions(&next), [("quota".to_string(), 2), ("sale".to_string(), 1)]);
         assert_eq!(state.newest_release().await.unwrap().unwrap(), next);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn releases_are_removed_unless_somebody_needs_them() {
+    for home in Home::both().await {
+        let state = home.open().await;
+        adopt(&state, &[("a", "deal")]).await;
+        for version in 0..5 {
+            state.publish("sync", &[published("a", "deal", version)], &[], &[]).await.unwrap();
+        }
+        let period = |name: &str, release| Period {
+            name: name.into(),
+            release,
+            frozen_at: now_micros(),
+            frozen_by: "root".into(),
+            reason: None,
+        };
+        state.freeze(&period("q1", 2)).await.unwrap();
+        let again = state.freeze(&period("q1", 3)).await.unwrap_err();
+        assert_eq!(
+            (again.sqlstate(), again.what().contains("it holds release 2")),
+            ("42710", true),
+            "{again:?}"
+        );
+        let minute = Duration::from_secs(60);
+        assert!(state.hold_release(3, minute).await.unwrap());
+        // Release 5 is the newest, 2 is frozen, and with several nodes one of them reads 3.
+        let removed = state.remove_releases(&[1, 2, 3, 5]).await.unwrap();
+        assert_eq!(removed, if state.is_shared() { vec![1] } else { vec![1, 3] });
+        assert_eq!(state.held_releases().await.unwrap(), if state.is_shared() { vec![3] } else { vec![] });
+        assert!(!state.hold_release(1, minute).await.unwrap());
+        assert_eq!(state.freeze(&period("late", 1)).await.unwrap_err().sqlstate(), "22023");
+        assert!(state.removed_at(1).await.unwrap().is_some() && state.removed_at(4).await.unwrap().is_none());
+
+        // An announcement ends by itself.
+        state.hold_release(3, Duration::ZERO).await.unwrap();
+        state.remove_releases(&[3]).await.unwrap();
+        assert!(state.removed_at(3).await.unwrap().is_some());
+        assert_eq!(state.unfreeze("q1").await.unwrap().unwrap().release, 2);
+        assert_eq!(state.unfreeze("q1").await.unwrap(), None);
+        assert_eq!(state.remove_releases(&[2]).await.unwrap(), [2]);
+        assert_eq!(state.retention_days().await.unwrap(), 30);
+        state.set_retention_days(90).await.unwrap();
+        drop(state);
+        assert_eq!(home.open().await.retention_days().await.unwrap(), 90);
     }
 }
 

@@ -4,10 +4,20 @@ use super::functions::text::parse_timestamptz;
 use super::tables::AsOf;
 use super::zone::Zone;
 use crate::error::{Error, Kind, Result};
-use crate::model::{Micros, now_micros};
+use crate::model::Micros;
 
-/// What the setting's text means; `None` is the newest release.
-pub(super) fn parse(text: &str) -> Result<Option<AsOf>> {
+impl AsOf {
+    /// What the text of `tributary.as_of` means; `None` is the newest release. A time without a zone is in UTC.
+    ///
+    /// # Errors
+    /// `Invalid` (22023), saying what is accepted.
+    pub fn parse(text: &str) -> Result<Option<AsOf>> {
+        parse(text, Zone::UTC)
+    }
+}
+
+/// The same where a time without a zone is in `zone`.
+pub(super) fn parse(text: &str, zone: Zone) -> Result<Option<AsOf>> {
     let text = text.trim();
     let lower = text.to_lowercase();
     if lower.is_empty() || lower == "latest" {
@@ -17,13 +27,13 @@ pub(super) fn parse(text: &str) -> Result<Option<AsOf>> {
     if number.bytes().all(|b| b.is_ascii_digit()) && number.len() < 8 || lower.starts_with("release ") {
         return number.parse().map(|number| Some(AsOf::Release(number))).map_err(|_| invalid(text));
     }
-    if lower.starts_with("batch ") || lower.starts_with("sync ") {
-        return Ok(Some(AsOf::Cause(lower)));
+    let words: Vec<_> = lower.split_whitespace().collect();
+    match words[..] {
+        ["batch" | "sync", _] => return Ok(Some(AsOf::Cause(words.join(" ")))),
+        ["period", name] => return Ok(Some(AsOf::Period(name.into()))),
+        _ => {}
     }
-    let time: Micros = parse_timestamptz(text, Zone::UTC).map_err(|_| invalid(text))?;
-    if time > now_micros() {
-        return Err(invalid(text).with_detail("that time is still to come"));
-    }
+    let time: Micros = parse_timestamptz(text, zone).map_err(|_| invalid(text))?;
     Ok(Some(AsOf::Time(time)))
 }
 
@@ -31,15 +41,9 @@ fn invalid(text: &str) -> Error {
     let shown: String = text.chars().take(100).collect();
     Error::new(Kind::Invalid, format!("invalid value for parameter \"tributary.as_of\": \"{shown}\""))
         .with_hint(
-            "accepted are latest, a release number as in 'release 12', 'batch 2026-10-31', and a time as in \
-         '2026-10-31 18:00'",
+            "accepted are latest, a release number as in 'release 12', 'batch 2026-10-31', 'sync 12', a frozen \
+             period as in 'period 2026-10', and a time as in '2026-10-31 18:00'",
         )
-}
-
-/// No release fits.
-pub(super) fn missing(text: &str) -> Error {
-    Error::new(Kind::Invalid, format!("there is no release for \"{text}\""))
-        .with_hint("SELECT id, published_at, cause FROM tributary.release lists them")
 }
 
 #[cfg(test)]
@@ -48,13 +52,18 @@ mod tests {
 
     #[test]
     fn releases_are_named_in_several_ways() {
-        assert_eq!(parse("latest").unwrap(), None);
-        assert_eq!(parse("12").unwrap(), Some(AsOf::Release(12)));
-        assert_eq!(parse("Release 12").unwrap(), Some(AsOf::Release(12)));
-        assert_eq!(parse("batch 2026-10-31").unwrap(), Some(AsOf::Cause("batch 2026-10-31".into())));
-        assert_eq!(parse("1970-01-01 00:00:01").unwrap(), Some(AsOf::Time(1_000_000)));
-        for text in ["yesterday-ish", "release x", "9999-01-01"] {
-            assert_eq!(parse(text).unwrap_err().sqlstate(), "22023", "{text}");
+        assert_eq!(parse("latest", Zone::UTC).unwrap(), None);
+        assert_eq!(parse("12", Zone::UTC).unwrap(), Some(AsOf::Release(12)));
+        assert_eq!(parse("Release 12", Zone::UTC).unwrap(), Some(AsOf::Release(12)));
+        assert_eq!(
+            parse("batch 2026-10-31", Zone::UTC).unwrap(),
+            Some(AsOf::Cause("batch 2026-10-31".into()))
+        );
+        assert_eq!(parse("sync  7", Zone::UTC).unwrap(), Some(AsOf::Cause("sync 7".into())));
+        assert_eq!(parse("period 2026-10", Zone::UTC).unwrap(), Some(AsOf::Period("2026-10".into())));
+        assert_eq!(parse("1970-01-01 00:00:01", Zone::UTC).unwrap(), Some(AsOf::Time(1_000_000)));
+        for text in ["yesterday-ish", "release x"] {
+            assert_eq!(parse(text, Zone::UTC).unwrap_err().sqlstate(), "22023", "{text}");
         }
     }
 }

@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
 use super::functions::registry::Registry;
+use super::pin::Pins;
 use super::session::{Session, SessionUser};
 use super::tables::{SystemTables, Tables};
 use super::verb::Verbs;
@@ -72,6 +73,7 @@ pub struct Engine {
     pub(super) verbs: Arc<dyn Verbs>,
     pub(super) registry: Registry,
     pub(super) state: SessionState,
+    pub(super) pins: Arc<Pins>,
     newest: RwLock<Arc<Release>>,
     runtime: Option<tokio::runtime::Runtime>,
     turns: Arc<Semaphore>,
@@ -110,6 +112,7 @@ impl Engine {
             verbs,
             registry: Registry::new(),
             state,
+            pins: Arc::default(),
             newest: RwLock::new(Arc::new(empty)),
             runtime: Some(runtime),
         }))

@@ -24,8 +24,10 @@ use super::deep::Deep;
 use super::engine::Engine;
 use super::functions::system::Facts;
 use super::parse::{self, Command, Parsed};
+use super::pin::Pin;
 use super::run::Limits;
 use super::settings::{AS_OF, Settings, SharedSettings};
+use super::tables::AsOf;
 use super::zone::Zone;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Release, now_micros};
@@ -179,8 +181,8 @@ struct Inner {
     cursors: Cursors,
     /// `PREPARE name`.
     named: HashMap<String, Named>,
-    /// The release that the setting's text stands for.
-    as_of: Option<(String, Arc<Release>)>,
+    /// The release that the setting's text stands for in a time zone.
+    as_of: Option<((String, Zone), Arc<Release>)>,
     current: CancellationToken,
 }
 
@@ -283,7 +285,7 @@ impl Session {
     pub fn set_startup(&self, name: &str, value: &str) -> Result<()> {
         let name = name.to_lowercase();
         if name == AS_OF {
-            as_of::parse(value)?;
+            as_of::parse(value, Zone::UTC)?;
         }
         self.settings.lock().set_startup(&name, value)
     }
@@ -317,25 +319,50 @@ impl Session {
         Ok(())
     }
 
-    /// The release this session reads now.
-    async fn release(&self) -> Result<Arc<Release>> {
-        if let Some(release) = self.inner.lock().transaction.release() {
-            return Ok(release);
+    /// The release this session reads now, kept readable as long as the pin lives.
+    async fn release(&self) -> Result<Arc<Pin>> {
+        if let Some(pin) = self.inner.lock().transaction.release() {
+            return Ok(pin);
         }
-        let text = self.settings.lock().value(AS_OF).unwrap_or_default().to_string();
-        let Some(as_of) = as_of::parse(&text)? else { return Ok(self.engine.newest()) };
-        if let Some((known, release)) = &self.inner.lock().as_of
-            && *known == text
+        let wanted = self.wanted();
+        let Some(as_of) = as_of::parse(&wanted.0, wanted.1)? else { return self.newest().await };
+        let known = self.inner.lock().as_of.clone().filter(|(known, _)| *known == wanted);
+        if let Some((_, release)) = known
+            && let Some(pin) = self.engine.pin(&release).await?
         {
-            return Ok(release.clone());
+            return Ok(pin);
         }
-        let found = self.engine.system.release(&as_of).await?.ok_or_else(|| as_of::missing(&text))?;
-        self.inner.lock().as_of = Some((text, found.clone()));
-        Ok(found)
+        let found = self.engine.system.release(&as_of).await?;
+        self.inner.lock().as_of = Some((wanted, found.clone()));
+        match self.engine.pin(&found).await? {
+            Some(pin) => Ok(pin),
+            // Removed since: asked again, the error says when.
+            None => match self.engine.system.release(&AsOf::Release(found.id)).await {
+                Ok(_) => Err(Error::new(Kind::Conflict, format!("release {} is being removed", found.id))
+                    .with_hint("try again")),
+                Err(error) => Err(error),
+            },
+        }
+    }
+
+    /// What the setting says, and the zone in which a time in it is meant.
+    fn wanted(&self) -> (String, Zone) {
+        let settings = self.settings.lock();
+        (settings.value(AS_OF).unwrap_or_default().to_string(), settings.zone())
+    }
+
+    async fn newest(&self) -> Result<Arc<Pin>> {
+        loop {
+            // Between the two a newer one may have been published and this one removed.
+            if let Some(pin) = self.engine.pin(&self.engine.newest()).await? {
+                return Ok(pin);
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     /// The release this session reads now and, within a transaction, until its end.
-    async fn pinned_release(&self) -> Result<Arc<Release>> {
+    async fn pinned_release(&self) -> Result<Arc<Pin>> {
         let release = self.release().await?;
         self.inner.lock().transaction.pin(&release);
         Ok(release)

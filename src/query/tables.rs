@@ -40,6 +40,8 @@ pub enum AsOf {
     Cause(String),
     /// The newest one published at or before that time.
     Time(Micros),
+    /// The one frozen under that name.
+    Period(String),
 }
 
 /// The system as tables, releases of the past, and who may read what.
@@ -51,8 +53,11 @@ pub trait SystemTables: Send + Sync {
     /// All rows of a table that `who` may see, in the schema given by [`SystemTables::tables`].
     async fn rows(&self, table: &str, who: &SessionUser) -> Result<RecordBatch>;
 
-    /// A release of the past; `None` when there is none.
-    async fn release(&self, as_of: &AsOf) -> Result<Option<Arc<Release>>>;
+    /// A release of the past. Where there is none, the error says what is kept instead.
+    async fn release(&self, as_of: &AsOf) -> Result<Arc<Release>>;
+
+    /// Announces that this process begins to read a release, or still does; false when it was removed.
+    async fn hold(&self, release: i64) -> Result<bool>;
 
     /// Whether a user who is no admin was granted the object, alone or with its whole connection.
     async fn may_read(&self, who: &SessionUser, connection: &str, object: &str) -> Result<bool>;

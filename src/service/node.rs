@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::App;
+use super::release::keep_holding;
 use crate::error::Result;
 
 /// How often the newest release is asked for where other processes may publish.
@@ -19,6 +20,7 @@ impl App {
         if self.state.is_shared() {
             self.state.stay(self.lease).await?;
             tokio::spawn(follow(Arc::downgrade(self)));
+            tokio::spawn(keep_holding(Arc::downgrade(self)));
         }
         self.end_abandoned_runs().await?;
         self.resume_erasures().await?;

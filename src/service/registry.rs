@@ -4,6 +4,7 @@ mod connection;
 mod erase;
 mod field;
 mod object;
+mod release;
 mod storage;
 mod sync;
 
@@ -34,6 +35,7 @@ const GROUPS: &[Group] = &[
     Group { signatures: erase::signatures, call: erase::call },
     Group { signatures: field::signatures, call: field::call },
     Group { signatures: object::signatures, call: object::call },
+    Group { signatures: release::signatures, call: release::call },
     Group { signatures: sync::signatures, call: sync::call },
     Group { signatures: storage::signatures, call: storage::call },
 ];

@@ -7,9 +7,10 @@ use datafusion::catalog::TableProvider;
 use datafusion::execution::runtime_env::RuntimeEnv;
 
 use super::cells::{Cell, Columns, batch, schema, time};
+use super::release::Fate;
 use super::{App, release_field};
 use crate::error::{Error, Kind, Result};
-use crate::model::{FieldType, Grant, Object, Release, ReleaseObject, Run};
+use crate::model::{FieldType, Grant, Object, Period, Release, ReleaseObject, Run};
 use crate::query::{AsOf, SessionUser, SystemTable, SystemTables, Tables};
 use crate::source;
 
@@ -101,7 +102,19 @@ const TABLES: &[(&str, Columns)] = &[
             ("succeeded", I),
         ],
     ),
-    ("release", &[("id", I), ("published_at", Z), ("cause", T), ("objects", I), ("rows", I)]),
+    (
+        "release",
+        &[
+            ("id", I),
+            ("published_at", Z),
+            ("cause", T),
+            ("objects", I),
+            ("rows", I),
+            ("frozen", T),
+            ("kept_until", Z),
+            ("removed_at", Z),
+        ],
+    ),
     ("release_object", &[("release", I), ("connection", T), ("object", T), ("version", I), ("rows", I)]),
     (
         "erasure",
@@ -118,6 +131,8 @@ const TABLES: &[(&str, Columns)] = &[
         ],
     ),
     ("release_field", release_field::COLUMNS),
+    ("period", &[("name", T), ("release", I), ("frozen_at", Z), ("frozen_by", T), ("reason", T)]),
+    ("setting", &[("name", T), ("value", T), ("description", T)]),
     ("user", &[("name", T), ("role", T), ("enabled", B)]),
     ("grant", &[("user", T), ("connection", T), ("object", T)]),
     ("session", &[("id", I), ("user", T), ("address", T), ("since", Z), ("active", B)]),
@@ -172,7 +187,9 @@ impl SystemTables for Catalog {
             "run" => self.runs(&sight).await?,
             "sync" => self.syncs(&sight).await?,
             "release" => {
-                self.app.state.releases(SHOWN).await?.iter().map(|r| release_row(r, &sight)).collect()
+                let fate = Fate::load(&self.app).await?;
+                let releases = self.app.state.releases(SHOWN).await?;
+                releases.iter().map(|release| release_row(release, &sight, &fate)).collect()
             }
             "release_object" => {
                 let releases = self.app.state.releases(SHOWN).await?;
@@ -180,6 +197,12 @@ impl SystemTables for Catalog {
             }
             "release_field" => release_field::rows(&self.app.state.spans().await?, |c, o| sight.sees(c, o)),
             "erasure" => self.erasures(&sight).await?,
+            "period" => self.app.state.periods().await?.into_iter().map(period_row).collect(),
+            "setting" => vec![vec![
+                "retention_days".into(),
+                self.app.state.retention_days().await?.to_string().into(),
+                "days for which a release is kept after the next one replaced it".into(),
+            ]],
             "user" => self.users(&sight, who).await?,
             "grant" => self.grants(&sight, who).await?,
             "session" => self.sessions(&sight, who),
@@ -188,14 +211,12 @@ impl SystemTables for Catalog {
         batch(columns, rows)
     }
 
-    async fn release(&self, as_of: &AsOf) -> Result<Option<Arc<Release>>> {
-        let state = &self.app.state;
-        let found = match as_of {
-            AsOf::Release(id) => state.release(*id).await?,
-            AsOf::Time(micros) => state.release_at(*micros).await?,
-            AsOf::Cause(cause) => state.release_by_cause(cause).await?,
-        };
-        Ok(found.map(Arc::new))
+    async fn release(&self, as_of: &AsOf) -> Result<Arc<Release>> {
+        Ok(Arc::new(self.app.release_as_of(as_of).await?))
+    }
+
+    async fn hold(&self, release: i64) -> Result<bool> {
+        self.app.hold(release).await
     }
 
     async fn may_read(&self, who: &SessionUser, connection: &str, object: &str) -> Result<bool> {
@@ -447,14 +468,26 @@ fn run_row(run: Run) -> Vec<Cell> {
     ]
 }
 
-fn release_row(release: &Release, sight: &Sight) -> Vec<Cell> {
+fn release_row(release: &Release, sight: &Sight, fate: &Fate) -> Vec<Cell> {
     let visible = || release.objects.iter().filter(|object| sight.sees(&object.connection, &object.name));
-    vec![
+    let mut row = vec![
         release.id.into(),
         time(release.published_at),
         release.cause.as_str().into(),
         (visible().count() as i64).into(),
         visible().map(|object| object.rows).sum::<i64>().into(),
+    ];
+    row.extend(fate.cells(release.id));
+    row
+}
+
+fn period_row(period: Period) -> Vec<Cell> {
+    vec![
+        period.name.into(),
+        period.release.into(),
+        time(period.frozen_at),
+        period.frozen_by.into(),
+        period.reason.into(),
     ]
 }
 

@@ -190,7 +190,7 @@ impl Shared {
         std::mem::take(&mut *self.handed.lock())
     }
 
-    async fn read<T: Send + 'static>(
+    pub(crate) async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&LogEngine, &Folder) -> Result<T> + Send + 'static,
     ) -> Result<T> {

@@ -125,6 +125,10 @@ impl Warehouse {
         Table::new(shared)
     }
 
+    pub(crate) fn company(&self) -> &str {
+        &self.company
+    }
+
     /// The store that holds the files.
     pub fn store(&self) -> Arc<dyn ObjectStore> {
         self.store.clone()

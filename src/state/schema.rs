@@ -12,6 +12,7 @@ use crate::model::now_micros;
 /// Every migration that was ever released, in order. Never change one: add another.
 pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("migrations/001.sql"),
+    include_str!("migrations/002.sql"),
     include_str!("migrations/003.sql"),
     include_str!("migrations/004.sql"),
 ];

@@ -166,12 +166,12 @@ impl Session {
                     let what = format!("permission denied to set role \"{text}\"");
                     return Err(Error::new(Kind::Denied, what));
                 }
-                if name == AS_OF
-                    && let Some(wanted) = as_of::parse(text)?
-                {
-                    let found = self.engine.system.release(&wanted).await?;
-                    let found = found.ok_or_else(|| as_of::missing(text))?;
-                    self.inner.lock().as_of = Some((text.clone(), found));
+                if name == AS_OF {
+                    let zone = self.settings.lock().zone();
+                    if let Some(wanted) = as_of::parse(text, zone)? {
+                        let found = self.engine.system.release(&wanted).await?;
+                        self.inner.lock().as_of = Some(((text.clone(), zone), found));
+                    }
                 }
                 self.settings.lock().set(name, text, local)
             }

@@ -15,7 +15,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Execution, Planned, Prepared, Session};
 use crate::error::{Error, Kind, Result};
-use crate::model::Release;
 use crate::query::deep::{Deep, poll_with_stack, with_stack};
 use crate::query::error::translate;
 use crate::query::functions::cast::{Target, cast_scalar};
@@ -23,6 +22,7 @@ use crate::query::functions::number::is_numeric;
 use crate::query::functions::system;
 use crate::query::interrupt::interruptible;
 use crate::query::parse::{Command, Parsed};
+use crate::query::pin::{Pin, PinnedExec};
 use crate::query::plan::{Found, Planner, parameters_of, shown_schema};
 use crate::query::resolve;
 use crate::query::run::{self, Limits};
@@ -45,7 +45,7 @@ impl Session {
     async fn plan(
         &self,
         parsed: &Parsed,
-        release: Arc<Release>,
+        release: Arc<Pin>,
         parameters: Parameters,
         draft: bool,
     ) -> Result<LogicalPlan> {
@@ -55,7 +55,7 @@ impl Session {
         let work = async move {
             let query =
                 Self::query_of(&parsed).ok_or_else(|| Error::internal("a statement without a query"))?;
-            let tables = resolve::tables(&engine, &who, &release, query).await?;
+            let tables = resolve::tables(&engine, &who, release.release(), query).await?;
             with_stack(tokens, || {
                 let planner = Planner::new(&engine.state, &engine.registry, facts, tables, parameters);
                 let plan = planner.query(query)?;
@@ -72,7 +72,7 @@ impl Session {
         declared: &[Option<DataType>],
     ) -> Result<Prepared> {
         let release = self.release().await?;
-        let (id, zone) = (release.id, self.settings.lock().zone());
+        let (id, zone) = (release.release().id, self.settings.lock().zone());
         if declared.is_empty() && Self::placeholders(parsed).is_empty() {
             let plan = self.plan(parsed, release, Parameters::default(), false).await?;
             let schema = Some(Self::result_schema(parsed, &plan));
@@ -175,20 +175,20 @@ impl Session {
         &self,
         prepared: &Prepared,
         values: Vec<ScalarValue>,
-        release: Arc<Release>,
+        release: Arc<Pin>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let tokens = prepared.parsed.tokens();
         let zone = self.settings.lock().zone();
         let cached = prepared.plan.clone();
-        let cached = cached.filter(|planned| planned.release == release.id && planned.zone == zone);
+        let cached = cached.filter(|planned| planned.release == release.release().id && planned.zone == zone);
         let plan = match cached {
             Some(planned) => planned,
             None => {
                 let values = bind(&prepared.parameters, values, zone)?;
                 let types = prepared.parameters.iter().cloned().map(Some).collect();
                 let parameters = Parameters { types, values: Some(Arc::new(values)) };
-                let (id, parsed) = (release.id, &prepared.parsed);
-                let plan = self.plan(parsed, release, parameters, false).await?;
+                let (id, parsed) = (release.release().id, &prepared.parsed);
+                let plan = self.plan(parsed, release.clone(), parameters, false).await?;
                 Arc::new(Planned { release: id, zone, plan: Deep::new(plan, tokens) })
             }
         };
@@ -197,7 +197,8 @@ impl Session {
             let optimized = with_stack(tokens, || engine.state.optimize(&plan.plan)).map_err(translate)?;
             let optimized = Deep::new(optimized, tokens);
             let planner = engine.state.query_planner().clone();
-            planner.create_physical_plan(&optimized, &engine.state).await.map_err(translate)
+            let plan = planner.create_physical_plan(&optimized, &engine.state).await.map_err(translate)?;
+            Ok(PinnedExec::new(plan, release))
         };
         self.engine.run(poll_with_stack(tokens, work)).await
     }
@@ -292,6 +293,7 @@ pub(super) fn texts(tag: &str, schema: SchemaRef, columns: Vec<Vec<String>>) -> 
 }
 
 fn explained(plan: &Arc<dyn ExecutionPlan>, analyze: bool, verbose: bool, schema: SchemaRef) -> Execution {
+    let plan = PinnedExec::inner_of(plan);
     let shown = match analyze {
         true => DisplayableExecutionPlan::with_metrics(plan.as_ref()),
         false => DisplayableExecutionPlan::new(plan.as_ref()),

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::TransactionStatus;
 use crate::error::{Error, Kind, Result};
-use crate::model::{Micros, Release};
+use crate::model::Micros;
+use crate::query::pin::Pin;
 use crate::query::settings::{Saved, Settings};
 
 /// Savepoints that may be open at the same time.
@@ -41,7 +42,7 @@ struct Open {
     begun: Begun,
     failed: bool,
     started_at: Micros,
-    release: Option<Arc<Release>>,
+    release: Option<Arc<Pin>>,
     before: Saved,
     savepoints: Vec<(String, Saved)>,
 }
@@ -77,12 +78,12 @@ impl Transaction {
         }
     }
 
-    pub(super) fn release(&self) -> Option<Arc<Release>> {
+    pub(super) fn release(&self) -> Option<Arc<Pin>> {
         self.open.as_ref()?.release.clone()
     }
 
     /// Everything in the transaction reads this release from now on.
-    pub(super) fn pin(&mut self, release: &Arc<Release>) {
+    pub(super) fn pin(&mut self, release: &Arc<Pin>) {
         if let Some(open) = &mut self.open {
             open.release.get_or_insert_with(|| release.clone());
         }

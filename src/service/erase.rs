@@ -107,6 +107,7 @@ impl App {
                         releases: None,
                     };
                     self.state.begin_erasure(&entry).await?;
+                    self.mirror_erasure(&entry).await;
                     entry
                 }
             };

@@ -6,7 +6,7 @@ use super::App;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Connection, Object, Release};
 use crate::snapshot::Damage;
-use crate::state::Rebuild;
+use crate::state::{ErasureEntry, Rebuild};
 
 /// Says that a definition is gone on purpose.
 const DROPPED: &str = "dropped.json";
@@ -58,6 +58,12 @@ impl App {
         Ok(())
     }
 
+    /// Keeps a copy of who is kept out, without the key.
+    pub(super) async fn mirror_erasure(&self, entry: &ErasureEntry) {
+        let plain = ErasureEntry { pending: None, rows: None, files: None, releases: None, ..entry.clone() };
+        self.mirror(&erasure_name(entry.id), &plain).await;
+    }
+
     async fn mirror(&self, name: &str, value: &impl serde::Serialize) {
         if let Err(error) = self.warehouse.put_mirror(name, value).await {
             tracing::error!(name, error = ?error, "a definition is not mirrored; the next start tries again");
@@ -75,6 +81,11 @@ impl App {
         for object in self.state.objects().await? {
             if !kept.contains(&object_name(&object.id, &version_name(&object))) {
                 self.mirror_object(&object).await;
+            }
+        }
+        for erasure in self.state.erasures().await? {
+            if !kept.contains(&erasure_name(erasure.id)) {
+                self.mirror_erasure(&erasure).await;
             }
         }
         let kept: BTreeSet<_> = self.warehouse.mirror_names("releases").await?.into_iter().collect();
@@ -115,6 +126,7 @@ impl App {
         let mut known = Rebuild {
             connections: self.newest("catalog/connections", &mut recovered).await?,
             objects: self.newest("catalog/objects", &mut recovered).await?,
+            erasures: self.newest("catalog/erasures", &mut recovered).await?,
             releases: self.all_releases(&mut recovered).await?,
             ..Rebuild::default()
         };
@@ -203,6 +215,10 @@ fn connection_name(id: i64, file: &str) -> String {
 
 fn object_name(id: &str, file: &str) -> String {
     format!("catalog/objects/{id}/{file}")
+}
+
+fn erasure_name(id: i64) -> String {
+    format!("catalog/erasures/{id}/definition.json")
 }
 
 fn version_name(object: &Object) -> String {

@@ -12,7 +12,7 @@ use crate::model::{Micros, RunCounts};
 const SAMPLE: &str = ", for example `";
 
 /// One erasure. It stays for ever: syncs leave out what it names.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ErasureEntry {
     /// Grows by one.
     pub id: i64,
@@ -55,25 +55,7 @@ impl State {
 
     /// Records an erasure as begun: from now on syncs leave the record out.
     pub async fn begin_erasure(&self, entry: &ErasureEntry) -> Result<()> {
-        sqlx::query(
-            "INSERT INTO erasures (id, connection_id, api, object, fields, digest, secret, at, actor, reason, pending)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-        )
-        .bind(entry.id)
-        .bind(entry.connection_id)
-        .bind(&entry.api)
-        .bind(&entry.object)
-        .bind(json(&entry.fields)?)
-        .bind(&entry.digest)
-        .bind(&entry.secret)
-        .bind(entry.at)
-        .bind(&entry.actor)
-        .bind(&entry.reason)
-        .bind(entry.pending.as_ref().map(|sealed| BASE64_STANDARD.encode(sealed)))
-        .execute(&self.pool)
-        .await
-        .map_err(failed)?;
-        Ok(())
+        put(&self.pool, entry).await
     }
 
     /// Records an erasure as done; the key is forgotten.
@@ -181,6 +163,32 @@ impl State {
         }
         Ok(())
     }
+}
+
+/// Enters an erasure.
+pub(super) async fn put<'e>(
+    database: impl sqlx::Executor<'e, Database = sqlx::Any>,
+    entry: &ErasureEntry,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO erasures (id, connection_id, api, object, fields, digest, secret, at, actor, reason, pending)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+    )
+    .bind(entry.id)
+    .bind(entry.connection_id)
+    .bind(&entry.api)
+    .bind(&entry.object)
+    .bind(json(&entry.fields)?)
+    .bind(&entry.digest)
+    .bind(&entry.secret)
+    .bind(entry.at)
+    .bind(&entry.actor)
+    .bind(&entry.reason)
+    .bind(entry.pending.as_ref().map(|sealed| BASE64_STANDARD.encode(sealed)))
+    .execute(database)
+    .await
+    .map_err(failed)?;
+    Ok(())
 }
 
 fn entry(row: &AnyRow) -> Result<ErasureEntry> {

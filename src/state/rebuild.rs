@@ -2,6 +2,7 @@
 
 use sqlx::{Any, Transaction};
 
+use super::erasure::{self, ErasureEntry};
 use super::release::{close, insert};
 use super::{State, commit, failed, json};
 use crate::error::Result;
@@ -16,6 +17,8 @@ pub struct Rebuild {
     pub objects: Vec<Object>,
     /// By number.
     pub releases: Vec<Release>,
+    /// They go on keeping out whom they name.
+    pub erasures: Vec<ErasureEntry>,
     /// Object ids with the highest fence and run that their tables know.
     pub tables: Vec<(String, i64, i64)>,
 }
@@ -49,13 +52,21 @@ impl State {
             .await
             .map_err(failed)?;
         }
+        for erased in &known.erasures {
+            erasure::put(&mut *transaction, erased).await?;
+        }
+        let erasures = known.erasures.iter().map(|erased| erased.id).max();
         let connections = known.connections.iter().map(|connection| connection.id).max();
         let releases = known.releases.iter().map(|release| release.id).max();
         // Every sync had a run, so their numbers are not beyond those of the runs.
         let runs = known.tables.iter().map(|(_, _, run)| *run).max();
-        for (name, value) in
-            [("connection", connections), ("release", releases), ("run", runs), ("sync", runs)]
-        {
+        for (name, value) in [
+            ("connection", connections),
+            ("release", releases),
+            ("run", runs),
+            ("sync", runs),
+            ("erasure", erasures),
+        ] {
             sqlx::query("UPDATE sequences SET value = $1 WHERE name = $2")
                 .bind(value.unwrap_or(0))
                 .bind(name)

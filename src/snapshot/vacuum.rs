@@ -369,7 +369,7 @@ mod tests {
 
     #[test]
     fn a_file_is_needed_by_the_versions_between_its_commits() {
-        let base = [LoggedFile { path: "a".into(), size: 1, modified: 0, stats: None, deleted: None }];
+        let base = [LoggedFile { path: "a".into(), size: 1, modified: 0, stats: None, deleted: None, checksums: None }];
         let commits = [
             commit(3, &["b"], &[], false),
             commit(4, &["c"], &["a"], false),
@@ -386,7 +386,7 @@ mod tests {
 
     #[test]
     fn every_arrangement_of_the_rows_of_a_version_is_needed() {
-        let base = [LoggedFile { path: "a".into(), size: 1, modified: 0, stats: None, deleted: None }];
+        let base = [LoggedFile { path: "a".into(), size: 1, modified: 0, stats: None, deleted: None, checksums: None }];
         let commits = [
             commit(1, &["b"], &["a"], true),
             commit(2, &["c"], &["b"], true),

@@ -241,8 +241,12 @@ impl SystemTables for Memory {
         Err(Error::internal(format!("no table {table}")))
     }
 
-    async fn release(&self, _: &AsOf) -> Result<Option<Arc<Release>>> {
-        Ok(None)
+    async fn release(&self, _: &AsOf) -> Result<Arc<Release>> {
+        Err(Error::new(Kind::Invalid, "there is no such release"))
+    }
+
+    async fn hold(&self, _: i64) -> Result<bool> {
+        Ok(true)
     }
 
     async fn may_read(&self, _: &SessionUser, _: &str, _: &str) -> Result<bool> {

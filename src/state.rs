@@ -141,6 +141,9 @@ async fn connect(url: &str, prepare: &'static str, connections: u32, name: &str)
     let pool = AnyPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(CONNECT_LIMIT)
+        // A commit that fails ends the transaction in SQLite, but not for sqlx, whose rollback then fails too: what
+        // follows on that connection would be parts of a transaction that nobody ever commits.
+        .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
         .after_connect(move |connection, _| {
             Box::pin(async move {
                 connection.execute(prepare).await?;

@@ -183,7 +183,7 @@ async fn full_disk(mount: &std::path::Path) {
     ]);
     says(
         &server.error("CALL sync('crm','full', object => 'large')"),
-        &["no space left on the disk", "nothing that was committed is lost"],
+        &["the disk is full: `", "has 0 MB left", "nothing that was committed is lost"],
     );
     assert_eq!(server.rows(&["SELECT count(*) FROM small"]), "1000");
     server.rows(&["CALL drop_object('crm', 'large')", "CALL sync('crm','full')"]);

@@ -14,7 +14,8 @@ struct World {
 const DEAL: &str = "CREATE TABLE deal (id int PRIMARY KEY, amount int, ratio real, price numeric(10,2),
         code varchar(8), note text, updated_at timestamptz NOT NULL DEFAULT clock_timestamp());
     INSERT INTO deal SELECT i, i * 10, i / 4.0, i * 1.25, 'c' || i, 'note ' || i FROM generate_series(1, 2000) i;
-    UPDATE deal SET amount = NULL, note = NULL WHERE id % 7 = 0";
+    UPDATE deal SET amount = NULL, note = NULL WHERE id % 7 = 0;
+    CREATE INDEX ON deal (updated_at)";
 
 impl World {
     async fn new() -> Self {

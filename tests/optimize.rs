@@ -17,6 +17,7 @@ async fn synced(rows: u32) -> (Database, Server) {
             "CREATE TABLE opportunity (id bigint PRIMARY KEY, amount numeric(18,2),
                  updated_at timestamptz NOT NULL DEFAULT clock_timestamp());
              INSERT INTO opportunity SELECT i, i * 1.25 FROM generate_series(1, {rows}) i;
+             CREATE INDEX ON opportunity (updated_at);
              CREATE TABLE quota (owner_id int PRIMARY KEY, target int);
              INSERT INTO quota SELECT i, i FROM generate_series(1, 5) i;
              ANALYZE;"

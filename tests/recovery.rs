@@ -15,6 +15,7 @@ async fn source() -> Database {
             "CREATE TABLE deal (id int PRIMARY KEY, amount numeric(18,2), note text,
                  updated_at timestamptz NOT NULL DEFAULT clock_timestamp());
              INSERT INTO deal SELECT i, i * 1.25, 'n' || i FROM generate_series(1, 3000) i;
+             CREATE INDEX ON deal (updated_at);
              CREATE TABLE owner (id int PRIMARY KEY, name text); INSERT INTO owner VALUES (1, 'Ada');
              CREATE TABLE gone (id int PRIMARY KEY); INSERT INTO gone VALUES (1); ANALYZE",
         )

@@ -17,7 +17,8 @@ async fn source() -> Database {
         .execute(
             "CREATE TABLE deal (id int PRIMARY KEY, amount numeric(18,2),
                  updated_at timestamptz NOT NULL DEFAULT clock_timestamp());
-             INSERT INTO deal SELECT i, i * 1.25 FROM generate_series(1, 2000) i; ANALYZE",
+             INSERT INTO deal SELECT i, i * 1.25 FROM generate_series(1, 2000) i;
+             CREATE INDEX ON deal (updated_at); ANALYZE",
         )
         .await;
     database

@@ -10,7 +10,17 @@ use crate::secret::Secret;
 use crate::source::{self, ConnectorInfo, ObjectInfo, Source};
 
 /// Names that are schemas of the product itself or of PostgreSQL.
-const RESERVED: &[&str] = &["tributary", "statement", "pg_catalog", "information_schema", "public"];
+/// Schemas of our own, and folders beside those of connections in the storage.
+const RESERVED: &[&str] = &[
+    "tributary",
+    "statement",
+    "pg_catalog",
+    "information_schema",
+    "public",
+    "access",
+    "catalog",
+    "releases",
+];
 
 /// An object at the source, and whether it is adopted.
 pub(super) struct Discovered {

@@ -90,9 +90,6 @@ impl App {
             let known = self.known(&releases, began).await?;
             let mut vacuumed = Vacuumed { releases, objects: Vec::new() };
             for (connection, object_id) in self.warehouse.folders().await? {
-                if connection == "releases" {
-                    continue;
-                }
                 if cancel.is_cancelled() {
                     return Err(cancelled());
                 }

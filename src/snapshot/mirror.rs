@@ -15,6 +15,9 @@ use super::warehouse::Warehouse;
 use crate::error::{Error, Kind, Result};
 use crate::model::Release;
 
+/// The folders of copies, beside those of connections.
+pub(crate) const MIRRORS: &[&str] = &["catalog", "releases"];
+
 impl Warehouse {
     /// Keeps a copy of a release beside the tables: `releases/<number>.json`, created once. State can be
     /// rebuilt from it. Putting the same release again changes nothing; another one of that number is refused.

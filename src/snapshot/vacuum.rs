@@ -15,6 +15,7 @@ use serde::Deserialize;
 use super::dv::Descriptor;
 use super::failure;
 use super::log::LoggedFile;
+use super::mirror::MIRRORS;
 use super::parquet_write::Folder;
 use super::table::{Shared, Table};
 use super::warehouse::Warehouse;
@@ -134,6 +135,9 @@ impl Warehouse {
         let mut folders = Vec::new();
         for connection in connections.map_err(|e| failure::store(what, e))?.common_prefixes {
             let name = connection.filename().unwrap_or_default().to_string();
+            if MIRRORS.contains(&name.as_str()) {
+                continue;
+            }
             let tables = store.list_with_delimiter(Some(&connection)).await;
             for table in tables.map_err(|e| failure::store(what, e))?.common_prefixes {
                 folders.push((name.clone(), table.filename().unwrap_or_default().to_string()));
@@ -369,7 +373,14 @@ mod tests {
 
     #[test]
     fn a_file_is_needed_by_the_versions_between_its_commits() {
-        let base = [LoggedFile { path: "a".into(), size: 1, modified: 0, stats: None, deleted: None, checksums: None }];
+        let base = [LoggedFile {
+            path: "a".into(),
+            size: 1,
+            modified: 0,
+            stats: None,
+            deleted: None,
+            checksums: None,
+        }];
         let commits = [
             commit(3, &["b"], &[], false),
             commit(4, &["c"], &["a"], false),
@@ -386,7 +397,14 @@ mod tests {
 
     #[test]
     fn every_arrangement_of_the_rows_of_a_version_is_needed() {
-        let base = [LoggedFile { path: "a".into(), size: 1, modified: 0, stats: None, deleted: None, checksums: None }];
+        let base = [LoggedFile {
+            path: "a".into(),
+            size: 1,
+            modified: 0,
+            stats: None,
+            deleted: None,
+            checksums: None,
+        }];
         let commits = [
             commit(1, &["b"], &["a"], true),
             commit(2, &["c"], &["b"], true),
@@ -402,7 +420,7 @@ mod tests {
     fn commits_are_read_with_their_vectors() {
         let text = r#"{"commitInfo":{"operation":"MERGE"}}
 {"remove":{"path":"base/1.parquet","dataChange":true}}
-{"add":{"path":"base/1.parquet","dataChange":true,"size":3,"deletionVector":{"storageType":"u","pathOrInlineDv":"dvab^-aqEH.-t@S}K{vb[*k^","offset":1,"sizeInBytes":4,"cardinality":2}}}"#;
+{"add":{"path":"base/1.parquet","dataChange":true,"size":3,"deletionVector":{"storageType":"u","pathOrInlineDv":"dv^-aqEH.-t@S}K{vb[*k^","offset":1,"sizeInBytes":4,"cardinality":2}}}"#;
         let commit = Commit::parse(7, text).unwrap();
         assert_eq!((commit.added.len(), commit.removed.len(), commit.arranges), (1, 1, false));
         assert_eq!(commit.removed[0], file("base/1.parquet"));

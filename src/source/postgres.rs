@@ -112,6 +112,7 @@ impl Source for PostgresSource {
         let (Some(cursor), false) = (&read.cursor, read.what == What::Keys) else { return Ok(warnings) };
         let columns = columns::columns(&mut session, &relation).await?;
         let column = plan::find(&relation, &columns, cursor)?;
+        let mut is_indexed = true;
         if matches!(relation.kind, 'r' | 'p' | 'm') {
             let sql = format!(
                 "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_attribute a \
@@ -122,13 +123,15 @@ impl Source for PostgresSource {
             );
             let rows =
                 session.query(&sql).await.map_err(|error| failure::running(Some(&read.object), error))?;
-            if rows.first().and_then(|row| text(row, 0)) == Some("f") {
+            is_indexed = rows.first().and_then(|row| text(row, 0)) != Some("f");
+            if !is_indexed {
                 warnings.push(format!(
                     "no index begins with the cursor `{cursor}`: every diff reads the whole table"
                 ));
             }
         }
-        if !column.not_null {
+        // Without an index this looks through the whole table, which a diff must not.
+        if !column.not_null && (is_indexed || read.what == What::Full) {
             let sql = format!(
                 "SET statement_timeout = '5s'; SELECT EXISTS (SELECT 1 FROM {} WHERE {} IS NULL)",
                 relation.name.sql(),

@@ -18,6 +18,7 @@
 
 mod as_of;
 mod call;
+mod catalog;
 mod deep;
 mod engine;
 mod error;
@@ -37,6 +38,7 @@ mod typing;
 mod verb;
 mod zone;
 
+pub use catalog::type_name;
 pub use engine::{Engine, EngineConfig};
 pub use error::translate;
 pub use parse::{CopyFormat, CopyOptions, Parsed, redact};

@@ -22,6 +22,7 @@ use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::planner::{ContextProvider, ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
 
+use super::catalog;
 use super::error::translate;
 use super::functions::registry::Registry;
 use super::functions::system::{self, Facts};
@@ -59,7 +60,7 @@ impl<'a> Planner<'a> {
     pub(super) fn query(&self, query: &ast::Query) -> Result<LogicalPlan> {
         let planner = SqlToRel::new_with_options(self, self.options());
         let statement = ast::Statement::Query(Box::new(query.clone()));
-        let plan = planner.sql_statement_to_plan(statement).map_err(translate)?;
+        let plan = planner.sql_statement_to_plan(statement).and_then(catalog::prune).map_err(translate)?;
         let only_reading =
             SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         only_reading.verify_plan(&plan).map_err(|error| {

@@ -15,6 +15,7 @@ use datafusion::sql::parser::Statement as PlannerStatement;
 use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast;
 
+use super::catalog;
 use super::engine::Engine;
 use super::session::SessionUser;
 use super::tables::SystemTables;
@@ -59,6 +60,13 @@ async fn table(
         let what = format!("cross-database references are not implemented: {catalog}");
         let hint = format!("this database is `{}`", engine.config.company);
         return Err(Error::new(Kind::Unsupported, what).with_hint(hint));
+    }
+    if let Some(table) = catalog::table(name).map_err(super::error::translate)? {
+        return Ok(table);
+    }
+    if name.schema() == Some(catalog::SCHEMA) {
+        let hint = "tables are listed in tributary.object, their columns in tributary.field";
+        return Err(undefined(name).with_hint(hint));
     }
     if name.schema() == Some(SYSTEM) {
         return system_table(engine, who, name.table());

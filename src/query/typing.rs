@@ -22,6 +22,7 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 pub(super) use self::clocks::by_clocks;
 use self::clocks::{at_zone, on_one_clock};
+use super::catalog;
 use super::functions::arithmetic::{Arithmetic, known_type, result_type};
 use super::functions::cast::{Target, cast_expr, cast_scalar, sql_name};
 use super::functions::datetime::DateTime;
@@ -74,8 +75,10 @@ impl ExprPlanner for Typing {
         let planned = if key == NUMBER {
             number(value)?
         } else if let Some(name) = key.strip_prefix(CAST) {
-            let target = Target::parse(name)?;
-            cast(value, &target, schema, self.zone)?
+            match catalog::cast(&value, name, schema)? {
+                Some(planned) => planned,
+                None => cast(value, &Target::parse(name)?, schema, self.zone)?,
+            }
         } else if let Some(parameter) = key.strip_prefix(PARAMETER) {
             self.parameter(parameter)?
         } else if key.strip_prefix(ANY).is_some() {

@@ -91,6 +91,9 @@ public class Jdbc {
                         Array texts = rows.getArray("texts");
                         Object[] expected = id == 1 ? new Object[] {"a", null, "c d", "NULL", "\""} : new Object[0];
                         same("texts", texts == null ? null : texts.getArray(), id == 3 ? null : expected);
+                        Array integers = rows.getArray("integers");
+                        Object[] numbers = id == 1 ? new Object[] {1, null, -3} : new Object[0];
+                        same("integers", integers == null ? null : integers.getArray(), id == 3 ? null : numbers);
                     }
                     same("no more rows", rows.next(), false);
                     ResultSetMetaData about = rows.getMetaData();
@@ -137,6 +140,32 @@ public class Jdbc {
             try (ResultSet rows = query.executeQuery()) {
                 rows.next();
                 same("= ANY(array)", rows.getLong(1), 2L);
+            }
+        }
+        Object[][] arrays = {
+            {"a_boolean", "bool", true}, {"a_smallint", "int2", -2}, {"an_integer", "int4", 3},
+            {"a_bigint", "int8", 4000000000L}, {"a_double", "float8", 2.25},
+            {"a_numeric", "numeric", new BigDecimal("77600.55")}, {"a_varchar", "varchar", "plain"},
+            {"a_text", "text", "Zoë said \"hi\", \\ and 🙂\nbye"}, {"a_date", "date", "2024-02-29"},
+            {"a_timestamptz", "timestamptz", "2024-02-29 13:14:15.678901+00"},
+        };
+        for (Object[] array : arrays) {
+            String sql = "SELECT id FROM every_type WHERE " + array[0] + " = ANY(?)";
+            try (PreparedStatement query = connection.prepareStatement(sql)) {
+                for (int execution = 0; execution < 6; execution++) {
+                    query.setArray(1, connection.createArrayOf((String) array[1], new Object[] {array[2], null}));
+                    try (ResultSet rows = query.executeQuery()) {
+                        same(sql, rows.next() ? rows.getInt(1) : 0, 1);
+                    }
+                }
+            }
+        }
+        try (PreparedStatement query = connection.prepareStatement("SELECT ?::bigint[]")) {
+            Object[] values = {1L << 40, null, -3L};
+            query.setArray(1, connection.createArrayOf("int8", values));
+            try (ResultSet rows = query.executeQuery()) {
+                rows.next();
+                same("bigint[] given back", rows.getArray(1).getArray(), values);
             }
         }
         try (PreparedStatement query =

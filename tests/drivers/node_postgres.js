@@ -2,7 +2,7 @@
 'use strict';
 
 const assert = require('node:assert/strict');
-const { Client, types } = require('pg');
+const { Client, Pool, types } = require('pg');
 const QueryStream = require('pg-query-stream');
 
 // A date is a day, not an instant of this machine's zone.
@@ -51,6 +51,10 @@ async function valuesAndParameters(client) {
   }
   const any = await client.query('SELECT id FROM every_type WHERE id = ANY($1) ORDER BY id', [[3, 1, 7]]);
   same('= ANY(array)', any.rows, [{ id: 1 }, { id: 3 }]);
+  for (const [name, first, , given = first] of COLUMNS.filter(([, one]) => !Array.isArray(one))) {
+    const found = await client.query(`SELECT id FROM every_type WHERE ${name} = ANY($1)`, [[given, null]]);
+    same(`${name} = ANY(array)`, found.rows, [{ id: 1 }]);
+  }
   const second = await client.query('SELECT id FROM every_type ORDER BY id LIMIT $1 OFFSET $2', [1, 1]);
   same('LIMIT and OFFSET', second.rows, [{ id: 2 }]);
   const back = await client.query('SELECT $1::text AS t, $2::numeric(18,2) AS n, $3::date AS d', ['x', '1.10', null]);
@@ -59,6 +63,14 @@ async function valuesAndParameters(client) {
     const named = { name: 'by_id', text: 'SELECT name FROM many WHERE id = $1', values: [i] };
     same('prepared by name', (await client.query(named)).rows, [{ name: `row ${i}` }]);
   }
+}
+
+async function pools() {
+  const pool = new Pool({ max: 3 });
+  const ids = Array.from({ length: 50 }, (_, index) => index + 1);
+  const found = await Promise.all(ids.map((id) => pool.query('SELECT id FROM many WHERE id = $1', [id])));
+  same('through a pool', found.map((result) => result.rows[0].id), ids);
+  await pool.end();
 }
 
 async function streaming(client) {
@@ -106,6 +118,7 @@ async function main() {
     await errors(client);
     await client.end();
   }
+  await pools();
   console.log(`passed ${checks} checks`);
 }
 

@@ -217,7 +217,7 @@ fn times_are_read_and_shown_in_the_zone_of_the_session() {
         SELECT date_trunc('dai', now()); SELECT extract(dai FROM now()); SELECT extract(hour FROM date '2024-01-01');
         SET TIME ZONE 'PST'; SET TIME ZONE INTERVAL '-08:00' HOUR TO MINUTE; SHOW TimeZone; SET TIME ZONE DEFAULT;
         BEGIN; SET LOCAL TIME ZONE 'Asia/Tokyo'; SELECT timestamptz '2024-07-01 12:00+00'; COMMIT; SELECT timestamptz '2024-07-01 12:00+00';
-        PREPARE p AS SELECT timestamptz '2024-07-01 12:00'; EXECUTE p; SET TIME ZONE 'Asia/Tokyo'; EXECUTE p;
+        PREPARE p AS SELECT timestamptz '2024-07-01 12:00+00'; EXECUTE p; SET TIME ZONE 'Asia/Tokyo'; EXECUTE p;
         COPY (SELECT changed FROM many WHERE id = 1) TO STDOUT;
         SELECT extract(year FROM date '2024-02-29'), extract(isoyear FROM date '2024-12-30'), extract(week FROM date '2024-12-30'), extract(doy FROM date '2024-12-31'), extract(century FROM date '2001-01-01'), extract(decade FROM date '1999-01-01'), extract(epoch FROM date '2024-01-01');
         SELECT extract(epoch FROM interval '1 day 2 hours'), extract(day FROM interval '40 days'), date_part('minute', interval '90 minutes'), extract(milliseconds FROM timestamp '2024-01-01 00:00:01.5');

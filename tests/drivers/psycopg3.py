@@ -5,6 +5,7 @@ import struct
 from decimal import Decimal
 
 import psycopg
+from psycopg.types import TypeInfo
 
 UTC = dt.timezone.utc
 COLUMNS = (
@@ -75,6 +76,23 @@ def parameters(connection):
         same("prepared", connection.execute("SELECT name FROM many WHERE id = %s", [i]).fetchone(), (f"row {i}",))
 
 
+def arrays_and_types(connection):
+    for column, value in list(zip(COLUMNS.replace(" ", "").split(","), FIRST))[:14]:
+        for form in ("%s", "%b", "%t"):
+            sql = f"SELECT id FROM every_type WHERE {column} = ANY({form})"
+            same(f"{column} = ANY as {form}", connection.execute(sql, [[value, None]]).fetchall(), [(1,)])
+    for name, expected in [
+        ("numeric", ("numeric", 1700, 1231, "numeric", ",")),
+        ("integer", ("int4", 23, 1007, "integer", ",")),
+        ("timestamptz", ("timestamptz", 1184, 1185, "timestamp with time zone", ",")),
+    ]:
+        info = TypeInfo.fetch(connection, name)
+        same(name, (info.name, info.oid, info.array_oid, info.regtype, info.delimiter), expected)
+    same("no such type", TypeInfo.fetch(connection, "no_such_type"), None)
+    found = connection.execute("SELECT 'int4[]'::regtype, 1700::regtype::text, to_regtype('x')").fetchone()
+    same("regtype", found, ("integer[]", "numeric", None))
+
+
 def streaming(connection):
     for binary in (False, True):
         count, amounts, last = 0, Decimal(0), 0
@@ -124,6 +142,7 @@ with psycopg.connect("", autocommit=True) as connection:
     connection.execute("SET TIME ZONE 'UTC'")
     rows_of_every_type(connection)
     parameters(connection)
+    arrays_and_types(connection)
     streaming(connection)
     errors(connection)
 print(f"passed {checks} checks")

@@ -171,10 +171,14 @@ where
     T::Native: itoa::Integer + Into<i128>,
 {
     let values = array.as_primitive::<T>().values();
+    let wide = move |row: usize| -> i128 { values[row].into() };
+    if text && pg_type.scalar == Scalar::Regtype {
+        let name = move |row| crate::query::type_name(i64::try_from(wide(row)).unwrap_or_default());
+        return plain(move |row, out| out.extend_from_slice(name(row).as_bytes()));
+    }
     if text {
         return plain(move |row, out| number::integer(values[row], out));
     }
-    let wide = move |row: usize| -> i128 { values[row].into() };
     match pg_type.scalar {
         Scalar::Int2 => fixed(wide, i16::to_be_bytes),
         Scalar::Int4 => fixed(wide, i32::to_be_bytes),

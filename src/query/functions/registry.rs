@@ -18,6 +18,7 @@ use datafusion::logical_expr::{
 use super::aggregate::Sum;
 use super::rounding::{Rounding, Way};
 use crate::error::{Error, Kind};
+use crate::query::catalog;
 
 /// Bytes of one text that a function may make.
 const MAX_TEXT_BYTES: usize = 16 << 20;
@@ -38,7 +39,10 @@ impl Registry {
     pub(in crate::query) fn new() -> Self {
         let mut scalar = HashMap::new();
         let ours = [Way::Round, Way::Trunc, Way::Ceil, Way::Floor]
-            .map(|way| Arc::new(ScalarUDF::from(Rounding::new(way))));
+            .map(|way| ScalarUDF::from(Rounding::new(way)))
+            .into_iter()
+            .chain([catalog::to_regtype()])
+            .map(Arc::new);
         for function in SessionStateDefaults::default_scalar_functions().into_iter().chain(ours) {
             let function = if CAPPED.contains(&function.name()) { capped(function) } else { function };
             add(&mut scalar, function.name(), function.aliases(), &function);

@@ -336,7 +336,7 @@ pub(in crate::query) fn type_name(data_type: &DataType) -> Option<String> {
         }
         DataType::Array(ArrayElemTypeDef::SquareBracket(element, _)) => format!("{}[]", type_name(element)?),
         DataType::Custom(name, _) => match name.to_string().to_lowercase().as_str() {
-            "regclass" | "regtype" | "regproc" | "name" => "text".into(),
+            "regclass" | "name" => "text".into(),
             "oid" => "bigint".into(),
             "unknown" => "text".into(),
             other => other.into(),

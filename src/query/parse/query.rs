@@ -70,6 +70,7 @@ fn misplaced(tokens: &[TokenWithSpan]) -> Option<usize> {
         let is_wrong = match word(at).as_str() {
             // `is distinct from`, `extract(x from y)` and their like are followed by an expression.
             "from" | "join" => is_clause(next) && word(next) != "select",
+            "where" | "having" | "on" | "and" | "or" | "not" => ["and", "or"].contains(&word(next).as_str()),
             "order" => word(next) != "by",
             "group" => word(next) != "by" && !is(next, &Token::LParen) && word(next) != "rows",
             "select" if is(next, &Token::Mul) => {

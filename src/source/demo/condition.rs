@@ -223,7 +223,7 @@ mod tests {
             ("Closed Won", "Closed%", true),
             ("Closed Won", "%Won", true),
             ("Closed Won", "%o%e%", true),
-            ("Closed Won", "%e%o%e%", false),
+            ("Closed Won", "%e%e%", false),
             ("Closed Won", "C_osed _on", true),
             ("50%", "50\\%", true),
             ("500", "50\\%", false),

@@ -19,6 +19,7 @@
 mod as_of;
 mod call;
 mod deep;
+mod diff;
 mod engine;
 mod error;
 mod functions;

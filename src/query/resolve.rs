@@ -53,6 +53,14 @@ async fn table(
     release: &Release,
     name: &TableReference,
 ) -> Result<Arc<dyn TableProvider>> {
+    check_database(engine, name)?;
+    if name.schema() == Some(SYSTEM) {
+        return system_table(engine, who, name.table());
+    }
+    engine.tables.provider(readable(engine, who, release, name).await?).await
+}
+
+fn check_database(engine: &Engine, name: &TableReference) -> Result<()> {
     if let Some(catalog) = name.catalog()
         && catalog != engine.config.company
     {
@@ -60,9 +68,17 @@ async fn table(
         let hint = format!("this database is `{}`", engine.config.company);
         return Err(Error::new(Kind::Unsupported, what).with_hint(hint));
     }
-    if name.schema() == Some(SYSTEM) {
-        return system_table(engine, who, name.table());
-    }
+    Ok(())
+}
+
+/// The object of that name in the release, which `who` may read.
+pub(super) async fn readable<'a>(
+    engine: &Engine,
+    who: &SessionUser,
+    release: &'a Release,
+    name: &TableReference,
+) -> Result<&'a ReleaseObject> {
+    check_database(engine, name)?;
     let object = object(engine, who, release, name).await?;
     if !who.is_admin && !engine.system.may_read(who, &object.connection, &object.name).await? {
         return Err(Error::new(Kind::Denied, format!("permission denied for table {}", object.name))
@@ -73,7 +89,7 @@ async fn table(
                 quote_ident(&who.name)
             )));
     }
-    engine.tables.provider(object).await
+    Ok(object)
 }
 
 async fn object<'a>(

@@ -53,8 +53,8 @@ async fn table(
     release: &Release,
     name: &TableReference,
 ) -> Result<Arc<dyn TableProvider>> {
-    check_database(engine, name)?;
     if name.schema() == Some(SYSTEM) {
+        check_database(engine, name)?;
         return system_table(engine, who, name.table());
     }
     engine.tables.provider(readable(engine, who, release, name).await?).await

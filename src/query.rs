@@ -20,6 +20,7 @@ mod as_of;
 mod call;
 mod catalog;
 mod deep;
+mod diff;
 mod engine;
 mod error;
 mod functions;

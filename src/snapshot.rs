@@ -15,6 +15,7 @@ mod check;
 mod checksum;
 mod compact;
 mod delta;
+mod difference;
 mod disk;
 mod dv;
 mod erase;

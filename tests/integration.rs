@@ -6,6 +6,7 @@
 
 mod architecture;
 mod bad_input;
+mod diff;
 mod disk;
 mod drift;
 mod drivers;

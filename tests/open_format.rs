@@ -59,7 +59,8 @@ async fn others_read_the_same_after_merges_drift_and_erasure() {
             "CREATE TABLE deal (id int PRIMARY KEY, amount int, price numeric(18,2), tags text[],
                  updated_at timestamptz NOT NULL DEFAULT clock_timestamp(), local timestamp);
              INSERT INTO deal SELECT i, i, i * 1.25, ARRAY['t' || i % 3, NULL], clock_timestamp(),
-                 timestamp '2026-01-01' + i * interval '1 second' FROM generate_series(1, 30000) i",
+                 timestamp '2026-01-01' + i * interval '1 second' FROM generate_series(1, 30000) i;
+             CREATE INDEX ON deal (updated_at)",
         )
         .await;
     let server = Server::start();

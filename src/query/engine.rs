@@ -19,6 +19,7 @@ use parking_lot::RwLock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
+use super::diff;
 use super::functions::registry::Registry;
 use super::pin::Pins;
 use super::session::{Session, SessionUser};
@@ -171,7 +172,8 @@ impl Engine {
 
     /// Whether a name in FROM is one of a table function.
     pub(super) fn is_table_function(&self, name: &TableReference) -> bool {
-        name.schema().is_none() && self.registry.table.contains_key(name.table())
+        let table = name.table();
+        name.schema().is_none() && (table == diff::NAME || self.registry.table.contains_key(table))
     }
 
     /// What physical operators run in.

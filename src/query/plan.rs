@@ -23,6 +23,7 @@ use datafusion::sql::planner::{ContextProvider, ParserOptions, PlannerContext, S
 use datafusion::sql::sqlparser::ast;
 
 use super::catalog;
+use super::diff::{self, Calls};
 use super::error::translate;
 use super::functions::registry::Registry;
 use super::functions::system::{self, Facts};
@@ -36,6 +37,8 @@ pub(super) struct Planner<'a> {
     facts: Facts,
     tables: HashMap<TableReference, Arc<dyn TableSource>>,
     planners: Vec<Arc<dyn ExprPlanner>>,
+    /// The calls of the function `diff`.
+    pub(super) diffs: Calls,
 }
 
 impl<'a> Planner<'a> {
@@ -49,7 +52,7 @@ impl<'a> Planner<'a> {
         let zone = facts.zone;
         let mut planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(Typing { parameters, zone })];
         planners.extend(registry.planners.iter().cloned());
-        Planner { state, registry, facts, tables, planners }
+        Planner { state, registry, facts, tables, planners, diffs: Calls::default() }
     }
 
     fn options(&self) -> ParserOptions {
@@ -98,10 +101,6 @@ impl ContextProvider for Planner<'_> {
     }
 
     fn get_table_function_source(&self, name: &str, args: Vec<Expr>) -> PlanResult<Arc<dyn TableSource>> {
-        let Some(function) = self.registry.table.get(name) else {
-            let error = Error::new(Kind::NotFound, format!("function {name} does not exist in FROM"));
-            return Err(error.with_sqlstate("42883").into());
-        };
         let simplifier = ExprSimplifier::new(
             SimplifyContext::builder().with_config_options(Arc::clone(self.state.config_options())).build(),
         );
@@ -110,6 +109,13 @@ impl ContextProvider for Planner<'_> {
             .into_iter()
             .map(|arg| simplifier.coerce(arg, &schema).and_then(|arg| simplifier.simplify(arg)).map(widen))
             .collect::<PlanResult<Vec<_>>>()?;
+        if name == diff::NAME {
+            return Ok(self.diffs.source(&args)?);
+        }
+        let Some(function) = self.registry.table.get(name) else {
+            let error = Error::new(Kind::NotFound, format!("function {name} does not exist in FROM"));
+            return Err(error.with_sqlstate("42883").into());
+        };
         let args = datafusion::catalog::TableFunctionArgs::new(&args, self.state);
         Ok(provider_as_source(function.create_table_provider_with_args(args)?))
     }

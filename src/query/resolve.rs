@@ -54,13 +54,7 @@ async fn table(
     release: &Release,
     name: &TableReference,
 ) -> Result<Arc<dyn TableProvider>> {
-    if let Some(catalog) = name.catalog()
-        && catalog != engine.config.company
-    {
-        let what = format!("cross-database references are not implemented: {catalog}");
-        let hint = format!("this database is `{}`", engine.config.company);
-        return Err(Error::new(Kind::Unsupported, what).with_hint(hint));
-    }
+    check_database(engine, name)?;
     if let Some(table) = catalog::table(name).map_err(super::error::translate)? {
         return Ok(table);
     }
@@ -71,6 +65,28 @@ async fn table(
     if name.schema() == Some(SYSTEM) {
         return system_table(engine, who, name.table());
     }
+    engine.tables.provider(readable(engine, who, release, name).await?).await
+}
+
+fn check_database(engine: &Engine, name: &TableReference) -> Result<()> {
+    if let Some(catalog) = name.catalog()
+        && catalog != engine.config.company
+    {
+        let what = format!("cross-database references are not implemented: {catalog}");
+        let hint = format!("this database is `{}`", engine.config.company);
+        return Err(Error::new(Kind::Unsupported, what).with_hint(hint));
+    }
+    Ok(())
+}
+
+/// The object of that name in the release, which `who` may read.
+pub(super) async fn readable<'a>(
+    engine: &Engine,
+    who: &SessionUser,
+    release: &'a Release,
+    name: &TableReference,
+) -> Result<&'a ReleaseObject> {
+    check_database(engine, name)?;
     let object = object(engine, who, release, name).await?;
     if !who.is_admin && !engine.system.may_read(who, &object.connection, &object.name).await? {
         return Err(Error::new(Kind::Denied, format!("permission denied for table {}", object.name))
@@ -81,7 +97,7 @@ async fn table(
                 quote_ident(&who.name)
             )));
     }
-    engine.tables.provider(object).await
+    Ok(object)
 }
 
 async fn object<'a>(

@@ -18,6 +18,16 @@ pub trait Tables: Send + Sync {
     /// The table of one object as it stood in a release.
     async fn provider(&self, object: &ReleaseObject) -> Result<Arc<dyn TableProvider>>;
 
+    /// The rows of an object in two releases, `from` and `to`. What both have in the same place may be left out, so that
+    /// comparing them costs what the change did.
+    async fn difference(
+        &self,
+        from: &ReleaseObject,
+        to: &ReleaseObject,
+    ) -> Result<(Arc<dyn TableProvider>, Arc<dyn TableProvider>)> {
+        Ok((self.provider(from).await?, self.provider(to).await?))
+    }
+
     /// Makes the object store known to the engine. Called once.
     fn register(&self, env: &RuntimeEnv);
 }

@@ -163,6 +163,18 @@ impl Tables for Catalog {
         Ok(table.at(object.version).await?.provider(&object.fields))
     }
 
+    async fn difference(
+        &self,
+        from: &ReleaseObject,
+        to: &ReleaseObject,
+    ) -> Result<(Arc<dyn TableProvider>, Arc<dyn TableProvider>)> {
+        if from.object_id != to.object_id {
+            return Ok((self.provider(from).await?, self.provider(to).await?));
+        }
+        let table = self.app.warehouse.table(&to.connection, &to.object_id);
+        table.difference((from.version, &from.fields), (to.version, &to.fields)).await
+    }
+
     fn register(&self, env: &RuntimeEnv) {
         self.app.warehouse.register(env);
     }

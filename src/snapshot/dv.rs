@@ -86,6 +86,12 @@ impl Deleted {
     }
 }
 
+/// These rows of a file of `total` rows, and no others.
+pub(crate) fn selected(rows: &RoaringTreemap, total: u64) -> RowSelection {
+    let ranges = rows.iter().map(|row| row as usize..row as usize + 1);
+    RowSelection::from_consecutive_ranges(ranges, total as usize)
+}
+
 fn selection(deleted: &RoaringTreemap, total: u64) -> RowSelection {
     let mut selectors = Vec::with_capacity(2 * deleted.len() as usize + 1);
     let (mut next, mut skipped) = (0, 0);
@@ -220,5 +226,8 @@ mod tests {
         assert_eq!(text(&[], 4), "+4");
         assert_eq!(text(&[0, 1, 3], 4), "-2 +1 -1");
         assert_eq!(text(&[2], 4), "+2 -1 +1");
+        let chosen: Vec<RowSelector> = selected(&[1, 2, 5].into_iter().collect(), 7).into();
+        let chosen: Vec<_> = chosen.iter().map(|s| (s.skip, s.row_count)).collect();
+        assert_eq!(chosen, [(true, 1), (false, 2), (true, 2), (false, 1), (true, 1)]);
     }
 }

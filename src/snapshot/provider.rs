@@ -21,6 +21,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use object_store::ObjectMeta;
 
+use super::difference::Part;
+use super::dv::selected;
 use super::parquet_scan::ScanFiles;
 use super::spec::schema_of;
 use super::verified_store::VerifiedStore;
@@ -47,20 +49,27 @@ impl std::fmt::Debug for SnapshotTable {
 }
 
 impl SnapshotTable {
+    /// All rows of a version.
     pub(crate) fn new(snapshot: Arc<Snapshot>, fields: &[ObjectField]) -> Self {
+        let parts: Vec<Part> = snapshot.files.iter().map(|file| (file.clone(), None)).collect();
+        Self::part(snapshot, fields, &parts)
+    }
+
+    /// Some rows of a version.
+    pub(crate) fn part(snapshot: Arc<Snapshot>, fields: &[ObjectField], parts: &[Part]) -> Self {
         let columns = |name: fn(&ObjectField) -> &String| -> Vec<_> {
             fields.iter().map(|field| (name(field).clone(), field.data_type.clone())).collect()
         };
         let stored = columns(|field| &field.column);
-        let files = snapshot.files.iter().filter(|file| file.live() > 0);
-        let files = files.map(|file| partitioned(&snapshot, file, &stored)).collect();
+        let parts = parts.iter().filter(|(file, _)| file.live() > 0);
+        let files = parts.map(|part| partitioned(&snapshot, part, &stored)).collect();
         let schema = schema_of(&columns(|field| &field.name));
         SnapshotTable { schema, stored: schema_of(&stored), files, snapshot }
     }
 }
 
 /// A file as a scan takes it: what is known of it, and which of its rows are still there.
-fn partitioned(snapshot: &Snapshot, file: &TableFile, columns: &[(String, FieldType)]) -> PartitionedFile {
+fn partitioned(snapshot: &Snapshot, (file, rows): &Part, columns: &[(String, FieldType)]) -> PartitionedFile {
     let modified = chrono::DateTime::from_timestamp_micros(file.modified).unwrap_or_default();
     let meta = ObjectMeta {
         location: snapshot.folder.path(&file.path),
@@ -69,9 +78,18 @@ fn partitioned(snapshot: &Snapshot, file: &TableFile, columns: &[(String, FieldT
         e_tag: None,
         version: None,
     };
-    let scanned = PartitionedFile::from(meta).with_statistics(Arc::new(statistics(snapshot, file, columns)));
-    match &file.deleted {
-        Some(deleted) => scanned.with_extension(ParquetRowSelection::new(deleted.selection(file.stats.rows))),
+    let mut statistics = statistics(snapshot, file, columns);
+    let selection = match rows {
+        Some(rows) => {
+            statistics = statistics.to_inexact();
+            statistics.num_rows = Precision::Exact(rows.len() as usize);
+            Some(selected(rows, file.stats.rows))
+        }
+        None => file.deleted.as_ref().map(|deleted| deleted.selection(file.stats.rows)),
+    };
+    let scanned = PartitionedFile::from(meta).with_statistics(Arc::new(statistics));
+    match selection {
+        Some(selection) => scanned.with_extension(ParquetRowSelection::new(selection)),
         None => scanned,
     }
 }

@@ -39,7 +39,8 @@ def statistics(metadata):
 
 def main():
     folder, *wanted = sys.argv[1:]
-    files = sorted(pathlib.Path(folder).rglob("*.parquet"))
+    # Checksums of checkpoints lie beside them.
+    files = sorted(path for path in pathlib.Path(folder).rglob("*.parquet") if not path.name.startswith("_sum."))
     print(f"{len(files)} files")
     for path in files:
         file = pyarrow.parquet.ParquetFile(path)

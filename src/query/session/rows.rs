@@ -56,11 +56,16 @@ impl Session {
             let query =
                 Self::query_of(&parsed).ok_or_else(|| Error::internal("a statement without a query"))?;
             let tables = resolve::tables(&engine, &who, release.release(), query).await?;
-            with_stack(tokens, || {
-                let planner = Planner::new(&engine.state, &engine.registry, facts, tables, parameters);
-                let plan = planner.query(query)?;
-                if draft { Ok(plan) } else { planner.settled(plan) }
-            })
+            let zone = facts.zone;
+            let mut planner = Planner::new(&engine.state, &engine.registry, facts, tables, parameters);
+            loop {
+                let planned = with_stack(tokens, || {
+                    let plan = planner.query(query)?;
+                    if draft { Ok(plan) } else { planner.settled(plan) }
+                });
+                let Some(call) = planner.diffs.take_wanted() else { return planned };
+                planner.diffs.resolve(&engine, &who, release.release(), zone, call).await?;
+            }
         };
         self.engine.run(poll_with_stack(tokens, work)).await.map_err(|error| located.located(error))
     }

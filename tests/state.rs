@@ -541,7 +541,7 @@ async fn an_erasure_is_kept_and_what_releases_and_runs_say_is_corrected() {
             releases: None,
         };
         state.begin_erasure(&entry).await.unwrap();
-        assert_eq!(state.erasures().await.unwrap(), [entry.clone()]);
+        assert_eq!(state.erasures().await.unwrap(), std::slice::from_ref(&entry));
         assert_eq!(state.erasures_of(crm, "public.owner").await.unwrap(), []);
 
         // Version 2 had the record, version 1 did not; version 3 was never counted.

@@ -10,7 +10,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
-use tributary::error::Result;
+use tributary::error::{Error, Kind, Result};
 use tributary::model::{ObjectField, Release, ReleaseObject};
 use tributary::query::{
     AdminStatement, AsOf, Engine, EngineConfig, Execution, NoticeSender, Session, SessionUser, SystemTable,
@@ -150,6 +150,7 @@ fn fields(spec: &WriteSpec) -> Vec<ObjectField> {
     let field = |(name, data_type): &(String, tributary::model::FieldType)| ObjectField {
         api: name.clone(),
         name: name.clone(),
+        column: name.clone(),
         label: name.clone(),
         data_type: data_type.clone(),
         native_type: String::new(),
@@ -186,8 +187,12 @@ impl SystemTables for Stored {
         panic!("nobody asks for {table}")
     }
 
-    async fn release(&self, _: &AsOf) -> Result<Option<Arc<Release>>> {
-        Ok(None)
+    async fn release(&self, _: &AsOf) -> Result<Arc<Release>> {
+        Err(Error::new(Kind::Invalid, "there is one release"))
+    }
+
+    async fn hold(&self, _: i64) -> Result<bool> {
+        Ok(true)
     }
 
     async fn may_read(&self, _: &SessionUser, _: &str, _: &str) -> Result<bool> {

@@ -105,7 +105,7 @@ impl App {
                     vacuumed.releases.contains(id)
                         || fate.headers().iter().any(|header| header.id == *id && header.removed_at.is_some())
                 };
-                for release in mirrored.iter().filter(|id| removed(*id)) {
+                for release in mirrored.iter().filter(|id| removed(id)) {
                     self.warehouse.remove_release(*release).await?;
                 }
             }

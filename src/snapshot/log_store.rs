@@ -209,7 +209,7 @@ impl ObjectStore for LogStore {
             }
             LogFile::Pointer => {
                 let text = Bytes::from(bytes);
-                let sealed = std::str::from_utf8(&text).ok().and_then(|text| checksum::seal_object(text));
+                let sealed = std::str::from_utf8(&text).ok().and_then(checksum::seal_object);
                 sealed.map_or_else(|| text.into(), PutPayload::from)
             }
             _ => bytes,

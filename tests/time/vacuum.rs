@@ -220,7 +220,7 @@ async fn a_dropped_object_goes_with_the_last_release_that_has_it() {
         stranger.join("part-1.parquet").exists(),
         "a folder that this state does not know is not its to remove"
     );
-    assert_eq!(server.rows(&["CALL vacuum(grace_hours => 0)"]).contains("crm.deal"), false);
+    assert!(!server.rows(&["CALL vacuum(grace_hours => 0)"]).contains("crm.deal"));
 }
 
 #[test]

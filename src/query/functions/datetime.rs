@@ -326,8 +326,11 @@ fn timestamps(values: Vec<Option<i64>>, to: &DataType) -> Result<ArrayRef> {
     Ok(Arc::new(times.with_data_type(to.clone())))
 }
 
+/// The zone of a row.
+type ZoneOf = Box<dyn Fn(usize) -> Result<Option<Zone>>>;
+
 /// The zone of each row. One that stands in all rows is looked up once.
-fn zones(array: &ArrayRef) -> Result<Box<dyn Fn(usize) -> Result<Option<Zone>>>> {
+fn zones(array: &ArrayRef) -> Result<ZoneOf> {
     if matches!(array.data_type(), DataType::Interval(_)) {
         let spans = arrow_cast(array, &INTERVAL)?.as_primitive::<IntervalMonthDayNanoType>().clone();
         return Ok(Box::new(move |row| {

@@ -31,11 +31,11 @@ pub(super) struct Transaction {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Begun {
     /// By `BEGIN`.
-    ByClient,
+    Client,
     /// By a text of several statements: it ends with the text.
-    ByText,
+    Text,
     /// By messages without an end between them: it ends with them, and nobody is told that there is one.
-    ByPipeline,
+    Pipeline,
 }
 
 struct Open {
@@ -51,7 +51,7 @@ impl Transaction {
     pub(super) fn status(&self) -> TransactionStatus {
         match &self.open {
             None => TransactionStatus::Idle,
-            Some(open) if open.begun == Begun::ByPipeline => TransactionStatus::Idle,
+            Some(open) if open.begun == Begun::Pipeline => TransactionStatus::Idle,
             Some(open) if open.failed => TransactionStatus::Failed,
             Some(_) => TransactionStatus::InTransaction,
         }
@@ -59,7 +59,7 @@ impl Transaction {
 
     /// Whether one is open that ends by itself.
     pub(super) fn is_implicit(&self) -> bool {
-        self.open.as_ref().is_some_and(|open| open.begun != Begun::ByClient)
+        self.open.as_ref().is_some_and(|open| open.begun != Begun::Client)
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -97,16 +97,16 @@ impl Transaction {
     /// `false` when one was open already.
     pub(super) fn begin(&mut self, settings: &Settings, now: Micros) -> bool {
         match &mut self.open {
-            Some(open) if open.begun == Begun::ByClient => return false,
-            Some(open) => open.begun = Begun::ByClient,
-            None => self.open = Some(Open::new(Begun::ByClient, settings, now)),
+            Some(open) if open.begun == Begun::Client => return false,
+            Some(open) => open.begun = Begun::Client,
+            None => self.open = Some(Open::new(Begun::Client, settings, now)),
         }
         true
     }
 
     /// Begins one that ends by itself, unless one is open.
     pub(super) fn begin_implicit(&mut self, is_text: bool, settings: &Settings, now: Micros) {
-        let begun = if is_text { Begun::ByText } else { Begun::ByPipeline };
+        let begun = if is_text { Begun::Text } else { Begun::Pipeline };
         self.open.get_or_insert_with(|| Open::new(begun, settings, now));
     }
 
@@ -119,9 +119,9 @@ impl Transaction {
         }
         settings.end_transaction();
         match (open.begun, committed) {
-            (Begun::ByText | Begun::ByPipeline, _) => Ended::Implicit,
-            (Begun::ByClient, true) => Ended::Committed,
-            (Begun::ByClient, false) => Ended::RolledBack,
+            (Begun::Text | Begun::Pipeline, _) => Ended::Implicit,
+            (Begun::Client, true) => Ended::Committed,
+            (Begun::Client, false) => Ended::RolledBack,
         }
     }
 
@@ -130,7 +130,7 @@ impl Transaction {
             Error::new(Kind::Invalid, format!("{what} can only be used in transaction blocks"))
                 .with_sqlstate("25P01")
         };
-        self.open.as_mut().filter(|open| open.begun == Begun::ByClient).ok_or_else(none)
+        self.open.as_mut().filter(|open| open.begun == Begun::Client).ok_or_else(none)
     }
 
     pub(super) fn savepoint(&mut self, name: &str, settings: &Settings) -> Result<()> {

@@ -107,7 +107,7 @@ fn tables() -> Vec<&'static str> {
         }
     }
     // Who is alive now is no matter of a backup.
-    tables.retain(|table| *table != "nodes");
+    tables.retain(|table| !["nodes", "readers"].contains(table));
     tables
 }
 

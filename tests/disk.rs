@@ -154,8 +154,12 @@ async fn a_statement_that_spills_onto_a_full_disk_fails_alone() {
     adopt(&server, &database);
     let large = "SELECT max(n) FROM (SELECT row_number() OVER (ORDER BY a.note || b.note) AS n
                  FROM deal a JOIN deal b ON b.id % 100 = a.id % 100 AND a.id < 4000) t";
-    let error = server.error(large);
-    assert!(error.contains("53100"), "{error}");
+    // Memory may end before the disk does, depending on which operator takes how much first.
+    let mut errors = Vec::new();
+    while !errors.last().is_some_and(|error: &String| error.contains("53100")) {
+        assert!(errors.len() < 10 && errors.iter().all(|error| error.contains("53200")), "{errors:?}");
+        errors.push(server.error(large));
+    }
     assert_eq!(server.rows(&[DIGEST]), truth(&database).await);
     drop(server);
     drop(bound);

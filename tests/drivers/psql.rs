@@ -255,10 +255,7 @@ fn what_is_no_statement_is_told_with_its_place() {
     }
     let [_, found] = on_both(&["-c", "SELECT 1 FROM many a JOIN many b WHERE true"]);
     assert_eq!(found.1, "ERROR:  42601\n");
-    for text in [
-        "SELECT 1 IS DISTINCT FROM 2",
-        "SELECT extract(year FROM date '2024-01-01')",
-    ] {
+    for text in ["SELECT 1 IS DISTINCT FROM 2", "SELECT extract(year FROM date '2024-01-01')"] {
         same_on_both(&["-A", "-t", "-c", text]);
     }
 }

@@ -1,6 +1,7 @@
 //! Objects: fields and import settings are kept as JSON, always read and written whole.
 
-use sqlx::any::AnyRow;
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::query::Query;
 use sqlx::{Any, Transaction};
 
 use super::failure::{already, failed};
@@ -11,25 +12,29 @@ use crate::model::Object;
 const SELECT: &str = "SELECT objects.*, connections.name AS connection
     FROM objects JOIN connections ON connections.id = objects.connection_id";
 
+/// Enters an object as it is.
+pub(super) fn insertion(object: &Object) -> Result<Query<'_, Any, AnyArguments<'_>>> {
+    Ok(sqlx::query(
+        "INSERT INTO objects (id, connection_id, name, api, label, fields, import, schema_version, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(&object.id)
+    .bind(object.connection_id)
+    .bind(&object.name)
+    .bind(&object.api)
+    .bind(&object.label)
+    .bind(json(&object.fields)?)
+    .bind(json(&object.import)?)
+    .bind(object.schema_version)
+    .bind(object.created_at))
+}
+
 impl State {
     /// Adopts an object.
     pub async fn add_object(&self, object: &Object) -> Result<()> {
-        sqlx::query(
-            "INSERT INTO objects (id, connection_id, name, api, label, fields, import, schema_version, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        )
-        .bind(&object.id)
-        .bind(object.connection_id)
-        .bind(&object.name)
-        .bind(&object.api)
-        .bind(&object.label)
-        .bind(json(&object.fields)?)
-        .bind(json(&object.import)?)
-        .bind(object.schema_version)
-        .bind(object.created_at)
-        .execute(&self.pool)
-        .await
-        .map_err(|error| already(error, || format!("object `{}` or another one of `{}`", object.name, object.api)))?;
+        insertion(object)?.execute(&self.pool).await.map_err(|error| {
+            already(error, || format!("object `{}` or another one of `{}`", object.name, object.api))
+        })?;
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use sqlx::{Any, Transaction};
 
 use super::erasure::{self, ErasureEntry};
+use super::object::insertion;
 use super::release::{close, insert};
 use super::{State, commit, failed, json};
 use crate::error::Result;
@@ -95,22 +96,7 @@ async fn put_connection(transaction: &mut Transaction<'static, Any>, connection:
 }
 
 async fn put_object(transaction: &mut Transaction<'static, Any>, object: &Object) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO objects (id, connection_id, name, api, label, fields, import, schema_version, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-    )
-    .bind(&object.id)
-    .bind(object.connection_id)
-    .bind(&object.name)
-    .bind(&object.api)
-    .bind(&object.label)
-    .bind(json(&object.fields)?)
-    .bind(json(&object.import)?)
-    .bind(object.schema_version)
-    .bind(object.created_at)
-    .execute(&mut **transaction)
-    .await
-    .map_err(failed)?;
+    insertion(object)?.execute(&mut **transaction).await.map_err(failed)?;
     Ok(())
 }
 

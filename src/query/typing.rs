@@ -240,19 +240,11 @@ fn number(value: Expr) -> Result<Expr> {
 
 fn cast(value: Expr, target: &Target, schema: &DFSchema, zone: Zone) -> Result<Expr> {
     if is_open_parameter(&value) {
-        let data_type = match target {
-            Target::Exact(data_type) => data_type.clone(),
-            Target::Varchar(_) => DataType::Utf8,
-            Target::Numeric => PARAMETER_NUMERIC,
-        };
-        return Ok(with_type(value, &data_type));
+        return Ok(with_type(value, &target.of_parameter()));
     }
     let from = value.get_type(schema)?;
     Ok(cast_expr(value, &from, target, zone)?)
 }
-
-/// The type of a parameter that is a numeric of any precision.
-pub(super) const PARAMETER_NUMERIC: DataType = DataType::Decimal128(38, 10);
 
 /// `coalesce`, `nullif`, `greatest` and `least`: constants and parameters take the type of the others.
 fn alike(name: &str, arguments: Vec<Expr>, schema: &DFSchema, zone: Zone) -> Result<Expr> {
@@ -381,7 +373,7 @@ fn type_of(expr: &Expr, schema: &DFSchema) -> Result<DataType> {
 fn open_type(other: &Expr, schema: &DFSchema) -> Result<DataType> {
     Ok(match other.get_type(schema)? {
         DataType::Null => DataType::Utf8,
-        DataType::Decimal256(..) => PARAMETER_NUMERIC,
+        DataType::Decimal256(..) => Target::Numeric.of_parameter(),
         other => other,
     })
 }

@@ -7,6 +7,7 @@ mod connection;
 mod demo;
 mod erase;
 mod field;
+mod mirror;
 mod node;
 mod object;
 mod optimize;

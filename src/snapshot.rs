@@ -24,6 +24,7 @@ mod find;
 mod fsync_store;
 mod keys;
 mod lane;
+mod leftovers;
 mod log;
 mod log_store;
 mod merge;

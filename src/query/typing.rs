@@ -22,9 +22,10 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 pub(super) use self::clocks::by_clocks;
 use self::clocks::{at_zone, on_one_clock};
+use super::PG_TYPE;
 use super::catalog;
 use super::functions::arithmetic::{Arithmetic, known_type, result_type};
-use super::functions::cast::{Target, cast_expr, cast_scalar, sql_name};
+use super::functions::cast::{PostgresCast, Target, cast_expr, cast_scalar, sql_name};
 use super::functions::datetime::DateTime;
 use super::functions::division::{Division, Gives};
 use super::functions::number::{Number, is_float, is_integer, is_numeric};
@@ -242,8 +243,12 @@ fn cast(value: Expr, target: &Target, schema: &DFSchema, zone: Zone) -> Result<E
     if is_open_parameter(&value) {
         return Ok(with_type(value, &target.of_parameter()));
     }
-    let from = value.get_type(schema)?;
-    Ok(cast_expr(value, &from, target, zone)?)
+    let (_, field) = value.to_field(schema)?;
+    // A `name` of the catalog is a text here, but no longer called one after a cast to it.
+    if *target == Target::Exact(field.data_type().clone()) && field.metadata().contains_key(PG_TYPE) {
+        return Ok(ScalarUDF::from(PostgresCast::new(target.clone(), zone)).call(vec![value]));
+    }
+    Ok(cast_expr(value, field.data_type(), target, zone)?)
 }
 
 /// `coalesce`, `nullif`, `greatest` and `least`: constants and parameters take the type of the others.

@@ -1,12 +1,13 @@
 //! One lane of a write: rows in the order of arrival become sorted runs.
 //!
-//! Sources mostly deliver in key order. As long as they do, rows go straight into a Parquet file. What comes
-//! out of order is collected, sorted in pieces and set aside.
+//! Sources mostly deliver in key order. As long as they do, rows go straight into a Parquet file. Where some come too
+//! early, as from a heap whose gaps were filled with later rows, a piece is sorted and its larger half waits for what
+//! belongs among it. What comes too late, or in no order at all, is sorted in pieces and set aside.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, Int64Array, RecordBatch};
-use arrow::compute::concat_batches;
+use arrow::array::{Array, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::SchemaRef;
 use arrow::row::OwnedRow;
 
@@ -23,6 +24,9 @@ pub(crate) const FILE_ROWS: u64 = 1_000_000;
 /// What is sorted at once.
 const PIECE_ROWS: usize = 128 * 1024;
 const PIECE_BYTES: usize = 16 << 20;
+
+/// When more than one row in so many comes too late there is no order to wait for.
+const LATE_SHARE: usize = 8;
 
 /// What all lanes of a write share.
 #[derive(Debug)]
@@ -93,6 +97,11 @@ pub(crate) struct Lane {
     piece: Vec<RecordBatch>,
     piece_rows: usize,
     piece_bytes: usize,
+    /// Sorted rows that came after larger ones had been written.
+    late: Vec<RecordBatch>,
+    late_rows: usize,
+    /// The rows come in no order.
+    is_scattered: bool,
     result: LaneResult,
 }
 
@@ -106,6 +115,9 @@ impl Lane {
             piece: Vec::new(),
             piece_rows: 0,
             piece_bytes: 0,
+            late: Vec::new(),
+            late_rows: 0,
+            is_scattered: false,
             result: LaneResult::default(),
         }
     }
@@ -127,13 +139,18 @@ impl Lane {
             return self.append(&batch, arrival);
         }
         let arrivals = Int64Array::from(vec![arrival; batch.num_rows()]);
-        self.piece_rows += batch.num_rows();
-        self.piece_bytes += size_of_rows(&batch);
-        self.piece.push(staged(&self.layout.staged, &batch, arrivals)?);
+        self.collect(staged(&self.layout.staged, &batch, arrivals)?);
         match self.piece_rows >= PIECE_ROWS || self.piece_bytes >= PIECE_BYTES {
+            true if self.direct => self.write_piece(false),
             true => self.set_aside(),
             false => Ok(()),
         }
+    }
+
+    fn collect(&mut self, rows: RecordBatch) {
+        self.piece_rows += rows.num_rows();
+        self.piece_bytes += size_of_rows(&rows);
+        self.piece.push(rows);
     }
 
     /// Counts rows that the source delivered.
@@ -156,7 +173,8 @@ impl Lane {
 
     fn complete(&mut self) -> Result<()> {
         if self.direct {
-            self.set_aside()?;
+            self.write_piece(true)?;
+            self.set_late_aside()?;
         } else if !self.piece.is_empty() {
             self.result.memory = Some(self.sort_piece()?);
         }
@@ -213,17 +231,70 @@ impl Lane {
         Ok(())
     }
 
-    /// Sorts the piece and puts it behind what is written if it belongs there, else aside.
+    /// Sorts the piece and writes the smaller half of it; the larger one waits, unless this is the end or nothing
+    /// waits for its turn.
+    fn write_piece(&mut self, is_end: bool) -> Result<()> {
+        if self.piece.is_empty() {
+            return Ok(());
+        }
+        if self.is_scattered {
+            return self.set_aside();
+        }
+        let piece = self.take_piece()?;
+        let order = self.layout.keys.order(&piece)?;
+        let late = self.last.as_ref().map_or(0, |last| order.up_to(last));
+        if late > order.rows.len() / LATE_SHARE {
+            self.is_scattered = true;
+            self.collect(piece);
+            return self.set_aside();
+        }
+        self.result.duplicates += order.dropped();
+        let half = late.max(order.rows.len() / 2);
+        let end = if is_end || order.is_tail_from(half) { order.rows.len() } else { half };
+        let part = |places: &[u32]| {
+            take_record_batch(&piece, &UInt32Array::from(places.to_vec())).map_err(failure::arrow)
+        };
+        if late > 0 {
+            self.late_rows += late;
+            self.late.push(part(&order.rows[..late])?);
+            if self.late_rows >= PIECE_ROWS / 2 {
+                self.set_late_aside()?;
+            }
+        }
+        if end > late {
+            let rows = part(&order.rows[late..end])?;
+            let latest = arrow::compute::max(super::merge::arrival(&rows)).unwrap_or_default();
+            self.append(&unstaged(&self.layout.schema, &rows)?, latest)?;
+        }
+        if end < order.rows.len() {
+            self.collect(part(&order.rows[end..])?);
+        }
+        Ok(())
+    }
+
+    /// Sorts the piece and sets it aside.
     fn set_aside(&mut self) -> Result<()> {
         if self.piece.is_empty() {
             return Ok(());
         }
         let sorted = self.sort_piece()?;
-        if self.direct && self.follows(&sorted)? {
-            let arrivals = super::merge::arrival(&sorted);
-            let latest = arrow::compute::max(arrivals).unwrap_or_default();
-            return self.append(&unstaged(&self.layout.schema, &sorted)?, latest);
+        self.spill(sorted)
+    }
+
+    /// Sets aside what came too late.
+    fn set_late_aside(&mut self) -> Result<()> {
+        if self.late.is_empty() {
+            return Ok(());
         }
+        let late = concat_batches(&self.layout.staged, &self.late).map_err(failure::arrow)?;
+        self.late.clear();
+        self.late_rows = 0;
+        let (sorted, duplicates) = self.layout.keys.sort(&late)?;
+        self.result.duplicates += duplicates;
+        self.spill(sorted)
+    }
+
+    fn spill(&mut self, sorted: RecordBatch) -> Result<()> {
         let keys = &self.layout.keys;
         let range = (keys.row(&sorted, 0)?, keys.row(&sorted, sorted.num_rows() - 1)?);
         let spill = Spill::write(&self.layout.folder.spill, &self.layout.staged, [Ok(sorted)])?;
@@ -231,10 +302,15 @@ impl Lane {
         Ok(())
     }
 
-    fn sort_piece(&mut self) -> Result<RecordBatch> {
+    fn take_piece(&mut self) -> Result<RecordBatch> {
         let piece = concat_batches(&self.layout.staged, &self.piece).map_err(failure::arrow)?;
         self.piece.clear();
         (self.piece_rows, self.piece_bytes) = (0, 0);
+        Ok(piece)
+    }
+
+    fn sort_piece(&mut self) -> Result<RecordBatch> {
+        let piece = self.take_piece()?;
         let (sorted, duplicates) = self.layout.keys.sort(&piece)?;
         self.result.duplicates += duplicates;
         Ok(sorted)

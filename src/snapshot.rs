@@ -49,6 +49,7 @@ mod vacuum;
 mod verified_store;
 mod version;
 mod warehouse;
+mod window;
 mod writer;
 
 pub use archive::{Archive, Archived};

@@ -131,68 +131,34 @@ impl Keys {
 
     /// Sorts by key and keeps the last of equal keys. Returns also how many were dropped.
     pub(crate) fn sort(&self, batch: &RecordBatch) -> Result<(RecordBatch, u64)> {
-        let order = self.order(batch)?;
-        let dropped = order.dropped();
-        let sorted = take_record_batch(batch, &UInt32Array::from(order.rows)).map_err(failure::arrow)?;
-        Ok((sorted, dropped))
-    }
-
-    /// The rows of `batch` in the order of their keys, of equal keys the last.
-    pub(crate) fn order(&self, batch: &RecordBatch) -> Result<Order> {
         let keys = self.rows(batch)?;
-        let shared = shared_prefix(&keys);
+        let shared = shared_prefix(keys.iter().map(|key| key.data()));
         let mut order: Vec<(u64, u32)> = Vec::with_capacity(batch.num_rows());
         order.extend((0..).zip(keys.iter()).map(|(row, key)| (head(&key.data()[shared..]), row)));
-        // Stable, so that of equal keys the last comes last; and quick where much is in order already.
-        order.sort_by(|a, b| {
-            let whole = |row: u32| keys.row(row as usize).data();
-            a.0.cmp(&b.0).then_with(|| whole(a.1).cmp(whole(b.1)))
+        // The row number breaks ties: an unstable sort then does what a stable one would.
+        let whole = |row: u32| keys.row(row as usize).data();
+        order.sort_unstable_by(|a, b| {
+            a.0.cmp(&b.0).then_with(|| whole(a.1).cmp(whole(b.1))).then(a.1.cmp(&b.1))
         });
-        let mut rows: Vec<u32> = Vec::with_capacity(order.len());
+        let mut kept: Vec<u32> = Vec::with_capacity(order.len());
         for (_, row) in order {
-            match rows.last_mut() {
-                Some(last) if keys.row(*last as usize) == keys.row(row as usize) => *last = row,
-                _ => rows.push(row),
+            match kept.last_mut() {
+                Some(last) if whole(*last) == whole(row) => *last = row,
+                _ => kept.push(row),
             }
         }
-        Ok(Order { keys, rows })
-    }
-}
-
-/// Rows of a batch in the order of their keys.
-pub(crate) struct Order {
-    keys: Rows,
-    /// Which rows, each key once.
-    pub(crate) rows: Vec<u32>,
-}
-
-impl Order {
-    /// Rows left out because one with the same key came later.
-    pub(crate) fn dropped(&self) -> u64 {
-        (self.keys.num_rows() - self.rows.len()) as u64
-    }
-
-    /// How many rows come before the first whose key is larger than `key`.
-    pub(crate) fn up_to(&self, key: &OwnedRow) -> usize {
-        self.rows.partition_point(|row| self.keys.row(*row as usize) <= key.row())
-    }
-
-    /// Whether from the place `from` on these are the last rows of the batch, in the order in which they stand there.
-    pub(crate) fn is_tail_from(&self, from: usize) -> bool {
-        let end = self.keys.num_rows() as u32;
-        let tail = self.rows.get(from..).unwrap_or_default();
-        tail.iter().rev().zip((0..end).rev()).all(|(row, place)| *row == place)
+        let dropped = (batch.num_rows() - kept.len()) as u64;
+        let sorted = take_record_batch(batch, &UInt32Array::from(kept)).map_err(failure::arrow)?;
+        Ok((sorted, dropped))
     }
 }
 
 /// Bytes with which all keys begin.
-fn shared_prefix(keys: &Rows) -> usize {
-    let mut keys = keys.iter();
-    let Some(first) = keys.next() else { return 0 };
-    let mut prefix = first.data();
+pub(crate) fn shared_prefix<'a>(mut keys: impl Iterator<Item = &'a [u8]>) -> usize {
+    let Some(mut prefix) = keys.next() else { return 0 };
     for key in keys {
-        if !key.data().starts_with(prefix) {
-            let shared = prefix.iter().zip(key.data()).take_while(|(a, b)| a == b).count();
+        if !key.starts_with(prefix) {
+            let shared = prefix.iter().zip(key).take_while(|(a, b)| a == b).count();
             prefix = &prefix[..shared];
         }
     }
@@ -200,7 +166,7 @@ fn shared_prefix(keys: &Rows) -> usize {
 }
 
 /// The first bytes as a number that compares like them.
-fn head(key: &[u8]) -> u64 {
+pub(crate) fn head(key: &[u8]) -> u64 {
     let mut bytes = [0; 8];
     let length = key.len().min(8);
     bytes[..length].copy_from_slice(&key[..length]);

@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, Int64Array, RecordBatch, UInt32Array};
-use arrow::compute::{concat_batches, take_record_batch};
+use arrow::array::{Array, Int64Array, RecordBatch};
+use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use arrow::row::OwnedRow;
 
@@ -17,6 +17,7 @@ use super::merge::{staged, unstaged};
 use super::parquet_write::{FileWriter, Folder, NewFile};
 use super::spill::Spill;
 use super::tuning::Tuning;
+use super::window::Window;
 use crate::error::{Error, Result};
 
 /// Rows of a base file.
@@ -24,6 +25,8 @@ pub(crate) const FILE_ROWS: u64 = 1_000_000;
 /// What is sorted at once.
 const PIECE_ROWS: usize = 128 * 1024;
 const PIECE_BYTES: usize = 16 << 20;
+/// Rows between two turns of a window: few, so that reading and writing go on side by side.
+const TURN_ROWS: usize = 16 * 1024;
 
 /// When more than one row in so many comes too late there is no order to wait for.
 const LATE_SHARE: usize = 8;
@@ -97,6 +100,8 @@ pub(crate) struct Lane {
     piece: Vec<RecordBatch>,
     piece_rows: usize,
     piece_bytes: usize,
+    /// Rows that come nearly in order.
+    window: Window,
     /// Sorted rows that came after larger ones had been written.
     late: Vec<RecordBatch>,
     late_rows: usize,
@@ -108,6 +113,7 @@ pub(crate) struct Lane {
 impl Lane {
     pub(crate) fn new(layout: Arc<Layout>, direct: bool) -> Self {
         Lane {
+            window: Window::new(layout.keys.clone()),
             layout,
             direct,
             open: None,
@@ -133,24 +139,31 @@ impl Lane {
         if self.result.tuning.is_none() {
             self.result.tuning = Some(Tuning::of(&batch));
         }
-        // While a piece is being collected everything joins it, so that arrivals of files and pieces do not
-        // interleave.
-        if self.direct && self.piece.is_empty() && self.follows(&batch)? && keys.ascends(&batch)? {
+        if !self.direct || self.is_scattered {
+            return self.collect(self.arrived(&batch, arrival)?);
+        }
+        // While rows wait everything joins them, so that what is written comes in order.
+        if self.window.is_empty() && self.follows(&batch)? && keys.ascends(&batch)? {
             return self.append(&batch, arrival);
         }
-        let arrivals = Int64Array::from(vec![arrival; batch.num_rows()]);
-        self.collect(staged(&self.layout.staged, &batch, arrivals)?);
-        match self.piece_rows >= PIECE_ROWS || self.piece_bytes >= PIECE_BYTES {
-            true if self.direct => self.write_piece(false),
-            true => self.set_aside(),
-            false => Ok(()),
-        }
+        self.window.push(self.arrived(&batch, arrival)?)?;
+        if self.window.fresh_rows() >= TURN_ROWS { self.take_turn(false) } else { Ok(()) }
     }
 
-    fn collect(&mut self, rows: RecordBatch) {
+    /// `batch` with the arrival column.
+    fn arrived(&self, batch: &RecordBatch, arrival: i64) -> Result<RecordBatch> {
+        staged(&self.layout.staged, batch, Int64Array::from(vec![arrival; batch.num_rows()]))
+    }
+
+    /// Adds rows to the piece, and sets it aside when it is large.
+    fn collect(&mut self, rows: RecordBatch) -> Result<()> {
         self.piece_rows += rows.num_rows();
         self.piece_bytes += size_of_rows(&rows);
         self.piece.push(rows);
+        match self.piece_rows >= PIECE_ROWS || self.piece_bytes >= PIECE_BYTES {
+            true => self.set_aside(),
+            false => Ok(()),
+        }
     }
 
     /// Counts rows that the source delivered.
@@ -173,8 +186,10 @@ impl Lane {
 
     fn complete(&mut self) -> Result<()> {
         if self.direct {
-            self.write_piece(true)?;
+            self.take_turn(true)?;
             self.set_late_aside()?;
+            self.set_aside()?;
+            self.result.duplicates += self.window.duplicates();
         } else if !self.piece.is_empty() {
             self.result.memory = Some(self.sort_piece()?);
         }
@@ -231,45 +246,25 @@ impl Lane {
         Ok(())
     }
 
-    /// Sorts the piece and writes the smaller half of it; the larger one waits, unless this is the end or nothing
-    /// waits for its turn.
-    fn write_piece(&mut self, is_end: bool) -> Result<()> {
-        if self.piece.is_empty() {
+    /// Writes the rows whose turn it is.
+    fn take_turn(&mut self, is_end: bool) -> Result<()> {
+        if self.window.is_empty() {
             return Ok(());
         }
-        if self.is_scattered {
-            return self.set_aside();
-        }
-        let piece = self.take_piece()?;
-        let order = self.layout.keys.order(&piece)?;
-        let late = self.last.as_ref().map_or(0, |last| order.up_to(last));
-        if late > order.rows.len() / LATE_SHARE {
+        let Some(turn) = self.window.turn(self.last.as_ref(), LATE_SHARE, is_end)? else {
             self.is_scattered = true;
-            self.collect(piece);
-            return self.set_aside();
-        }
-        self.result.duplicates += order.dropped();
-        let half = late.max(order.rows.len() / 2);
-        let end = if is_end || order.is_tail_from(half) { order.rows.len() } else { half };
-        let part = |places: &[u32]| {
-            take_record_batch(&piece, &UInt32Array::from(places.to_vec())).map_err(failure::arrow)
+            return self.window.drain()?.map_or(Ok(()), |rows| self.collect(rows));
         };
-        if late > 0 {
-            self.late_rows += late;
-            self.late.push(part(&order.rows[..late])?);
+        if let Some(late) = turn.late {
+            self.late_rows += late.num_rows();
+            self.late.push(late);
             if self.late_rows >= PIECE_ROWS / 2 {
                 self.set_late_aside()?;
             }
         }
-        if end > late {
-            let rows = part(&order.rows[late..end])?;
-            let latest = arrow::compute::max(super::merge::arrival(&rows)).unwrap_or_default();
-            self.append(&unstaged(&self.layout.schema, &rows)?, latest)?;
-        }
-        if end < order.rows.len() {
-            self.collect(part(&order.rows[end..])?);
-        }
-        Ok(())
+        let Some(ready) = turn.ready else { return Ok(()) };
+        let latest = arrow::compute::max(super::merge::arrival(&ready)).unwrap_or_default();
+        self.append(&unstaged(&self.layout.schema, &ready)?, latest)
     }
 
     /// Sorts the piece and sets it aside.
@@ -302,15 +297,10 @@ impl Lane {
         Ok(())
     }
 
-    fn take_piece(&mut self) -> Result<RecordBatch> {
+    fn sort_piece(&mut self) -> Result<RecordBatch> {
         let piece = concat_batches(&self.layout.staged, &self.piece).map_err(failure::arrow)?;
         self.piece.clear();
         (self.piece_rows, self.piece_bytes) = (0, 0);
-        Ok(piece)
-    }
-
-    fn sort_piece(&mut self) -> Result<RecordBatch> {
-        let piece = self.take_piece()?;
         let (sorted, duplicates) = self.layout.keys.sort(&piece)?;
         self.result.duplicates += duplicates;
         Ok(sorted)

@@ -11,6 +11,7 @@ use super::failure;
 use super::table::Table;
 use super::warehouse::Warehouse;
 use crate::error::Result;
+use crate::model::{Micros, now_micros};
 
 impl Warehouse {
     /// Removes what killed processes left of files that nobody has written to for `age`. Returns how many.
@@ -26,12 +27,16 @@ impl Warehouse {
 
     async fn sweep_below(&self, name: &str, age: Duration) -> Result<u64> {
         let Some(folder) = self.local().map(|folder| folder.join(name)) else { return Ok(0) };
-        let before = SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
+        let before = moment(now_micros()) - age;
         tokio::task::spawn_blocking(move || sweep(&folder, before))
             .await
             .map_err(failure::task)?
             .map_err(|error| failure::file("cannot remove what a killed process left", error))
     }
+}
+
+fn moment(at: Micros) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_micros(at.unsigned_abs())
 }
 
 fn sweep(folder: &FsPath, before: SystemTime) -> std::io::Result<u64> {
@@ -77,12 +82,13 @@ mod tests {
         for name in ["part-1.parquet", "part-1.parquet#1", "part-2.parquet#12345", "#7", "a#b"] {
             std::fs::write(base.join(name), "rows").unwrap();
         }
-        let long_ago = SystemTime::now() - Duration::from_secs(3600);
+        let now = moment(now_micros());
+        let long_ago = now - Duration::from_secs(3600);
         assert_eq!(sweep(folder.path(), long_ago).unwrap(), 0, "somebody may still write them");
-        assert_eq!(sweep(folder.path(), SystemTime::now()).unwrap(), 2);
+        assert_eq!(sweep(folder.path(), now).unwrap(), 2);
         let mut left: Vec<_> = std::fs::read_dir(&base).unwrap().map(|e| e.unwrap().file_name()).collect();
         left.sort();
         assert_eq!(left, ["#7", "a#b", "part-1.parquet"]);
-        assert_eq!(sweep(&folder.path().join("nothing"), SystemTime::now()).unwrap(), 0);
+        assert_eq!(sweep(&folder.path().join("nothing"), now).unwrap(), 0);
     }
 }

@@ -25,8 +25,6 @@ pub(crate) const FILE_ROWS: u64 = 1_000_000;
 /// What is sorted at once.
 const PIECE_ROWS: usize = 128 * 1024;
 const PIECE_BYTES: usize = 16 << 20;
-/// Rows between two turns of a window: few, so that reading and writing go on side by side.
-const TURN_ROWS: usize = 16 * 1024;
 
 /// When more than one row in so many comes too late there is no order to wait for.
 const LATE_SHARE: usize = 8;
@@ -147,7 +145,7 @@ impl Lane {
             return self.append(&batch, arrival);
         }
         self.window.push(self.arrived(&batch, arrival)?)?;
-        if self.window.fresh_rows() >= TURN_ROWS { self.take_turn(false) } else { Ok(()) }
+        if self.window.is_full() { self.take_turn(false) } else { Ok(()) }
     }
 
     /// `batch` with the arrival column.
@@ -308,7 +306,7 @@ impl Lane {
 }
 
 /// Bytes of the rows themselves, whatever buffers they share.
-fn size_of_rows(batch: &RecordBatch) -> usize {
+pub(crate) fn size_of_rows(batch: &RecordBatch) -> usize {
     let size = |column: &dyn Array| column.to_data().get_slice_memory_size().unwrap_or(0);
     batch.columns().iter().map(|column| size(column)).sum()
 }

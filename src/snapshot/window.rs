@@ -9,8 +9,13 @@ use arrow::row::{OwnedRow, Rows};
 
 use super::failure;
 use super::keys::{Keys, head, shared_prefix};
+use super::lane::size_of_rows;
 use crate::error::Result;
 
+/// Rows between two turns: few, so that reading and writing go on side by side.
+const TURN_ROWS: usize = 16 * 1024;
+/// Bytes at hand that make a turn due however few the rows are.
+const MOST_BYTES: usize = 16 << 20;
 /// Batches may be kept alive by single rows that came much too early; beyond so many these rows are copied.
 const MOST_BATCHES: usize = 32;
 
@@ -30,6 +35,7 @@ pub(crate) struct Window {
 }
 
 struct Batch {
+    bytes: usize,
     rows: RecordBatch,
     keys: Rows,
 }
@@ -51,9 +57,10 @@ impl Window {
         self.batches.is_empty()
     }
 
-    /// Rows taken in since the last turn.
-    pub(crate) fn fresh_rows(&self) -> usize {
-        self.fresh_rows
+    /// Whether a turn is due.
+    pub(crate) fn is_full(&self) -> bool {
+        self.fresh_rows >= TURN_ROWS
+            || self.batches.iter().map(|batch| batch.bytes).sum::<usize>() >= MOST_BYTES
     }
 
     /// Rows left out because one with the same key came later.
@@ -63,8 +70,8 @@ impl Window {
 
     pub(crate) fn push(&mut self, rows: RecordBatch) -> Result<()> {
         self.fresh_rows += rows.num_rows();
-        let keys = self.keys.rows(&rows)?;
-        self.batches.push(Batch { rows, keys });
+        let (bytes, keys) = (size_of_rows(&rows), self.keys.rows(&rows)?);
+        self.batches.push(Batch { bytes, rows, keys });
         Ok(())
     }
 
@@ -147,8 +154,9 @@ impl Window {
     fn keep(&mut self, places: &[Place]) -> Result<()> {
         let mut is_used = vec![false; self.batches.len()];
         places.iter().for_each(|(batch, _)| is_used[*batch] = true);
-        let used = is_used.iter().filter(|used| **used).count();
-        if used > MOST_BATCHES {
+        let used = self.batches.iter().zip(&is_used).filter(|(_, used)| **used).map(|(batch, _)| batch.bytes);
+        let (count, bytes) = used.fold((0, 0), |(count, bytes), batch| (count + 1, bytes + batch));
+        if count > MOST_BATCHES || bytes > MOST_BYTES {
             let rows = self.gather(places)?;
             self.batches.clear();
             self.waiting = (0..places.len()).map(|row| (0, row)).collect();
@@ -232,6 +240,29 @@ mod tests {
             found.extend(late);
             assert_eq!(found, model, "seed {seed}");
         }
+    }
+
+    #[test]
+    fn a_few_large_rows_fill_a_window_and_those_that_wait_keep_nothing_else_alive() {
+        let large = |first: i64| {
+            let keys = Arc::new(Int64Array::from(vec![first + 1, first])) as ArrayRef;
+            let text = "x".repeat(3 << 20);
+            let texts = Arc::new(arrow::array::StringArray::from(vec![text.clone(), text])) as ArrayRef;
+            RecordBatch::try_from_iter([("k", keys), ("v", texts)]).unwrap()
+        };
+        let schema = Schema::new(vec![Field::new("k", DataType::Int64, true)]);
+        let mut window = Window::new(Arc::new(Keys::new(&schema, &["k".into()]).unwrap()));
+        for first in [0, 2] {
+            window.push(large(first)).unwrap();
+            assert!(!window.is_full());
+        }
+        for first in [4, 6, 8] {
+            window.push(large(first)).unwrap();
+        }
+        assert!(window.is_full());
+        assert_eq!(window.turn(None, 8, false).unwrap().unwrap().ready.unwrap().num_rows(), 5);
+        let bytes: usize = window.batches.iter().map(|batch| batch.bytes).sum();
+        assert!(bytes < 18 << 20, "{bytes}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Settings of the server: command line over environment over `tributary.toml` over defaults.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -32,6 +33,10 @@ pub struct Config {
     pub spill_bytes: u64,
     /// How long a process may be away before another may write the objects that it was writing.
     pub lease: Duration,
+    /// Folder of manifests that are added to those in the binary, or take their place.
+    pub catalog: Option<PathBuf>,
+    /// Scheme, host and port that stand for all hosts of a connector of the catalog.
+    pub connector_base: BTreeMap<String, String>,
 }
 
 /// What one of the places may say. Every key of the file is listed here.
@@ -74,6 +79,12 @@ pub struct Settings {
     /// Seconds that a node may be away before another takes over its objects
     #[arg(long, env = "TRIBUTARY_LEASE_SECONDS")]
     pub lease_seconds: Option<u64>,
+    /// Folder of manifests that are added to those in the binary, or take their place
+    #[arg(long, env = "TRIBUTARY_CATALOG")]
+    pub catalog: Option<PathBuf>,
+    /// Scheme, host and port that stand for all hosts of a connector; in the file only
+    #[arg(skip)]
+    pub connector_base: Option<BTreeMap<String, String>>,
 }
 
 impl Settings {
@@ -106,6 +117,8 @@ impl Settings {
             query_memory_mib: self.query_memory_mib.or(fallback.query_memory_mib),
             spill_mib: self.spill_mib.or(fallback.spill_mib),
             lease_seconds: self.lease_seconds.or(fallback.lease_seconds),
+            catalog: self.catalog.or(fallback.catalog),
+            connector_base: self.connector_base.or(fallback.connector_base),
         }
     }
 
@@ -144,6 +157,8 @@ impl Settings {
             query_memory_bytes: mebibytes("query-memory-mib", self.query_memory_mib.unwrap_or(1024))?,
             spill_bytes: mebibytes("spill-mib", self.spill_mib.unwrap_or(16 * 1024))? as u64,
             lease: lease(self.lease_seconds.unwrap_or(30))?,
+            catalog: self.catalog,
+            connector_base: self.connector_base.unwrap_or_default(),
         })
     }
 }

@@ -9,16 +9,18 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::pg;
 use crate::query::{Engine, EngineConfig};
 use crate::secret::Keyring;
-use crate::service::{Actor, App, Catalog, LiveSession, LiveSessions, Registry};
+use crate::service::{Actor, App, Catalog as SystemCatalog, LiveSession, LiveSessions, Registry};
 use crate::snapshot::Warehouse;
+use crate::source::{Connectors, rest};
 use crate::state::State;
 
-pub use commands::{backup, check, recover, restore};
+pub use commands::{backup, check, check_catalog, explain, recover, restore};
 
 /// The login that the first start makes.
 const FIRST_ADMIN: &str = "admin";
@@ -120,7 +122,17 @@ async fn open(config: &Config) -> Result<Arc<App>> {
     let state = Arc::new(State::open(&state_url(config)?).await?);
     let keyring = Keyring::open(&data_folder(config)?.join("key"))?;
     let warehouse = open_warehouse(config)?;
-    Ok(App::new(config.company.clone(), state, keyring, warehouse, config.lease))
+    Ok(App::new(config.company.clone(), state, keyring, warehouse, connectors(config)?, config.lease))
+}
+
+/// The connectors in code, those in the binary's catalog, and those of the operator's.
+fn connectors(config: &Config) -> Result<Arc<Connectors>> {
+    let catalog = match &config.catalog {
+        Some(folder) => Catalog::with_folder(folder)?,
+        None => Catalog::embedded()?,
+    };
+    let options = rest::Options { bases: config.connector_base.clone(), ..rest::Options::default() };
+    Connectors::new(catalog, options)
 }
 
 fn data_folder(config: &Config) -> Result<PathBuf> {
@@ -180,7 +192,7 @@ fn engine(config: &Config, app: &Arc<App>) -> Result<Arc<Engine>> {
     let mut sizes = EngineConfig::new(&config.company, config.data.join("spill"));
     sizes.memory_bytes = config.query_memory_bytes;
     sizes.spill_bytes = config.spill_bytes;
-    let catalog = Catalog::new(app.clone());
+    let catalog = SystemCatalog::new(app.clone());
     Engine::new(sizes, catalog.clone(), catalog, Registry::new(app.clone()))
 }
 

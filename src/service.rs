@@ -31,6 +31,7 @@ use crate::model::{Connection, Micros, Object, Release};
 use crate::query::Engine;
 use crate::secret::Keyring;
 use crate::snapshot::Warehouse;
+use crate::source::{ConnectorInfo, Connectors};
 use crate::state::State;
 use crate::sync::{Digester, Syncer};
 
@@ -87,6 +88,8 @@ pub struct App {
     state: Arc<State>,
     keyring: Keyring,
     warehouse: Arc<Warehouse>,
+    /// Every kind of source system.
+    connectors: Arc<Connectors>,
     syncer: Syncer,
     lease: Duration,
     /// Knows erased records without naming them.
@@ -113,6 +116,7 @@ impl App {
         state: Arc<State>,
         keyring: Keyring,
         warehouse: Arc<Warehouse>,
+        connectors: Arc<Connectors>,
         lease: Duration,
     ) -> Arc<Self> {
         let digester = Digester::new(&keyring.derive("digests of erased records"));
@@ -124,6 +128,7 @@ impl App {
             state,
             keyring,
             warehouse,
+            connectors,
             engine: OnceLock::new(),
             sessions: OnceLock::new(),
             running: Mutex::default(),
@@ -146,6 +151,11 @@ impl App {
     /// 32 bytes that stay the same as long as the key does and tell nothing about it.
     pub fn derived_secret(&self, purpose: &str) -> [u8; 32] {
         self.keyring.derive(purpose)
+    }
+
+    /// What is known of a connector, or an error that names the nearest one.
+    fn connector_info(&self, name: &str) -> Result<&ConnectorInfo> {
+        self.connectors.info(name)
     }
 
     /// Lets every new statement read `release`.

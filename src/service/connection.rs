@@ -7,7 +7,7 @@ use super::{Actor, App, shorten};
 use crate::error::{Error, Kind, Result, did_you_mean};
 use crate::model::{Connection, check_name};
 use crate::secret::Secret;
-use crate::source::{self, ConnectorInfo, ObjectInfo, Source};
+use crate::source::{ConnectorInfo, ObjectInfo, Source};
 
 /// Names that are schemas of the product itself or of PostgreSQL.
 /// Schemas of our own, and folders beside those of connections in the storage.
@@ -41,7 +41,7 @@ impl App {
         let name = name.unwrap_or(connector);
         let arguments = serde_json::json!({ "connector": connector, "name": name }).to_string();
         self.audited(actor, "connect", &arguments, async {
-            let info = connector_info(connector)?;
+            let info = self.connectors.info(connector)?;
             check_name("a connection", name)?;
             if RESERVED.contains(&name) {
                 return Err(Error::new(
@@ -52,7 +52,7 @@ impl App {
             }
             let settings = parse_settings(settings)?;
             refuse_secrets_in_settings(info, &settings)?;
-            let source = source::open(connector, &settings, &HashMap::new())?;
+            let source = self.connectors.open(connector, &settings, &HashMap::new(), None)?;
             let mut connection = self.state.create_connection(name, connector, &settings).await?;
             self.mirror_connection(&connection).await;
             if info.secrets.is_empty() {
@@ -75,12 +75,12 @@ impl App {
         let arguments = serde_json::json!({ "connection": connection, "field": shorten(field) }).to_string();
         self.audited(actor, "set_secret", &arguments, async {
             let connection = self.connection(connection).await?;
-            let info = connector_info(&connection.connector)?;
-            if !info.secrets.contains(&field) {
-                let suggestion = did_you_mean(field, info.secrets.iter().copied());
+            let info = self.connectors.info(&connection.connector)?;
+            if !info.secrets.iter().any(|known| known == field) {
+                let suggestion = did_you_mean(field, info.secrets.iter().map(|known| &**known));
                 let what =
                     format!("`{}` has no secret `{}`{suggestion}", connection.connector, shorten(field));
-                let hint = match info.secrets {
+                let hint = match info.secrets.as_slice() {
                     [] => "this connector needs no secret".to_string(),
                     secrets => format!("secrets of this connector: {}", secrets.join(", ")),
                 };
@@ -88,7 +88,7 @@ impl App {
             }
             let mut secrets = self.secrets(&connection, info).await?;
             secrets.insert(field.to_string(), value.expose().to_string());
-            let source = source::open(&connection.connector, &connection.settings, &secrets)?;
+            let source = self.connectors.open(&connection.connector, &connection.settings, &secrets, None)?;
             let (connection, trouble) = match self.log_in(connection.clone(), source.as_ref()).await {
                 Ok(connection) => (connection, None),
                 Err(error) if error.kind() == Kind::Unavailable => (connection, Some(error)),
@@ -153,9 +153,9 @@ impl App {
 
     /// The source of a connection, with its secrets.
     pub(super) async fn open(&self, connection: &Connection) -> Result<Arc<dyn Source>> {
-        let info = connector_info(&connection.connector)?;
+        let info = self.connectors.info(&connection.connector)?;
         let secrets = self.secrets(connection, info).await?;
-        source::open(&connection.connector, &connection.settings, &secrets)
+        self.connectors.open(&connection.connector, &connection.settings, &secrets, None)
     }
 
     async fn secrets(
@@ -164,7 +164,7 @@ impl App {
         info: &ConnectorInfo,
     ) -> Result<HashMap<String, String>> {
         let mut secrets = HashMap::new();
-        for field in info.secrets {
+        for field in info.secrets.iter().map(|field| &**field) {
             if let Some((version, sealed)) = self.state.secret(connection.id, field).await? {
                 let secret = self.keyring.unseal(&self.company, connection.id, field, version, &sealed)?;
                 secrets.insert(field.to_string(), secret.expose().to_string());
@@ -190,17 +190,6 @@ impl App {
     }
 }
 
-/// What is known of a connector, or an error that names the nearest one.
-pub(super) fn connector_info(name: &str) -> Result<&'static ConnectorInfo> {
-    if let Some(info) = source::connectors().iter().find(|info| info.name == name) {
-        return Ok(info);
-    }
-    let names = || source::connectors().iter().map(|info| info.name);
-    let suggestion = did_you_mean(name, names());
-    Err(Error::new(Kind::NotFound, format!("unknown connector `{}`{suggestion}", shorten(name)))
-        .with_hint(format!("connectors: {}", names().collect::<Vec<_>>().join(", "))))
-}
-
 fn parse_settings(text: Option<&str>) -> Result<serde_json::Value> {
     let Some(text) = text else { return Ok(serde_json::json!({})) };
     let invalid = |what: String| {
@@ -216,7 +205,7 @@ fn parse_settings(text: Option<&str>) -> Result<serde_json::Value> {
 }
 
 fn refuse_secrets_in_settings(info: &ConnectorInfo, settings: &serde_json::Value) -> Result<()> {
-    match info.secrets.iter().find(|field| settings.get(**field).is_some()) {
+    match info.secrets.iter().find(|field| settings.get(&***field).is_some()) {
         None => Ok(()),
         Some(field) => Err(Error::new(Kind::Invalid, format!("`{field}` is a secret, not a setting"))
             .with_hint(format!("CALL set_secret('<connection>', '{field}', '...') keeps it sealed"))),

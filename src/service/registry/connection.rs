@@ -10,7 +10,6 @@ use crate::model::{Connection, FieldType};
 use crate::query::VerbSignature;
 use crate::secret::Secret;
 use crate::service::cells::{Columns, batch};
-use crate::service::connection::connector_info;
 use crate::service::{Actor, App};
 
 const CONNECTION: Columns = &[
@@ -75,7 +74,7 @@ async fn dispatch(asked: &Asked) -> Result<RecordBatch> {
         "connect" => {
             let connector = call.text("connector").unwrap_or_default();
             let made = app.connect(actor, connector, call.text("name"), call.text("settings")).await?;
-            connection_row(&made)
+            connection_row(app, &made)
         }
         "set_secret" => {
             let secret = Secret::new(call.text("value").unwrap_or_default().to_string());
@@ -84,10 +83,10 @@ async fn dispatch(asked: &Asked) -> Result<RecordBatch> {
             if let Some(trouble) = trouble {
                 warn(notices, format!("the secret is kept, but the login could not be tried: {trouble}"));
             }
-            connection_row(&connection)
+            connection_row(app, &connection)
         }
-        "disconnect" => connection_row(&app.disconnect(actor, connection).await?),
-        "drop_connection" => connection_row(&app.drop_connection(actor, connection).await?),
+        "disconnect" => connection_row(app, &app.disconnect(actor, connection).await?),
+        "drop_connection" => connection_row(app, &app.drop_connection(actor, connection).await?),
         "discover" => discover(app, actor, connection).await,
         _ => Err(asked.unknown()),
     }
@@ -111,11 +110,11 @@ async fn discover(app: &App, actor: &Actor, connection: &str) -> Result<RecordBa
     batch(DISCOVERED, rows.collect())
 }
 
-fn connection_row(connection: &Connection) -> Result<RecordBatch> {
+fn connection_row(app: &App, connection: &Connection) -> Result<RecordBatch> {
     let next = match connection.status.as_str() {
         "connected" => format!("CALL discover('{}')", connection.name),
         _ => {
-            let secret = connector_info(&connection.connector)?.secrets.first();
+            let secret = app.connector_info(&connection.connector)?.secrets.first();
             secret
                 .map(|field| format!("CALL set_secret('{}', '{field}', '...')", connection.name))
                 .unwrap_or_default()

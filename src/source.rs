@@ -4,6 +4,7 @@
 pub mod demo;
 mod offer;
 pub mod postgres;
+pub mod rest;
 
 use std::collections::HashMap;
 use std::sync::Arc;

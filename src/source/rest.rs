@@ -1,0 +1,3 @@
+//! Source systems behind an HTTP API, as their manifest declares them.
+
+pub mod token;

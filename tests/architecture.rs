@@ -12,6 +12,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("password", &["error"]),
     ("filter", &["error", "model"]),
     ("config", &["error", "model"]),
+    ("demo", &["error", "model"]),
     ("source", &["error", "model", "secret"]),
     ("snapshot", &["error", "model"]),
     ("state", &["error", "model"]),
@@ -39,6 +40,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("delta_kernel_default_engine", &["snapshot"]),
     ("pgwire", &["pg"]),
     ("tokio_postgres", &["source"]),
+    ("axum", &["demo", "web"]),
     ("clap", &["cli", "config", "main"]),
     ("datafusion", &["filter", "pg", "query", "service", "snapshot"]),
 ];

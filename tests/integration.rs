@@ -24,4 +24,5 @@ mod state;
 mod stores;
 mod support;
 mod time;
+mod vendors;
 mod wire;

@@ -7,6 +7,7 @@ pub mod demo;
 pub mod error;
 pub mod filter;
 pub mod model;
+pub mod oauth;
 pub mod password;
 pub mod pg;
 pub mod query;

@@ -12,6 +12,7 @@ mod drift;
 mod drivers;
 mod erase;
 mod kill;
+mod oauth;
 mod open_format;
 mod optimize;
 mod query;

@@ -4,9 +4,11 @@
 pub mod catalog;
 pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod error;
 pub mod filter;
 pub mod model;
+pub mod oauth;
 pub mod password;
 pub mod pg;
 pub mod query;

@@ -32,6 +32,10 @@ pub struct Connection {
     pub status: String,
     /// Who is logged in, as last told by the source.
     pub identity: Option<String>,
+    /// The account at the source that its rows come from, where the source tells one. A login as another account is
+    /// refused: rows of two accounts never mix.
+    #[serde(default)]
+    pub account: Option<String>,
     /// When it was made.
     pub created_at: Micros,
 }

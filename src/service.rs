@@ -7,6 +7,7 @@ mod connection;
 mod demo;
 mod erase;
 mod field;
+mod grant;
 mod node;
 mod object;
 mod optimize;
@@ -38,6 +39,7 @@ use crate::sync::{Digester, Syncer};
 use optimize::Compactions;
 
 pub use backup::{Manifest, backup, check, restore};
+pub use grant::{GrantTokens, Vault};
 pub use recover::Recovered;
 pub use registry::Registry;
 pub use system::Catalog;

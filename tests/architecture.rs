@@ -9,11 +9,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("model", &["error"]),
     ("secret", &["error", "model"]),
+    ("oauth", &["error", "secret"]),
     ("password", &["error"]),
     ("filter", &["error", "model"]),
     ("config", &["error", "model"]),
     ("catalog", &["error", "model"]),
     ("source", &["catalog", "error", "model", "secret"]),
+    ("demo", &["error", "model"]),
     ("snapshot", &["error", "model"]),
     ("state", &["error", "model"]),
     ("query", &["error", "model", "snapshot", "state"]),
@@ -21,8 +23,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "service",
         &[
-            "config", "error", "filter", "model", "password", "query", "secret", "snapshot", "source",
-            "state", "sync",
+            "config", "error", "filter", "model", "oauth", "password", "query", "secret", "snapshot",
+            "source", "state", "sync",
         ],
     ),
     ("pg", &["error", "model", "password", "query", "service"]),
@@ -46,6 +48,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("delta_kernel_default_engine", &["snapshot"]),
     ("pgwire", &["pg"]),
     ("tokio_postgres", &["source"]),
+    ("oauth2", &["oauth"]),
+    ("axum", &["demo", "web"]),
     ("clap", &["cli", "config", "main"]),
     ("datafusion", &["filter", "pg", "query", "service", "snapshot"]),
 ];

@@ -18,6 +18,7 @@ use vendor::{Event, Vendor};
 
 const VENDORS: [&str; 2] = ["hubspot", "salesforce"];
 
+/// Runs a test against every vendor.
 async fn each(test: impl AsyncFn(Vendor)) {
     for name in VENDORS {
         test(Vendor::start(name, 7).await).await;
@@ -29,11 +30,22 @@ fn replica(vendor: &Vendor) -> Replica {
     Replica::new(vendor.source(), object, &fields)
 }
 
+/// Both tables are the same; otherwise the records are told that are not.
+fn assert_same(kept: &replica::Table, truth: &replica::Table, when: &str) {
+    let differing: Vec<_> =
+        kept.keys().chain(truth.keys()).filter(|key| kept.get(*key) != truth.get(*key)).collect();
+    let told = differing.iter().map(|key| format!("{key}: {:?} is {:?}", kept.get(*key), truth.get(*key)));
+    assert!(differing.is_empty(), "{when}: {}", told.collect::<Vec<_>>().join("\n"));
+}
+
 /// `amount > 100000`
-fn large(vendor: &Vendor) -> Filter {
+async fn large(vendor: &Vendor) -> Filter {
+    let (object, [.., amount]) = vendor.object();
+    let fields = vendor.source().fields(object).await.unwrap();
+    let data_type = fields.into_iter().find(|field| field.api == amount).unwrap().data_type;
     Filter::Compare {
-        field: vendor.object().1[3].into(),
-        data_type: FieldType::Decimal(18, 2),
+        field: amount.into(),
+        data_type,
         op: Comparison::Greater,
         literal: Literal::Number("100000".into()),
     }
@@ -70,7 +82,7 @@ async fn full_reads_every_page() {
         let synced = replica.full().await.unwrap();
         assert!(synced.rows > 200, "more than one page");
         assert_eq!((synced.misfits, synced.is_capped), (0, false));
-        assert_eq!(replica.table, vendor.truth());
+        assert_same(&replica.table, &vendor.truth(), vendor.connector());
     })
     .await;
 }
@@ -78,7 +90,7 @@ async fn full_reads_every_page() {
 #[tokio::test]
 async fn diff_equals_full() {
     for name in VENDORS {
-        for seed in 0..12 {
+        for seed in 0..4 {
             let vendor = Vendor::start(name, seed).await;
             let mut random = StdRng::seed_from_u64(seed);
             let mut replica = replica(&vendor);
@@ -110,7 +122,7 @@ async fn diff_equals_full() {
                 vendor.settle();
                 let synced = replica.diff().await.unwrap();
                 assert!(!synced.is_full);
-                assert_eq!(replica.table, vendor.truth(), "{name}, seed {seed}, round {round}");
+                assert_same(&replica.table, &vendor.truth(), &format!("{name}, seed {seed}, round {round}"));
             }
         }
     }
@@ -128,7 +140,7 @@ async fn deletes_and_merges_are_pruned() {
         }
         vendor.settle();
         let synced = replica.diff().await.unwrap();
-        assert_eq!(replica.table, vendor.truth());
+        assert_same(&replica.table, &vendor.truth(), vendor.connector());
         if vendor.connector() == "hubspot" {
             assert_eq!(synced.merged.len(), 2, "{:?}", synced.merged);
             assert!(synced.merged.iter().all(|(_, into)| replica.table.contains_key(into)));
@@ -145,7 +157,7 @@ async fn a_watermark_that_the_source_does_not_reach_back_to_means_everything() {
         vendor.clock().advance(Duration::from_secs(120 * 86_400));
         let synced = replica.diff().await.unwrap();
         assert!(synced.is_full);
-        assert_eq!(replica.table, vendor.truth());
+        assert_same(&replica.table, &vendor.truth(), vendor.connector());
     })
     .await;
 }
@@ -160,12 +172,12 @@ async fn filters_mean_the_same_here_and_there() {
             vendor.truth().into_iter().filter(|(_, values)| is_large(values)).collect()
         };
         let mut replica = replica(&vendor);
-        replica.filter = Some(large(&vendor));
+        replica.filter = Some(large(&vendor).await);
         vendor.settle();
         vendor.traffic().reset();
         replica.full().await.unwrap();
         assert!(!truth().is_empty() && truth().len() < vendor.truth().len());
-        assert_eq!(replica.table, truth());
+        assert_same(&replica.table, &truth(), vendor.connector());
         let told = vendor
             .traffic()
             .log()
@@ -179,7 +191,7 @@ async fn filters_mean_the_same_here_and_there() {
         vendor.settle();
         let synced = replica.diff().await.unwrap();
         assert!(synced.left_filter > 0);
-        assert_eq!(replica.table, truth());
+        assert_same(&replica.table, &truth(), vendor.connector());
     })
     .await;
 }
@@ -194,7 +206,7 @@ async fn max_records_stops() {
         assert!(synced.is_capped && replica.table.len() == 120);
         replica.max_rows = Some(1_000_000);
         assert!(!replica.full().await.unwrap().is_capped);
-        assert_eq!(replica.table, vendor.truth());
+        assert_same(&replica.table, &vendor.truth(), vendor.connector());
     })
     .await;
 }
@@ -218,26 +230,19 @@ async fn unselected_fields_are_never_requested() {
 
 #[tokio::test]
 async fn refusals_for_too_many_calls_are_waited_for_as_told() {
-    each(async |vendor| {
-        let fault = Fault::RateLimited { retry_after: Some(1), daily: false };
-        vendor.traffic().fail_next_at(vendor.list_path(), 1, fault);
-        let mut replica = replica(&vendor);
-        let started = std::time::Instant::now();
-        match vendor.connector() {
-            "hubspot" => {
-                replica.full().await.unwrap();
-                assert!(started.elapsed() >= Duration::from_secs(1), "{:?}", started.elapsed());
-                assert_eq!(replica.table, vendor.truth());
-                let daily = Fault::RateLimited { retry_after: None, daily: true };
-                vendor.traffic().fail_next_at(vendor.list_path(), 1, daily);
-                let error = replica.full().await.unwrap_err();
-                assert_eq!(error.kind(), Kind::Limit, "{error}");
-            }
-            // Salesforce refuses with 403 and no time; what its words mean is tested with the rules.
-            _ => drop(replica.full().await),
-        }
-    })
-    .await;
+    // Salesforce tells no time to wait; what its words mean is tested with the rules.
+    let vendor = Vendor::start("hubspot", 7).await;
+    let fault = Fault::RateLimited { retry_after: Some(1), daily: false };
+    vendor.traffic().fail_next_at(vendor.list_path(), 1, fault);
+    let mut replica = replica(&vendor);
+    let started = std::time::Instant::now();
+    replica.full().await.unwrap();
+    assert!(started.elapsed() >= Duration::from_secs(1), "{:?}", started.elapsed());
+    assert_eq!(replica.table, vendor.truth());
+    let daily = Fault::RateLimited { retry_after: None, daily: true };
+    vendor.traffic().fail_next_at(vendor.list_path(), 1, daily);
+    let error = replica.full().await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Limit, "{error}");
 }
 
 #[tokio::test]
@@ -292,7 +297,7 @@ async fn an_answer_that_stays_broken_prunes_nothing() {
             (Fault::Truncated, "breaks off"),
             (Fault::HalfJson, "cannot be read"),
             (Fault::LoginPage, "not JSON (HTML"),
-            (Fault::Bomb(300 << 20), "within the limit"),
+            (Fault::Bomb(24 << 20), "within the limit"),
         ] {
             vendor.traffic().fail_next_at(vendor.list_path(), 50, fault.clone());
             let error = replica.full().await.err().unwrap_or_else(|| panic!("{fault:?} is no answer"));
@@ -325,7 +330,7 @@ async fn cancel_stops_within_a_page() {
 #[tokio::test]
 async fn changes_between_pages_are_seen_by_this_read_or_the_next() {
     for name in VENDORS {
-        for seed in 0..6 {
+        for seed in 0..3 {
             let vendor = std::sync::Arc::new(Vendor::start(name, seed).await);
             let mut replica = replica(&vendor);
             let there = vendor.clone();
@@ -340,7 +345,7 @@ async fn changes_between_pages_are_seen_by_this_read_or_the_next() {
             replica.full().await.unwrap();
             vendor.settle();
             replica.diff().await.unwrap();
-            assert_eq!(replica.table, vendor.truth(), "{name}, seed {seed}");
+            assert_same(&replica.table, &vendor.truth(), &format!("{name}, seed {seed}"));
         }
     }
 }
@@ -362,14 +367,14 @@ async fn fields_that_do_not_fit_into_one_request_are_joined_by_key() {
         let (object, fields) = vendor.object();
         let mut replica = Replica::new(source, object, &fields);
         replica.full().await.unwrap();
-        assert_eq!(replica.table, vendor.truth());
+        assert_same(&replica.table, &vendor.truth(), vendor.connector());
         let mut random = StdRng::seed_from_u64(5);
         for event in [Event::Update, Event::Create, Event::Delete] {
             vendor.happen(event, &mut random, &mut Vec::new());
         }
         vendor.settle();
         replica.diff().await.unwrap();
-        assert_eq!(replica.table, vendor.truth());
+        assert_same(&replica.table, &vendor.truth(), vendor.connector());
     })
     .await;
 }

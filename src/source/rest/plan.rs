@@ -122,6 +122,13 @@ impl<'a> Plan<'a> {
         self.asked_key.clone()
     }
 
+    /// The key, and the field that tells which records were merged into one.
+    pub(crate) fn names_of_merges(&self) -> Vec<String> {
+        let declared = self.manifest.fields_of(&self.object.name).merged.as_ref();
+        let merged = declared.and_then(|merged| self.object.field(&merged.field)?.asked.clone());
+        self.asked_key.iter().cloned().chain(merged).collect()
+    }
+
     /// The columns that a request for `names` fills, with their places among the fields. Fields that need not be
     /// asked for belong to the first request.
     pub(crate) fn columns(&self, names: &[String], is_first: bool) -> (Vec<usize>, Vec<Wanted>) {

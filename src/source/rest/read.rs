@@ -162,7 +162,8 @@ impl Reading {
         let from = position.until.saturating_sub(overlap);
         let times = position.times(read, until, self.label())?;
         let deleted_since = read.deleted_at.clone().map(|at| (at, from));
-        let also = Also { key: own_key(read), deleted_since, ..Also::default() };
+        let merged = plan.also(read, true).merged;
+        let also = Also { key: own_key(read), deleted_since, merged, ..Also::default() };
         let facts: Vec<&Pointer> =
             read.complete_from.iter().chain(&read.complete_to).chain(&read.next).collect();
         let recipe = |pager: &Pager| {
@@ -170,7 +171,7 @@ impl Reading {
             let also = Also { seek: pager.seeks().cloned(), ..also.clone() };
             Recipe::new(&read.records, Vec::new(), &also, &facts)
         };
-        let scope = plan.fill(scope, &plan.key_names(), &Ask { times, ..Ask::default() })?;
+        let scope = plan.fill(scope, &plan.names_of_merges(), &Ask { times, ..Ask::default() })?;
         let mut pager = Pager::new(&read.page, self.label());
         let recipe = recipe(&pager);
         let own = pager.facts().len();
@@ -187,8 +188,8 @@ impl Reading {
                 return Err(Error::new(Kind::Unsupported, what));
             }
             complete_to = to_when.map_or(complete_to, |at| at.min(complete_to));
-            let lost: Vec<_> =
-                part.keys.iter().map(|key| Lost { key: key.clone(), merged_into: None }).collect();
+            let deleted = part.keys.iter().map(|key| Lost { key: key.clone(), merged_into: None });
+            let lost: Vec<_> = part.lost.iter().cloned().chain(deleted).collect();
             self.advance(&mut pager, &answer, &part)?;
             let nothing =
                 plan.fields.iter().map(|field| arrow::array::new_empty_array(&field.data_type.arrow()));

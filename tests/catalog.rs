@@ -217,7 +217,7 @@ fn member(line: &str, is_enum: bool) -> (String, String) {
 /// A type as people write it: `list of Pointer`.
 fn plain(of: &str) -> String {
     let inner = |prefix: &str| of.strip_prefix(prefix).and_then(|rest| rest.strip_suffix('>'));
-    if let Some(of) = inner("Option<").or(inner("Spanned<")) {
+    if let Some(of) = inner("Option<").or(inner("Spanned<")).or(inner("Box<")) {
         return plain(of);
     }
     if let Some(of) = inner("Vec<") {
@@ -238,7 +238,7 @@ fn plain(of: &str) -> String {
         "Span" => "time (`10s`)".into(),
         "Template" => "template".into(),
         "Name" => "name".into(),
-        other if other.is_empty() => String::new(),
+        "" => String::new(),
         other => format!("[{other}](#{})", other.to_lowercase()),
     }
 }

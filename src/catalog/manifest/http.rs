@@ -172,7 +172,7 @@ pub enum Auth {
     /// The application signs a statement that it acts for a user (JWT bearer grant, RS256).
     JwtBearer(JwtBearer),
     /// A request of the vendor's own that trades secrets for a token.
-    Exchange(Exchange),
+    Exchange(Box<Exchange>),
     /// User and password in every request.
     Basic(Basic),
     /// A fixed token in every request.
@@ -349,11 +349,13 @@ impl Auth {
             Auth::Oauth2(_) => vec![("client_id", "Client id"), ("client_secret", "Client secret")],
             Auth::ClientCredentials(ClientCredentials { ask, .. })
             | Auth::JwtBearer(JwtBearer { ask, .. })
-            | Auth::Exchange(Exchange { ask, .. })
             | Auth::Basic(Basic { ask, .. })
             | Auth::Bearer(Bearer { ask, .. })
             | Auth::Header(Header { ask, .. }) => {
                 ask.iter().map(|(name, label)| (name, label.as_str())).collect()
+            }
+            Auth::Exchange(exchange) => {
+                exchange.ask.iter().map(|(name, label)| (name, label.as_str())).collect()
             }
         }
     }

@@ -226,6 +226,10 @@ pub struct RunCounts {
     pub updated: u64,
     /// Removed.
     pub deleted: u64,
+    /// Of those told to be gone: merged into another record.
+    pub merged: u64,
+    /// Of those told to be gone: the filter does not hold for them any more.
+    pub left_filter: u64,
     /// In the table afterwards.
     pub total: u64,
     /// Dropped because a later row of the same run had the same key.

@@ -90,6 +90,10 @@ impl Grants {
         }
     }
 
+    pub(super) fn access_tokens(&self) -> Vec<String> {
+        self.sessions.keys().cloned().collect()
+    }
+
     pub(super) fn refresh_tokens(&self) -> Vec<String> {
         self.grants.iter().filter_map(|grant| grant.refresh_token.clone()).collect()
     }

@@ -40,6 +40,11 @@ pub trait Source: Send + Sync {
     /// Completes what [`Source::objects`] suggested for an object, whose fields are known by now.
     fn suggest(&self, _info: &mut ObjectInfo, _fields: &[FieldInfo]) {}
 
+    /// What is worth telling while a read starts and is no reason for concern: what a source is told of a filter.
+    async fn notes(&self, _read: &Read) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
     /// What people should know about a read before it starts: rows it cannot see, work it costs.
     async fn warnings(&self, _read: &Read) -> Result<Vec<String>> {
         Ok(Vec::new())

@@ -6,6 +6,8 @@
 
 mod architecture;
 mod bad_input;
+mod catalog;
+mod conformance;
 mod diff;
 mod disk;
 mod drift;
@@ -17,6 +19,7 @@ mod open_format;
 mod optimize;
 mod query;
 mod recovery;
+mod rest;
 mod simulation;
 mod snapshot;
 mod source_postgres;
@@ -26,4 +29,5 @@ mod stores;
 mod support;
 mod time;
 mod vendors;
+mod vendors_sync;
 mod wire;

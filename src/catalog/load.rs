@@ -75,8 +75,10 @@ mod tests {
     fn what_contradicts_itself_is_told_at_its_place() {
         let error = broken("modified: [updated_at]", "modified: [updatedd]");
         assert!(error.contains("`updatedd` is no field"), "{error}");
-        let error =
-            broken("post: /crm/v3/objects/{object.api}/search", "post: https://evil.example.com/search");
+        let error = broken(
+            "post: \"/crm/v3/objects/{object.api}/search\"",
+            "post: \"https://evil.example.com/search\"",
+        );
         assert!(error.contains("evil.example.com"), "{error}");
         let text = HUBSPOT.replacen("{secret.token}", "{secret.tokn}", 1);
         let error = parse("hubspot.yaml", &text).unwrap_err().to_string();

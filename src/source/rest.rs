@@ -45,7 +45,7 @@ use self::request::{Known, Scope};
 use self::token::Tokens;
 use crate::catalog::{Manifest, as_text};
 use crate::error::{Error, Kind, Result, did_you_mean};
-use crate::source::{Capabilities, FieldInfo, Identity, ObjectInfo, Page, Read, Source, What};
+use crate::source::{Capabilities, FieldInfo, Identity, ObjectInfo, Page, Read, Source};
 
 pub use explain::{Explained, explain};
 
@@ -256,14 +256,19 @@ impl Source for RestSource {
         info.suggested_name = info.suggested_name.take().filter(|api| has(api)).or(named);
     }
 
-    async fn warnings(&self, read: &Read) -> Result<Vec<String>> {
-        let Some(_) = read.filter.as_ref().filter(|_| matches!(read.what, What::Full)) else {
-            return Ok(Vec::new());
-        };
-        let object = self.object(&read.object).await?;
-        if let Some(said) = Plan::new(&self.client.manifest, &object, read)?.said() {
-            tracing::info!(object.name = %read.object, filter = %said, "the source is told a filter");
+    async fn notes(&self, read: &Read) -> Result<Vec<String>> {
+        let label = &self.client.manifest.label;
+        let mut notes = Vec::new();
+        if let Some((used, allowed)) = self.client.quota() {
+            notes.push(format!("{used} of {allowed} API calls of the day are used"));
         }
-        Ok(Vec::new())
+        if read.filter.is_some() {
+            let object = self.object(&read.object).await?;
+            notes.push(match Plan::new(&self.client.manifest, &object, read)?.said() {
+                Some(said) => format!("{label} is told {said}; the filter is checked again after reading"),
+                None => "the filter is applied after reading".into(),
+            });
+        }
+        Ok(notes)
     }
 }

@@ -174,6 +174,9 @@ async fn transfer(
     }
 
     let wanted = read(&object, &missing, &plan)?;
+    for note in request.source.notes(&wanted).await? {
+        tell(progress, &object, note);
+    }
     for warning in request.source.warnings(&wanted).await? {
         tell(progress, &object, warning.clone());
         run.counts.warnings.push(warning);

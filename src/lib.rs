@@ -19,3 +19,4 @@ pub mod snapshot;
 pub mod source;
 pub mod state;
 pub mod sync;
+pub mod web;

@@ -126,6 +126,14 @@ impl OauthClient {
         Ok(OauthClient { transport: Transport::new()?, provider, application })
     }
 
+    /// The same client, with names resolved by `resolver`.
+    pub fn resolving_with<R: reqwest::dns::Resolve + 'static>(
+        self,
+        resolver: std::sync::Arc<R>,
+    ) -> Result<Self> {
+        Ok(OauthClient { transport: Transport::resolving_with(resolver)?, ..self })
+    }
+
     /// The provider.
     pub fn provider(&self) -> &Provider {
         &self.provider

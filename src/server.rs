@@ -12,13 +12,17 @@ use tokio_util::sync::CancellationToken;
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
+use crate::oauth::Application;
 use crate::pg;
 use crate::query::{Engine, EngineConfig};
-use crate::secret::Keyring;
-use crate::service::{Actor, App, Catalog as SystemCatalog, LiveSession, LiveSessions, Registry};
+use crate::secret::{Keyring, Secret};
+use crate::service::{
+    Actor, App, Catalog as SystemCatalog, LinkSettings, LiveSession, LiveSessions, Registry,
+};
 use crate::snapshot::Warehouse;
 use crate::source::{Connectors, rest};
 use crate::state::State;
+use crate::web::Web;
 
 pub use commands::{backup, check, check_catalog, explain, recover, restore};
 
@@ -30,12 +34,13 @@ const FIRST_ADMIN: &str = "admin";
 pub async fn serve(config: Config, demo: bool) -> Result<()> {
     let app = open(&config).await?;
     app.refuse_lost_state().await?;
-    let listener = listen(&config).await?;
+    let listener = listen(config.listen, "--listen").await?;
     let tls = config.tls.as_ref().map(|(certificate, key)| pg::Tls::load(certificate, key)).transpose()?;
     let engine = engine(&config, &app)?;
     app.serve_with(engine.clone());
     app.start().await?;
     tokio::spawn(look_after_storage(app.clone()));
+    let browsers = browsers(&config, &app).await?;
     let password = first_admin(&app).await?;
     if demo {
         app.set_up_demo().await?;
@@ -57,11 +62,41 @@ pub async fn serve(config: Config, demo: bool) -> Result<()> {
         secret: app.derived_secret("salts of users who do not exist"),
         ..pg::PgConfig::new(&config.company)
     };
+    let browsers = browsers.map(|(web, listener)| tokio::spawn(web.serve(listener, shutdown.clone())));
     let server = pg::Server::new(wire, engine, Arc::new(Directory(app.clone())), shutdown);
     app.watch(Arc::new(Connected(server.sessions().clone())));
     server.serve(vec![listener]).await;
+    if let Some(browsers) = browsers {
+        // It ends with the same signal; a browser that keeps its connection open is not waited for.
+        browsers.abort();
+    }
     app.stop().await;
     Ok(())
+}
+
+/// Opens the port for browsers, and tells the service how they reach it.
+async fn browsers(config: &Config, app: &Arc<App>) -> Result<Option<(Web, TcpListener)>> {
+    let mut settings = LinkSettings::default();
+    for (connector, registered) in &config.oauth {
+        let application = Application {
+            id: registered.client_id.clone(),
+            secret: registered.client_secret.clone().map(Secret::new),
+        };
+        settings.applications.insert(connector.clone(), application);
+    }
+    let Some(web) = &config.web else {
+        app.link_with(settings);
+        return Ok(None);
+    };
+    let listener = listen(web.listen, "--web-listen").await?;
+    let address =
+        listener.local_addr().map_err(|error| Error::internal(format!("no local address: {error}")))?;
+    let public_url = web.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+    say(&format!("browsers are served on {address} and reach it at {public_url}"))?;
+    let served = Web::new(app.clone(), &public_url);
+    settings.public_url = Some(public_url);
+    app.link_with(settings);
+    Ok(Some((served, listener)))
 }
 
 /// Sets a password from the environment or a random one, without a server.
@@ -175,16 +210,15 @@ async fn look_after_storage(app: Arc<App>) {
     }
 }
 
-async fn listen(config: &Config) -> Result<TcpListener> {
-    TcpListener::bind(config.listen).await.map_err(|error| {
+async fn listen(address: std::net::SocketAddr, option: &str) -> Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
         let hint = match error.kind() {
-            std::io::ErrorKind::AddrInUse => "another server uses that port; choose one with --listen",
-            std::io::ErrorKind::PermissionDenied => {
-                "ports below 1024 need a privilege; choose one with --listen"
-            }
-            _ => "choose an address of this machine with --listen",
+            std::io::ErrorKind::AddrInUse => "another server uses that port; choose one with",
+            std::io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege; choose one with",
+            _ => "choose an address of this machine with",
         };
-        Error::new(Kind::Unavailable, format!("cannot listen on {}: {error}", config.listen)).with_hint(hint)
+        Error::new(Kind::Unavailable, format!("cannot listen on {address}: {error}"))
+            .with_hint(format!("{hint} {option}"))
     })
 }
 

@@ -8,6 +8,7 @@ mod demo;
 mod erase;
 mod field;
 mod grant;
+mod link;
 mod node;
 mod object;
 mod optimize;
@@ -40,6 +41,7 @@ use optimize::Compactions;
 
 pub use backup::{Manifest, backup, check, restore};
 pub use grant::{GrantTokens, Vault};
+pub use link::{Accepted, Invited, LinkSettings, Links, Returned};
 pub use recover::Recovered;
 pub use registry::Registry;
 pub use system::Catalog;
@@ -88,10 +90,14 @@ pub trait LiveSessions: Send + Sync {
 pub struct App {
     company: String,
     state: Arc<State>,
-    keyring: Keyring,
+    keyring: Arc<Keyring>,
     warehouse: Arc<Warehouse>,
     /// Every kind of source system.
     connectors: Arc<Connectors>,
+    /// Set once by the server: where browsers reach it.
+    links: OnceLock<LinkSettings>,
+    /// Tokens of grants, by connection: everything that reads from one shares a refresh.
+    tokens: Mutex<HashMap<i64, Arc<GrantTokens>>>,
     syncer: Syncer,
     lease: Duration,
     /// Knows erased records without naming them.
@@ -128,9 +134,11 @@ impl App {
             lease,
             digester,
             state,
-            keyring,
+            keyring: Arc::new(keyring),
             warehouse,
             connectors,
+            links: OnceLock::new(),
+            tokens: Mutex::default(),
             engine: OnceLock::new(),
             sessions: OnceLock::new(),
             running: Mutex::default(),
@@ -158,6 +166,11 @@ impl App {
     /// What is known of a connector, or an error that names the nearest one.
     fn connector_info(&self, name: &str) -> Result<&ConnectorInfo> {
         self.connectors.info(name)
+    }
+
+    /// Whether the state database answers.
+    pub async fn is_well(&self) -> Result<()> {
+        self.state.newest_release().await.map(|_| ())
     }
 
     /// Lets every new statement read `release`.

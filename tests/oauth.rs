@@ -1,8 +1,11 @@
 //! Logins by OAuth: against the simulated vendors with their deviations, against a server of the standard, and with
 //! processes that end at the wrong moment.
 
+mod browser;
+mod canary;
 mod crash;
 mod refresh;
+mod standard;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -42,23 +43,18 @@ pub(super) struct Transport(reqwest::Client);
 
 impl Transport {
     pub(super) fn new() -> Result<Self> {
-        reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(CONNECT_LIMIT)
-            .timeout(LIMIT)
-            .user_agent(concat!("tributary/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map(Transport)
-            .map_err(|error| Error::internal("the HTTP client cannot be made").with_source(error))
+        built(builder())
+    }
+
+    pub(super) fn resolving_with<R: reqwest::dns::Resolve + 'static>(resolver: Arc<R>) -> Result<Self> {
+        built(builder().dns_resolver(resolver))
     }
 
     /// Posts a form and returns the status.
     pub(super) async fn post_form(&self, url: &str, fields: &[(&str, &str)]) -> Result<u16, Lost> {
-        let mut body = url::form_urlencoded::Serializer::new(String::new());
-        body.extend_pairs(fields);
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         let request = self.0.post(url).header("content-type", "application/x-www-form-urlencoded");
-        let response = request.body(body.finish()).send().await.map_err(|error| lost(&error))?;
+        let response = request.body(body).send().await.map_err(|error| lost(&error))?;
         Ok(response.status().as_u16())
     }
 
@@ -85,6 +81,20 @@ impl Transport {
             status.try_into().map_err(|_| Lost::Incomplete("its answer has no valid status"))?;
         Ok(answer)
     }
+}
+
+fn builder() -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .connect_timeout(CONNECT_LIMIT)
+        .timeout(LIMIT)
+        .user_agent(concat!("tributary/", env!("CARGO_PKG_VERSION")))
+}
+
+fn built(builder: reqwest::ClientBuilder) -> Result<Transport> {
+    let built = builder.build().map(Transport);
+    built.map_err(|error| Error::internal("the HTTP client cannot be made").with_source(error))
 }
 
 fn lost(error: &reqwest::Error) -> Lost {

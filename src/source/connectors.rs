@@ -8,10 +8,11 @@ use parking_lot::Mutex;
 
 use super::rest::limit::Limits;
 use super::rest::token::Tokens;
-use super::rest::{Options, RestSource};
+use super::rest::{Options, RestSource, provider};
 use super::{Source, demo, postgres};
 use crate::catalog::{Catalog, Manifest};
 use crate::error::{Error, Kind, Result, did_you_mean};
+use crate::oauth::{Application, OauthClient};
 
 /// A kind of source system, for people.
 #[derive(Debug, Clone)]
@@ -133,6 +134,26 @@ impl Connectors {
             None if info.name == "demo" => Arc::new(demo::DemoSource::new(settings)?),
             None => Arc::new(postgres::PostgresSource::new(settings, secrets.get("password").cloned())?),
         })
+    }
+
+    /// Whether people log in at the vendor.
+    pub fn logs_in_by_oauth(&self, connector: &str) -> bool {
+        use crate::catalog::manifest::Auth;
+        let manifest = self.manifest(connector);
+        manifest.is_some_and(|manifest| manifest.auth.iter().any(|auth| matches!(auth, Auth::Oauth2(_))))
+    }
+
+    /// The client of a connector's login server; `None` where nobody logs in by OAuth.
+    pub fn oauth_client(
+        &self,
+        connector: &str,
+        settings: &serde_json::Value,
+        application: Application,
+    ) -> Result<Option<OauthClient>> {
+        match self.manifest(connector) {
+            Some(manifest) => provider::client(manifest, settings, &self.options, application),
+            None => Ok(None),
+        }
     }
 
     fn limits(&self, manifest: &Manifest, settings: &serde_json::Value) -> Arc<Limits> {

@@ -19,6 +19,7 @@ mod outcome;
 mod page;
 mod part;
 mod plan;
+pub(crate) mod provider;
 mod read;
 mod request;
 mod shape;

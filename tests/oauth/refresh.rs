@@ -37,6 +37,38 @@ async fn many_callers_share_one_refresh() {
     assert_eq!(vendor.control.reused_tokens(), 0);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_share_one_refresh() {
+    let vendor = vendor(true).await;
+    let (database, keys) = (crate::support::postgres::database().await, tempfile::tempdir().unwrap());
+    let (_state, vault) = open(&database.url(), keys.path()).await;
+    vault
+        .keep(1, &log_in(&salesforce_client(&vendor.login_url), vendor.control.org_id()).await)
+        .await
+        .unwrap();
+    let first = tokens(&vault, &vendor.login_url).current().await.unwrap();
+    let before = vendor.control.traffic().calls(TOKEN);
+    // Slow enough for every process to come while the first one waits for its answer.
+    vendor.control.traffic().fail_next_at(TOKEN, 1, Fault::Slow(Duration::from_secs(1)));
+    let mut processes = Vec::new();
+    for _ in 0..5 {
+        let (state, vault) = open(&database.url(), keys.path()).await;
+        let (tokens, first) = (tokens(&vault, &vendor.login_url), first.clone());
+        processes.push(tokio::spawn(async move {
+            let renewed = tokens.renew(&first).await.unwrap();
+            drop(state);
+            renewed
+        }));
+    }
+    let mut renewed = Vec::new();
+    for process in processes {
+        renewed.push(process.await.unwrap());
+    }
+    assert!(renewed.iter().all(|token| token == &renewed[0] && token != &first));
+    assert_eq!(vendor.control.traffic().calls(TOKEN), before + 1);
+    assert_eq!(vendor.control.reused_tokens(), 0);
+}
+
 #[tokio::test]
 async fn a_token_is_refreshed_before_it_ends() {
     use tributary::demo::hubspot::{self, CLIENT_ID, CLIENT_SECRET, RegisteredApp};

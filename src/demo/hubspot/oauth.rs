@@ -30,6 +30,13 @@ const SCOPES: &[&str] = &[
     "crm.schemas.companies.read",
     "crm.schemas.deals.read",
     "crm.schemas.custom.read",
+    "crm.objects.quotes.read",
+    "crm.objects.leads.read",
+    "crm.objects.orders.read",
+    "crm.objects.invoices.read",
+    "crm.objects.goals.read",
+    "crm.lists.read",
+    "sales-email-read",
     "tickets",
     "e-commerce",
 ];
@@ -118,6 +125,11 @@ impl Grants {
         for access in self.access.values_mut().filter(|access| access.grant.is_some()) {
             access.expires = Some(now - 1_000);
         }
+    }
+
+    /// Access tokens that were ever given, those of private apps included.
+    pub(super) fn access_tokens(&self) -> Vec<String> {
+        self.access.keys().cloned().collect()
     }
 
     /// Refresh tokens that are valid now.

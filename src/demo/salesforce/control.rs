@@ -203,6 +203,11 @@ impl Control {
         self.vendor.grants.lock().revoke_org(self.org);
     }
 
+    /// Access tokens that are known now, expired ones included.
+    pub fn access_tokens(&self) -> Vec<String> {
+        self.vendor.grants.lock().access_tokens()
+    }
+
     /// Refresh tokens that are valid now.
     pub fn refresh_tokens(&self) -> Vec<String> {
         self.vendor.grants.lock().refresh_tokens()

@@ -90,6 +90,10 @@ impl Grants {
         }
     }
 
+    pub(super) fn access_tokens(&self) -> Vec<String> {
+        self.sessions.keys().cloned().collect()
+    }
+
     pub(super) fn refresh_tokens(&self) -> Vec<String> {
         self.grants.iter().filter_map(|grant| grant.refresh_token.clone()).collect()
     }
@@ -246,7 +250,7 @@ fn client_credentials(vendor: &Salesforce, grants: &mut Grants, request: &Reques
         return Err(oauth("invalid_grant", "request not supported on this domain"));
     }
     grants.authenticate(request, form)?;
-    let login = Login { org: 0, scopes: vec!["api".into()] };
+    let login = Login { org: 0, scopes: ["api", "id", "openid"].map(String::from).to_vec() };
     Ok(session(vendor, grants, login, None, None))
 }
 

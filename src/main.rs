@@ -1,5 +1,6 @@
 //! The tributary command.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -12,7 +13,11 @@ fn main() -> ExitCode {
         Ok(silence) => filter.add_directive(silence),
         Err(_) => tracing_subscriber::EnvFilter::new("warn,tributary=info"),
     };
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
     let cli = tributary::cli::Cli::parse();
     let result = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

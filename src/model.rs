@@ -273,7 +273,7 @@ pub struct ReleaseHeader {
 }
 
 /// A release that has a name and is protected from clean-up.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Period {
     /// Its name, for example `2026-10`.
     pub name: String,

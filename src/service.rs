@@ -9,6 +9,7 @@ mod erase;
 mod field;
 mod grant;
 mod link;
+mod mirror;
 mod node;
 mod object;
 mod optimize;

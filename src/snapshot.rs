@@ -24,6 +24,7 @@ mod find;
 mod fsync_store;
 mod keys;
 mod lane;
+mod leftovers;
 mod log;
 mod log_store;
 mod merge;
@@ -48,6 +49,7 @@ mod vacuum;
 mod verified_store;
 mod version;
 mod warehouse;
+mod window;
 mod writer;
 
 pub use archive::{Archive, Archived};

@@ -121,6 +121,13 @@ async fn an_erased_person_is_in_no_byte_and_does_not_come_back() {
     let prepared = open.prepare("SELECT count(*) FROM person").await.unwrap();
     open.query_one(&prepared, &[]).await.unwrap();
 
+    // What a writer left that was killed in the middle of a file.
+    let stored = Command::new("sh")
+        .args(["-c", "f=$(ls -S snapshots/company/crm/*/base/*.parquet | head -1) && cp $f $f#17"])
+        .current_dir(&server.data)
+        .status();
+    assert!(stored.unwrap().success());
+
     let done = server.rows(&[
         "CALL erase('crm', 'person', key => 'zz-canary-key-7', reason => 'asked on 2026-11-25', wait_secs => 2)",
     ]);

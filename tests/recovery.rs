@@ -38,6 +38,12 @@ async fn used(database: &Database, server: &Server) {
         "CALL drop_object('crm', 'gone')",
         "CALL rename_object('crm', 'owner', 'person')",
         "CALL set_import('crm', 'deal', max_loss_percent => 7, frequency => 'manual')",
+        "CALL freeze('2026-10', as_of => '1', reason => 'paid')",
+        "CALL freeze('Größe', as_of => '2')",
+        "CALL freeze('slip')",
+        "CALL unfreeze('slip')",
+        "CALL set_retention(400)",
+        "CALL set_retention(365)",
         "CALL erase('crm', 'deal', '77', 'asked for by letter')",
     ]);
 }

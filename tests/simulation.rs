@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tributary::sync::Mode;
 
 use faults::{Failure, Fault};
-use script::{Scenario, objects, random, scenarios};
+use script::{Scenario, Step, objects, random, scenarios};
 use world::World;
 
 /// Random scripts of an ordinary test run; `TRIBUTARY_SEEDS` says another number.
@@ -134,7 +134,8 @@ async fn one(seed: u64) {
         step.run(&mut world).await;
         scope.add(&world.trace());
         world.recover().await;
-        world.check(false).await;
+        // A clean-up must not have touched what older releases read.
+        world.check(matches!(step, Step::Vacuum)).await;
     }
     // Only a diff can tell whether the watermark was right; a full sync would hide it.
     world.resume(Mode::Diff).await;

@@ -377,6 +377,29 @@ async fn runs_without_a_living_process_are_ended_at_the_next_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn runs_whose_end_could_not_be_recorded_are_ended() {
+    for home in Home::both().await {
+        let state = home.open().await;
+        adopt(&state, &[("a", "deal"), ("b", "owner"), ("c", "quota")]).await;
+        state.stay(Duration::from_secs(60)).await.unwrap();
+        let mut syncs = Vec::new();
+        for id in ["a", "b", "c"] {
+            syncs.push(state.start_sync("full", "root", &[(id.into(), id.into())]).await.unwrap());
+        }
+        let later = now_micros() + 1;
+        state.publish("sync 2", &[published("b", "owner", 0)], &[], &[syncs[1].1[0].id]).await.unwrap();
+        let before = later - 60_000_000;
+        assert_eq!(state.end_forgotten_runs(&[], before).await.unwrap(), 0, "these have just begun");
+        assert_eq!(state.end_forgotten_runs(&[syncs[2].0], later).await.unwrap(), 2);
+        let runs = state.runs(10).await.unwrap();
+        let statuses: Vec<_> = runs.iter().map(|run| run.status.as_str()).collect();
+        assert_eq!(statuses, ["failed", "succeeded with warnings", "running"]);
+        assert!(runs[0].cause.as_ref().unwrap().contains("away"), "{:?}", runs[0].cause);
+        assert_eq!(state.end_forgotten_runs(&[syncs[2].0], later).await.unwrap(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rights_and_audit() {
     for home in Home::both().await {
         let state = home.open().await;

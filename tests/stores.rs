@@ -78,6 +78,16 @@ async fn whole_flow(bucket: &Bucket) {
     let then = server
         .rows(&["SET tributary.as_of = '1'", "SELECT count(*), sum(amount), count(DISTINCT id) FROM deal"]);
     assert_eq!(then, format!("SET\n{first}"));
+    // An erasure writes stored files and log entries anew, and keeps the record out of the next sync.
+    let erased = server.rows(&["CALL erase('crm', 'deal', key => '1999', reason => 'test', wait_secs => 1)"]);
+    assert!(erased.starts_with("crm.deal|"), "{erased}");
+    database.execute("UPDATE deal SET updated_at = clock_timestamp() WHERE id = 1999").await;
+    server.rows(&["CALL sync('crm','diff')"]);
+    for release in ["1", "5", ""] {
+        let as_of = format!("SET tributary.as_of = '{release}'");
+        let found = server.rows(&[&as_of, "SELECT count(*) FROM deal WHERE id IN (1998, 1999)"]);
+        assert_eq!(found, "SET\n1", "as of `{release}`");
+    }
     assert!(!server.said().contains("storage cannot be used"), "{}", server.said());
 }
 

@@ -5,5 +5,4 @@ mod hostile;
 mod login;
 mod protocol;
 mod same;
-mod speed;
 mod tls;

@@ -3,6 +3,7 @@
 pub(super) mod aggregate;
 pub(super) mod arithmetic;
 pub(super) mod cast;
+pub(super) mod collect;
 pub(super) mod datetime;
 pub(super) mod division;
 pub(super) mod number;

@@ -22,9 +22,10 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 pub(super) use self::clocks::by_clocks;
 use self::clocks::{at_zone, on_one_clock};
+use super::PG_TYPE;
 use super::catalog;
 use super::functions::arithmetic::{Arithmetic, known_type, result_type};
-use super::functions::cast::{Target, cast_expr, cast_scalar, sql_name};
+use super::functions::cast::{PostgresCast, Target, cast_expr, cast_scalar, sql_name};
 use super::functions::datetime::DateTime;
 use super::functions::division::{Division, Gives};
 use super::functions::number::{Number, is_float, is_integer, is_numeric};
@@ -240,19 +241,15 @@ fn number(value: Expr) -> Result<Expr> {
 
 fn cast(value: Expr, target: &Target, schema: &DFSchema, zone: Zone) -> Result<Expr> {
     if is_open_parameter(&value) {
-        let data_type = match target {
-            Target::Exact(data_type) => data_type.clone(),
-            Target::Varchar(_) => DataType::Utf8,
-            Target::Numeric => PARAMETER_NUMERIC,
-        };
-        return Ok(with_type(value, &data_type));
+        return Ok(with_type(value, &target.of_parameter()));
     }
-    let from = value.get_type(schema)?;
-    Ok(cast_expr(value, &from, target, zone)?)
+    let (_, field) = value.to_field(schema)?;
+    // A `name` of the catalog is a text here, but no longer called one after a cast to it.
+    if *target == Target::Exact(field.data_type().clone()) && field.metadata().contains_key(PG_TYPE) {
+        return Ok(ScalarUDF::from(PostgresCast::new(target.clone(), zone)).call(vec![value]));
+    }
+    Ok(cast_expr(value, field.data_type(), target, zone)?)
 }
-
-/// The type of a parameter that is a numeric of any precision.
-pub(super) const PARAMETER_NUMERIC: DataType = DataType::Decimal128(38, 10);
 
 /// `coalesce`, `nullif`, `greatest` and `least`: constants and parameters take the type of the others.
 fn alike(name: &str, arguments: Vec<Expr>, schema: &DFSchema, zone: Zone) -> Result<Expr> {
@@ -381,7 +378,7 @@ fn type_of(expr: &Expr, schema: &DFSchema) -> Result<DataType> {
 fn open_type(other: &Expr, schema: &DFSchema) -> Result<DataType> {
     Ok(match other.get_type(schema)? {
         DataType::Null => DataType::Utf8,
-        DataType::Decimal256(..) => PARAMETER_NUMERIC,
+        DataType::Decimal256(..) => Target::Numeric.of_parameter(),
         other => other,
     })
 }

@@ -174,6 +174,7 @@ impl App {
             let key: Vec<_> = fields.iter().zip(values).map(part).collect();
             let erasure = |fence| Erasure { id: entry.id, key, fence, wait };
             let erased = self.syncer.erase(&table, &target.object_id, &entry.object, erasure).await?;
+            self.warehouse.sweep_leftovers_of(&table).await?;
             releases.extend(self.state.correct_rows(&target.object_id, &erased.versions).await?);
             self.state.drop_samples(&target.object_id).await?;
             if erased.rows > 0 {

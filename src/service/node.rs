@@ -8,20 +8,25 @@ use tokio::time::Instant;
 use super::App;
 use super::release::keep_holding;
 use crate::error::Result;
+use crate::model::now_micros;
 
 /// How often the newest release is asked for where other processes may publish.
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
+/// How often runs are looked for whose end could not be recorded, and how old they are by then.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(30);
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 impl App {
     /// Takes over after a start or a crash: runs that a dead process left open are ended, erasures that it
-    /// left unfinished are completed, the newest release is served. Where the state is shared, the others are followed from then on. Called once, before anybody connects.
+    /// left unfinished are completed, the newest release is served. Where the state is shared, the others are
+    /// followed from then on. Called once, before anybody connects.
     pub async fn start(self: &Arc<Self>) -> Result<()> {
         if self.state.is_shared() {
             self.state.stay(self.lease).await?;
             tokio::spawn(follow(Arc::downgrade(self)));
             tokio::spawn(keep_holding(Arc::downgrade(self)));
         }
+        tokio::spawn(tidy(Arc::downgrade(self)));
         self.end_abandoned_runs().await?;
         self.resume_erasures().await?;
         if let Some(release) = self.state.newest_release().await? {
@@ -59,6 +64,17 @@ impl App {
         Ok(())
     }
 
+    /// Ends what this process began and could not record the end of.
+    async fn end_forgotten_runs(&self) -> Result<()> {
+        let before = now_micros() - FORGOTTEN_AFTER.as_micros() as i64;
+        let under_way: Vec<_> = self.running.lock().keys().copied().collect();
+        let ended = self.state.end_forgotten_runs(&under_way, before).await?;
+        if ended > 0 {
+            tracing::warn!(runs = ended, "ended runs whose end could not be recorded");
+        }
+        Ok(())
+    }
+
     /// Serves what another process published.
     async fn catch_up(&self) -> Result<()> {
         let Some(engine) = self.engine.get() else { return Ok(()) };
@@ -69,6 +85,17 @@ impl App {
             self.announce(release);
         }
         Ok(())
+    }
+}
+
+/// Makes up for what could not be recorded, for as long as the service lives.
+async fn tidy(app: Weak<App>) {
+    loop {
+        tokio::time::sleep(FORGOTTEN_AFTER).await;
+        let Some(app) = app.upgrade() else { return };
+        if let Err(error) = app.end_forgotten_runs().await {
+            tracing::debug!(error = ?error, "the state database is away");
+        }
     }
 }
 

@@ -1,15 +1,13 @@
-//! Keeping copies of the definitions beside the tables, and rebuilding a lost state from them.
+//! Rebuilding a lost state from the copies beside the tables.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use super::App;
+use super::mirror::{DROPPED, Retention, SETTINGS};
 use crate::error::{Error, Kind, Result};
-use crate::model::{Connection, Object, Release};
+use crate::model::{Object, Release};
 use crate::snapshot::Damage;
-use crate::state::{ErasureEntry, Rebuild};
-
-/// Says that a definition is gone on purpose.
-const DROPPED: &str = "dropped.json";
+use crate::state::Rebuild;
 
 /// What a recovery found.
 #[derive(Debug, Default)]
@@ -25,78 +23,6 @@ pub struct Recovered {
 }
 
 impl App {
-    /// Keeps a copy of a connection. That a copy fails undoes nothing: it is made up for at the next start.
-    pub(super) async fn mirror_connection(&self, connection: &Connection) {
-        let plain = Connection { status: "not connected".into(), identity: None, ..connection.clone() };
-        self.mirror(&connection_name(connection.id, "definition.json"), &plain).await;
-    }
-
-    /// Keeps a copy of an object's definition.
-    pub(super) async fn mirror_object(&self, object: &Object) {
-        self.mirror(&object_name(&object.id, &version_name(object)), object).await;
-    }
-
-    /// Notes that an object or a connection is gone.
-    pub(super) async fn mirror_dropped(&self, connection: Option<i64>, objects: &[Object]) {
-        let gone = serde_json::json!({ "dropped": true });
-        for object in objects {
-            self.mirror(&object_name(&object.id, DROPPED), &gone).await;
-        }
-        if let Some(connection) = connection {
-            self.mirror(&connection_name(connection, DROPPED), &gone).await;
-        }
-    }
-
-    /// Keeps copies of the definitions that a sync of `objects` changed.
-    pub(super) async fn mirror_widened(&self, objects: &[Object]) -> Result<()> {
-        for before in objects {
-            let now = self.state.objects_of(before.connection_id).await?;
-            if let Some(now) = now.iter().find(|now| now.id == before.id && now.fields != before.fields) {
-                self.mirror_object(now).await;
-            }
-        }
-        Ok(())
-    }
-
-    /// Keeps a copy of who is kept out, without the key.
-    pub(super) async fn mirror_erasure(&self, entry: &ErasureEntry) {
-        let plain = ErasureEntry { pending: None, rows: None, files: None, releases: None, ..entry.clone() };
-        self.mirror(&erasure_name(entry.id), &plain).await;
-    }
-
-    async fn mirror(&self, name: &str, value: &impl serde::Serialize) {
-        if let Err(error) = self.warehouse.put_mirror(name, value).await {
-            tracing::error!(name, error = ?error, "a definition is not mirrored; the next start tries again");
-        }
-    }
-
-    /// Makes up for copies that an earlier process did not come to make.
-    pub async fn mirror_missing(&self) -> Result<()> {
-        let kept: BTreeSet<_> = self.warehouse.mirror_names("catalog").await?.into_iter().collect();
-        for connection in self.state.connections().await? {
-            if !kept.contains(&connection_name(connection.id, "definition.json")) {
-                self.mirror_connection(&connection).await;
-            }
-        }
-        for object in self.state.objects().await? {
-            if !kept.contains(&object_name(&object.id, &version_name(&object))) {
-                self.mirror_object(&object).await;
-            }
-        }
-        for erasure in self.state.erasures().await? {
-            if !kept.contains(&erasure_name(erasure.id)) {
-                self.mirror_erasure(&erasure).await;
-            }
-        }
-        let kept: BTreeSet<_> = self.warehouse.mirror_names("releases").await?.into_iter().collect();
-        if let Some(newest) = self.state.newest_release().await?
-            && !kept.contains(&format!("releases/{:020}.json", newest.id))
-        {
-            self.warehouse.put_release(&newest).await?;
-        }
-        Ok(())
-    }
-
     /// Refuses to begin anew over the releases of a state that is lost: the next release would take a number that
     /// is taken.
     pub async fn refuse_lost_state(&self) -> Result<()> {
@@ -127,9 +53,12 @@ impl App {
             connections: self.newest("catalog/connections", &mut recovered).await?,
             objects: self.newest("catalog/objects", &mut recovered).await?,
             erasures: self.newest("catalog/erasures", &mut recovered).await?,
+            periods: self.newest("catalog/periods", &mut recovered).await?,
             releases: self.all_releases(&mut recovered).await?,
             ..Rebuild::default()
         };
+        let retention: Vec<Retention> = self.newest(SETTINGS, &mut recovered).await?;
+        known.retention_days = retention.first().map(|retention| retention.days);
         if known.connections.is_empty() && known.releases.is_empty() {
             return Err(Error::new(Kind::NotFound, "the storage holds nothing to rebuild the state from")
                 .with_hint("check --storage and --company"));
@@ -207,20 +136,4 @@ impl Recovered {
             _ => Err(error),
         }
     }
-}
-
-fn connection_name(id: i64, file: &str) -> String {
-    format!("catalog/connections/{id}/{file}")
-}
-
-fn object_name(id: &str, file: &str) -> String {
-    format!("catalog/objects/{id}/{file}")
-}
-
-fn erasure_name(id: i64) -> String {
-    format!("catalog/erasures/{id}/definition.json")
-}
-
-fn version_name(object: &Object) -> String {
-    format!("{:020}.json", object.schema_version)
 }

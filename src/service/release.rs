@@ -202,6 +202,7 @@ impl App {
                 reason: reason.map(str::to_string),
             };
             self.state.freeze(&period).await?;
+            self.mirror_period(&period).await;
             Ok((period, release))
         })
         .await
@@ -220,6 +221,7 @@ impl App {
             let release = self.state.release(found.release).await?;
             let release = release.ok_or_else(|| Error::internal("a frozen release is missing"))?;
             self.state.unfreeze(&found.name).await?;
+            self.mirror_unfrozen(&found).await;
             Ok((found, release))
         })
         .await
@@ -238,6 +240,9 @@ impl App {
                 )));
             }
             self.state.set_retention_days(days).await?;
+            if let Err(error) = self.mirror_retention().await {
+                tracing::error!(error = ?error, "the retention is not mirrored; the next start tries again");
+            }
             Ok(days)
         })
         .await

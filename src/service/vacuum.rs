@@ -101,6 +101,8 @@ impl App {
                 vacuumed.objects.extend((found > 0 || swept.cause.is_some()).then_some(swept));
             }
             if !dry_run {
+                let age = std::time::Duration::from_micros(grace.max(DAY).unsigned_abs());
+                self.warehouse.sweep_leftovers(age).await?;
                 let removed = |id: &i64| {
                     vacuumed.releases.contains(id)
                         || fate.headers().iter().any(|header| header.id == *id && header.removed_at.is_some())

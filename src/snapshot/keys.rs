@@ -131,16 +131,19 @@ impl Keys {
 
     /// Sorts by key and keeps the last of equal keys. Returns also how many were dropped.
     pub(crate) fn sort(&self, batch: &RecordBatch) -> Result<(RecordBatch, u64)> {
-        let rows = self.rows(batch)?;
-        let mut order: Vec<u32> = (0..batch.num_rows() as u32).collect();
+        let keys = self.rows(batch)?;
+        let shared = shared_prefix(keys.iter().map(|key| key.data()));
+        let mut order: Vec<(u64, u32)> = Vec::with_capacity(batch.num_rows());
+        order.extend((0..).zip(keys.iter()).map(|(row, key)| (head(&key.data()[shared..]), row)));
         // The row number breaks ties: an unstable sort then does what a stable one would.
+        let whole = |row: u32| keys.row(row as usize).data();
         order.sort_unstable_by(|a, b| {
-            rows.row(*a as usize).data().cmp(rows.row(*b as usize).data()).then(a.cmp(b))
+            a.0.cmp(&b.0).then_with(|| whole(a.1).cmp(whole(b.1))).then(a.1.cmp(&b.1))
         });
         let mut kept: Vec<u32> = Vec::with_capacity(order.len());
-        for row in order {
+        for (_, row) in order {
             match kept.last_mut() {
-                Some(last) if rows.row(*last as usize) == rows.row(row as usize) => *last = row,
+                Some(last) if whole(*last) == whole(row) => *last = row,
                 _ => kept.push(row),
             }
         }
@@ -148,6 +151,26 @@ impl Keys {
         let sorted = take_record_batch(batch, &UInt32Array::from(kept)).map_err(failure::arrow)?;
         Ok((sorted, dropped))
     }
+}
+
+/// Bytes with which all keys begin.
+pub(crate) fn shared_prefix<'a>(mut keys: impl Iterator<Item = &'a [u8]>) -> usize {
+    let Some(mut prefix) = keys.next() else { return 0 };
+    for key in keys {
+        if !key.starts_with(prefix) {
+            let shared = prefix.iter().zip(key).take_while(|(a, b)| a == b).count();
+            prefix = &prefix[..shared];
+        }
+    }
+    prefix.len()
+}
+
+/// The first bytes as a number that compares like them.
+pub(crate) fn head(key: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    let length = key.len().min(8);
+    bytes[..length].copy_from_slice(&key[..length]);
+    u64::from_be_bytes(bytes)
 }
 
 fn primitive_ascends<T: ArrowPrimitiveType>(column: &ArrayRef) -> bool {

@@ -1,7 +1,8 @@
 //! One lane of a write: rows in the order of arrival become sorted runs.
 //!
-//! Sources mostly deliver in key order. As long as they do, rows go straight into a Parquet file. What comes
-//! out of order is collected, sorted in pieces and set aside.
+//! Sources mostly deliver in key order. As long as they do, rows go straight into a Parquet file. Where some come too
+//! early, as from a heap whose gaps were filled with later rows, a piece is sorted and its larger half waits for what
+//! belongs among it. What comes too late, or in no order at all, is sorted in pieces and set aside.
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use super::merge::{staged, unstaged};
 use super::parquet_write::{FileWriter, Folder, NewFile};
 use super::spill::Spill;
 use super::tuning::Tuning;
+use super::window::Window;
 use crate::error::{Error, Result};
 
 /// Rows of a base file.
@@ -23,6 +25,11 @@ pub(crate) const FILE_ROWS: u64 = 1_000_000;
 /// What is sorted at once.
 const PIECE_ROWS: usize = 128 * 1024;
 const PIECE_BYTES: usize = 16 << 20;
+/// Rows between two turns of a window: few, so that reading and writing go on side by side.
+const TURN_ROWS: usize = 16 * 1024;
+
+/// When more than one row in so many comes too late there is no order to wait for.
+const LATE_SHARE: usize = 8;
 
 /// What all lanes of a write share.
 #[derive(Debug)]
@@ -93,12 +100,20 @@ pub(crate) struct Lane {
     piece: Vec<RecordBatch>,
     piece_rows: usize,
     piece_bytes: usize,
+    /// Rows that come nearly in order.
+    window: Window,
+    /// Sorted rows that came after larger ones had been written.
+    late: Vec<RecordBatch>,
+    late_rows: usize,
+    /// The rows come in no order.
+    is_scattered: bool,
     result: LaneResult,
 }
 
 impl Lane {
     pub(crate) fn new(layout: Arc<Layout>, direct: bool) -> Self {
         Lane {
+            window: Window::new(layout.keys.clone()),
             layout,
             direct,
             open: None,
@@ -106,6 +121,9 @@ impl Lane {
             piece: Vec::new(),
             piece_rows: 0,
             piece_bytes: 0,
+            late: Vec::new(),
+            late_rows: 0,
+            is_scattered: false,
             result: LaneResult::default(),
         }
     }
@@ -121,15 +139,27 @@ impl Lane {
         if self.result.tuning.is_none() {
             self.result.tuning = Some(Tuning::of(&batch));
         }
-        // While a piece is being collected everything joins it, so that arrivals of files and pieces do not
-        // interleave.
-        if self.direct && self.piece.is_empty() && self.follows(&batch)? && keys.ascends(&batch)? {
+        if !self.direct || self.is_scattered {
+            return self.collect(self.arrived(&batch, arrival)?);
+        }
+        // While rows wait everything joins them, so that what is written comes in order.
+        if self.window.is_empty() && self.follows(&batch)? && keys.ascends(&batch)? {
             return self.append(&batch, arrival);
         }
-        let arrivals = Int64Array::from(vec![arrival; batch.num_rows()]);
-        self.piece_rows += batch.num_rows();
-        self.piece_bytes += size_of_rows(&batch);
-        self.piece.push(staged(&self.layout.staged, &batch, arrivals)?);
+        self.window.push(self.arrived(&batch, arrival)?)?;
+        if self.window.fresh_rows() >= TURN_ROWS { self.take_turn(false) } else { Ok(()) }
+    }
+
+    /// `batch` with the arrival column.
+    fn arrived(&self, batch: &RecordBatch, arrival: i64) -> Result<RecordBatch> {
+        staged(&self.layout.staged, batch, Int64Array::from(vec![arrival; batch.num_rows()]))
+    }
+
+    /// Adds rows to the piece, and sets it aside when it is large.
+    fn collect(&mut self, rows: RecordBatch) -> Result<()> {
+        self.piece_rows += rows.num_rows();
+        self.piece_bytes += size_of_rows(&rows);
+        self.piece.push(rows);
         match self.piece_rows >= PIECE_ROWS || self.piece_bytes >= PIECE_BYTES {
             true => self.set_aside(),
             false => Ok(()),
@@ -156,7 +186,10 @@ impl Lane {
 
     fn complete(&mut self) -> Result<()> {
         if self.direct {
+            self.take_turn(true)?;
+            self.set_late_aside()?;
             self.set_aside()?;
+            self.result.duplicates += self.window.duplicates();
         } else if !self.piece.is_empty() {
             self.result.memory = Some(self.sort_piece()?);
         }
@@ -213,17 +246,50 @@ impl Lane {
         Ok(())
     }
 
-    /// Sorts the piece and puts it behind what is written if it belongs there, else aside.
+    /// Writes the rows whose turn it is.
+    fn take_turn(&mut self, is_end: bool) -> Result<()> {
+        if self.window.is_empty() {
+            return Ok(());
+        }
+        let Some(turn) = self.window.turn(self.last.as_ref(), LATE_SHARE, is_end)? else {
+            self.is_scattered = true;
+            return self.window.drain()?.map_or(Ok(()), |rows| self.collect(rows));
+        };
+        if let Some(late) = turn.late {
+            self.late_rows += late.num_rows();
+            self.late.push(late);
+            if self.late_rows >= PIECE_ROWS / 2 {
+                self.set_late_aside()?;
+            }
+        }
+        let Some(ready) = turn.ready else { return Ok(()) };
+        let latest = arrow::compute::max(super::merge::arrival(&ready)).unwrap_or_default();
+        self.append(&unstaged(&self.layout.schema, &ready)?, latest)
+    }
+
+    /// Sorts the piece and sets it aside.
     fn set_aside(&mut self) -> Result<()> {
         if self.piece.is_empty() {
             return Ok(());
         }
         let sorted = self.sort_piece()?;
-        if self.direct && self.follows(&sorted)? {
-            let arrivals = super::merge::arrival(&sorted);
-            let latest = arrow::compute::max(arrivals).unwrap_or_default();
-            return self.append(&unstaged(&self.layout.schema, &sorted)?, latest);
+        self.spill(sorted)
+    }
+
+    /// Sets aside what came too late.
+    fn set_late_aside(&mut self) -> Result<()> {
+        if self.late.is_empty() {
+            return Ok(());
         }
+        let late = concat_batches(&self.layout.staged, &self.late).map_err(failure::arrow)?;
+        self.late.clear();
+        self.late_rows = 0;
+        let (sorted, duplicates) = self.layout.keys.sort(&late)?;
+        self.result.duplicates += duplicates;
+        self.spill(sorted)
+    }
+
+    fn spill(&mut self, sorted: RecordBatch) -> Result<()> {
         let keys = &self.layout.keys;
         let range = (keys.row(&sorted, 0)?, keys.row(&sorted, sorted.num_rows() - 1)?);
         let spill = Spill::write(&self.layout.folder.spill, &self.layout.staged, [Ok(sorted)])?;

@@ -28,8 +28,8 @@ pub(crate) struct Place {
     pub(crate) store: Arc<dyn ObjectStore>,
     /// Local folder for rows set aside.
     pub(crate) spill: PathBuf,
-    /// Whether it is a bucket, which somebody else may deny us.
-    pub(crate) is_remote: bool,
+    /// The folder, where it is one; `None` for a bucket, which somebody else may deny us.
+    pub(crate) local: Option<PathBuf>,
 }
 
 /// Opens the place that `url` names. A folder is made where it is missing; a bucket is not looked at. Endpoint and
@@ -60,7 +60,7 @@ pub(crate) fn open(url: &str) -> Result<Place> {
     Ok(Place {
         store: Arc::new(PrefixStore::new(bucket, prefix)),
         spill: std::env::temp_dir().join(SPILL),
-        is_remote: true,
+        local: None,
     })
 }
 
@@ -94,7 +94,7 @@ fn folder(path: &FsPath, what: &str) -> Result<Place> {
     std::fs::create_dir_all(path).map_err(|error| failure::file(what, error))?;
     let store = FsyncStore::new(path).map_err(|error| failure::store(what, error))?;
     // Rows are set aside where the data lies: that disk is the one sized for them.
-    Ok(Place { store: Arc::new(store), spill: path.join(SPILL), is_remote: false })
+    Ok(Place { store: Arc::new(store), spill: path.join(SPILL), local: Some(path.to_path_buf()) })
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ const KEPT_TABLES: usize = 1024;
 pub struct Warehouse {
     pub(crate) store: Arc<dyn ObjectStore>,
     store_url: ObjectStoreUrl,
-    is_remote: bool,
+    local: Option<PathBuf>,
     pub(crate) company: String,
     spill: Arc<PathBuf>,
     log: Arc<LogEngine>,
@@ -58,7 +58,7 @@ impl Warehouse {
     /// set aside in the local folder `spill`.
     pub fn over(store: Arc<dyn ObjectStore>, company: &str, spill: &FsPath) -> Result<Arc<Self>> {
         let name = uuid::Uuid::new_v4().simple().to_string();
-        Self::build(Place { store, spill: spill.to_path_buf(), is_remote: false }, &name, company)
+        Self::build(Place { store, spill: spill.to_path_buf(), local: None }, &name, company)
     }
 
     fn build(place: Place, name: &str, company: &str) -> Result<Arc<Self>> {
@@ -67,7 +67,7 @@ impl Warehouse {
         if company.is_empty() || company.contains('/') || company.starts_with('.') {
             return Err(Error::new(Kind::Invalid, format!("company name `{company}` cannot be a folder")));
         }
-        let Place { store, spill, is_remote } = place;
+        let Place { store, spill, local } = place;
         std::fs::create_dir_all(&spill)
             .map_err(|error| failure::file("cannot make a folder for rows", error))?;
         let log = Arc::new(LogEngine::new(store.clone(), &runtime)?);
@@ -77,7 +77,7 @@ impl Warehouse {
         Ok(Arc::new(Warehouse {
             store,
             store_url,
-            is_remote,
+            local,
             company: company.to_string(),
             spill: Arc::new(spill),
             log,
@@ -92,7 +92,7 @@ impl Warehouse {
     /// # Errors
     /// `NotFound` for a missing bucket, `Denied` for a missing right, `Unavailable` when there is no answer.
     pub async fn check_access(&self) -> Result<()> {
-        if !self.is_remote {
+        if self.local.is_some() {
             return Ok(());
         }
         let path = Path::from_iter([self.company.as_str(), "access"]);
@@ -127,6 +127,11 @@ impl Warehouse {
 
     pub(crate) fn company(&self) -> &str {
         &self.company
+    }
+
+    /// The folder that holds the files, where they lie in one.
+    pub(super) fn local(&self) -> Option<&FsPath> {
+        self.local.as_deref()
     }
 
     /// The store that holds the files.

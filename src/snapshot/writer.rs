@@ -22,7 +22,7 @@ use crate::error::{Error, Kind, Result};
 /// Lanes that sort and encode at the same time.
 const BUSY_LANES: usize = 2;
 /// Batches waiting per lane.
-const WAITING: usize = 2;
+const WAITING: usize = 6;
 /// Arrival numbers of one lane of a replacement.
 const LANE_ARRIVALS: i64 = 1 << 40;
 

@@ -1,5 +1,6 @@
 //! Frozen periods: releases that have a name and are never cleaned up.
 
+use sqlx::Any;
 use sqlx::any::AnyRow;
 
 use super::{State, commit, failed, get, lock};
@@ -31,17 +32,7 @@ impl State {
         if removed != Some(None) {
             return Err(Error::new(Kind::Invalid, format!("release {} is no longer kept", new.release)));
         }
-        sqlx::query(
-            "INSERT INTO periods (name, release_id, frozen_at, frozen_by, reason) VALUES ($1, $2, $3, $4, $5)",
-        )
-        .bind(&new.name)
-        .bind(new.release)
-        .bind(new.frozen_at)
-        .bind(&new.frozen_by)
-        .bind(new.reason.as_deref())
-        .execute(&mut *transaction)
-        .await
-        .map_err(failed)?;
+        put(&mut *transaction, new).await?;
         commit(transaction).await
     }
 
@@ -56,6 +47,21 @@ impl State {
         let rows = sqlx::query("SELECT * FROM periods ORDER BY name").fetch_all(&self.pool).await;
         rows.map_err(failed)?.iter().map(period).collect()
     }
+}
+
+pub(super) async fn put(executor: impl sqlx::Executor<'_, Database = Any>, new: &Period) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO periods (name, release_id, frozen_at, frozen_by, reason) VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(&new.name)
+    .bind(new.release)
+    .bind(new.frozen_at)
+    .bind(&new.frozen_by)
+    .bind(new.reason.as_deref())
+    .execute(executor)
+    .await
+    .map_err(failed)?;
+    Ok(())
 }
 
 fn period(row: &AnyRow) -> Result<Period> {

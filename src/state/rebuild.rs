@@ -5,9 +5,9 @@ use sqlx::{Any, Transaction};
 use super::erasure::{self, ErasureEntry};
 use super::object::insertion;
 use super::release::{close, insert};
-use super::{State, commit, failed, json};
+use super::{State, commit, failed, json, period, retention};
 use crate::error::Result;
-use crate::model::{Connection, Object, Release, ReleaseObject};
+use crate::model::{Connection, Object, Period, Release, ReleaseObject};
 
 /// What a state is rebuilt from.
 #[derive(Debug, Default)]
@@ -18,6 +18,10 @@ pub struct Rebuild {
     pub objects: Vec<Object>,
     /// By number.
     pub releases: Vec<Release>,
+    /// Those of releases that are not known are left out.
+    pub periods: Vec<Period>,
+    /// How long releases are kept; `None` for the default.
+    pub retention_days: Option<i64>,
     /// They go on keeping out whom they name.
     pub erasures: Vec<ErasureEntry>,
     /// Object ids with the highest fence and run that their tables know.
@@ -42,6 +46,14 @@ impl State {
         for release in &known.releases {
             put_release(&mut transaction, release, before).await?;
             before = &release.objects;
+        }
+        for period in &known.periods {
+            if known.releases.iter().any(|release| release.id == period.release) {
+                period::put(&mut *transaction, period).await?;
+            }
+        }
+        if let Some(days) = known.retention_days {
+            retention::put(&mut *transaction, days).await?;
         }
         for (object_id, fence, _) in &known.tables {
             sqlx::query(

@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use sqlx::Any;
+
 use super::{State, commit, failed, get, lock};
 use crate::error::{Error, Kind, Result};
 use crate::model::{Micros, ReleaseHeader, now_micros};
@@ -28,16 +30,7 @@ impl State {
 
     /// Changes how long releases are kept.
     pub async fn set_retention_days(&self, days: i64) -> Result<()> {
-        sqlx::query(
-            "INSERT INTO settings (name, value) VALUES ($1, $2)
-             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        )
-        .bind(RETENTION)
-        .bind(days.to_string())
-        .execute(&self.pool)
-        .await
-        .map_err(failed)?;
-        Ok(())
+        put(&self.pool, days).await
     }
 
     /// Every release ever published, oldest first.
@@ -146,4 +139,17 @@ impl State {
         let rows = sqlx::query("SELECT DISTINCT object_id FROM runs").fetch_all(&self.pool).await;
         rows.map_err(failed)?.iter().map(|row| get(row, "object_id")).collect()
     }
+}
+
+pub(super) async fn put(executor: impl sqlx::Executor<'_, Database = Any>, days: i64) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO settings (name, value) VALUES ($1, $2)
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    )
+    .bind(RETENTION)
+    .bind(days.to_string())
+    .execute(executor)
+    .await
+    .map_err(failed)?;
+    Ok(())
 }

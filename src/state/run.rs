@@ -136,6 +136,40 @@ impl State {
         Ok(done.rows_affected())
     }
 
+    /// Ends runs of this process that began before `before` and belong to none of the syncs under way: the state was
+    /// away when they began or ended. Returns how many.
+    pub async fn end_forgotten_runs(&self, under_way: &[i64], before: Micros) -> Result<u64> {
+        let rows = sqlx::query(
+            "SELECT id, sync_id, release_id FROM runs WHERE status = 'running' AND owner = $1 AND started_at < $2",
+        )
+        .bind(&self.node)
+        .bind(before)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed)?;
+        let mut ended = 0;
+        for row in &rows {
+            let published: Option<i64> = get(row, "release_id")?;
+            if under_way.contains(&get(row, "sync_id")?) {
+                continue;
+            }
+            let done = sqlx::query(
+                "UPDATE runs SET status = $1, ended_at = $2, remedy = $3,
+                     cause = 'the state database was away when its end was to be recorded'
+                 WHERE id = $4 AND status = 'running'",
+            )
+            .bind(if published.is_some() { "succeeded with warnings" } else { "failed" })
+            .bind(now_micros())
+            .bind("the next sync continues from the last commit; nothing was lost")
+            .bind(get::<i64>(row, "id")?)
+            .execute(&self.pool)
+            .await
+            .map_err(failed)?;
+            ended += done.rows_affected();
+        }
+        Ok(ended)
+    }
+
     /// When each object was last published, by object id.
     pub async fn last_published(&self) -> Result<HashMap<String, Micros>> {
         let rows = sqlx::query(

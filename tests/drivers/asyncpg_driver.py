@@ -93,9 +93,45 @@ async def errors(connection):
     same("after rollback", await connection.fetchval("SELECT 1"), 1)
 
 
-async def arrays_and_text_types(connection):
-    texts = [EXPECTED["a_text"][0], "none"]
-    same("any of texts", await connection.fetchval("SELECT id FROM every_type WHERE a_text = any($1)", texts), 1)
+async def arrays(connection):
+    """For an array of each type asyncpg looks into the catalog."""
+    for column, (first, second) in EXPECTED.items():
+        sql = f"SELECT id FROM every_type WHERE {column} = any($1) ORDER BY id"
+        for values, ids in [([first, None], [1]), ([second, first], [1, 2]), ([], []), (None, [])]:
+            found = [row["id"] for row in await connection.fetch(sql, values)]
+            same(f"{column} = any({values!r})", found, ids)
+    uuids = ["8c5b1b5e-3c5a-4b7e-9a53-0d5f5ad1a001"]
+    found = await connection.fetchval("SELECT id FROM every_type WHERE a_uuid::text = any($1)", uuids)
+    same("any of uuids", found, 1)
+    row = await connection.fetchrow("SELECT texts, integers FROM every_type WHERE id = 1")
+    same("arrays", tuple(row), (["a", None, "c d", "NULL", '"'], [1, None, -3]))
+    for kind, values in [
+        ("integer", [1, None, -3]),
+        ("bigint", [2**40]),
+        ("text", ["a", None]),
+        ("boolean", [True, None]),
+        ("double precision", [0.5]),
+        ("date", [dt.date(2024, 2, 29)]),
+        ("timestamptz", [dt.datetime(2024, 2, 29, 1, 2, 3, 4, UTC)]),
+    ]:
+        same(f"{kind}[] given back", await connection.fetchval(f"SELECT $1::{kind}[]", values), values)
+    statement = await connection.prepare("SELECT id, integers FROM every_type WHERE id = any($1)")
+    kinds = [(kind.oid, kind.name, kind.kind, kind.schema) for kind in statement.get_parameters()]
+    same("parameters", kinds, [(1007, "int4[]", "array", "pg_catalog")])
+    same("columns", [column.type.name for column in statement.get_attributes()], ["int4", "int4[]"])
+    same("prepared", [row["id"] for row in await statement.fetch([2])], [2])
+    await connection.executemany("SELECT id FROM every_type WHERE id = any($1)", [([1],), ([2, 3],)])
+    same("after executemany", await connection.fetchval("SELECT 1"), 1)
+
+
+async def codecs(connection):
+    """A codec of the program's own is looked up by name."""
+    await connection.set_type_codec("numeric", schema="pg_catalog", encoder=str, decoder=str, format="text")
+    same("own codec", await connection.fetchval("SELECT a_numeric FROM every_type WHERE id = 1"), "77600.55")
+    await connection.reset_type_codec("numeric", schema="pg_catalog")
+
+
+async def text_types(connection):
     condition = "SELECT count(*) FROM every_type WHERE CASE WHEN $1 THEN id = 1 ELSE $2 END"
     same("conditions", await connection.fetchval(condition, True, False), 1)
     same("uuid", await connection.fetchval("SELECT ($1::uuid)::text", UUID(int=7)), str(UUID(int=7)))
@@ -116,10 +152,23 @@ async def pools():
         found = await asyncio.gather(*(pool.fetchval(sql, number) for number in range(1, 51)))
         same("through a pool", found, list(range(1, 51)))
 
+        async def within_a_transaction(number):
+            async with pool.acquire() as connection, connection.transaction():
+                return await connection.fetchval("SELECT count(*) FROM many WHERE id = any($1)", [number, -1])
+
+        found = await asyncio.gather(*(within_a_transaction(number) for number in range(1, 21)))
+        same("in transactions of a pool", found, [1] * 20)
+        async with pool.acquire() as connection:
+            await connection.execute("SET application_name TO 'changed'")
+        async with pool.acquire() as connection:
+            same("reset", await connection.fetchval("SHOW application_name"), "")
+
 
 async def main():
     connection = await asyncpg.connect()
-    await arrays_and_text_types(connection)
+    await arrays(connection)
+    await codecs(connection)
+    await text_types(connection)
     await pools()
     await values_and_parameters(connection)
     await streaming(connection)

@@ -212,6 +212,11 @@ async fn names_of_columns() {
         "select count(*) from opportunity group by stage order by count, stage limit 1",
         "select distinct a.id, b.id from opportunity a join crm.owner b on a.id = b.id order by a.id limit 1",
         "select substring('abc', 1, 2), trim(' a '), position('b' in 'abc')",
+        "select trim(from ' a '), trim(both from ' a '), trim(leading from ' a '), '|' || trim(trailing from ' a ')",
+        "select '{1.5,2.5,null}'::numeric[], '{1.5}'::numeric(10,2)[], array[1, 2]::numeric[]",
+        "select '{1.5,2.4,-0.5}'::numeric[]::int[], '{1,2}'::int[]::text[], array['1', '2.50']::numeric(5,2)[]",
+        "select count(*) from opportunity where amount = any('{77600.55,-1}'::numeric[])",
+        "select array_agg(id order by id) from crm.owner",
         "select 1 union select 1",
     ])
     .await;
@@ -241,6 +246,8 @@ async fn mistakes() {
         "select id from opportunity limit -1",
         "select (select id from opportunity)",
         "select amount::date from opportunity",
+        "select '{1,x}'::numeric[]",
+        "select trim(from)",
         "select 1 from opportunity where id",
         "select 1::nothing",
         "select sum(stage) from opportunity",

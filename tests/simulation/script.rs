@@ -36,6 +36,10 @@ pub(super) enum Step {
     },
     /// The rows of an object are arranged anew.
     Compact(&'static str),
+    /// The newest release is frozen.
+    Freeze,
+    /// Releases that nothing protects are removed, and the files that only they needed.
+    Vacuum,
     /// The source has a new field, and it is selected.
     AddField(&'static str),
     /// The type of a field of the source gets wider.
@@ -78,6 +82,12 @@ impl Step {
             }
             Compact(object) => {
                 world.process().compact(object).await.ok();
+            }
+            Freeze => {
+                world.process().freeze().await.ok();
+            }
+            Vacuum => {
+                world.process().vacuum().await.ok();
             }
             AddField(object) => {
                 world.remote.lock().unwrap().objects.get_mut(object).unwrap().has_extra = true;
@@ -217,6 +227,12 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             &[Race { object: "deal", mode: Mode::Full, seed: 5 }],
         ),
         scenario("a compaction", DEAL, &checkpointed[..8], &[Compact("deal"), changed, diff(DEAL)]),
+        scenario(
+            "a clean-up",
+            DEAL,
+            &[&known[..], &[Freeze, Compact("deal")], &checkpointed[..6]].concat(),
+            &[Vacuum, changed, diff(DEAL)],
+        ),
         scenario("a checkpoint", DEAL, &[&known[..], &checkpointed[..18]].concat(), &checkpointed[18..]),
     ]
 }
@@ -253,8 +269,10 @@ fn step(random: &mut StdRng, objects: &'static [&'static str]) -> Step {
         60..78 => Sync { objects, mode, is_untidy: random.random_bool(0.3) },
         78..80 => Both("deal", "owner"),
         80..83 => Compact(object),
-        83..89 => Race { object, mode, seed },
-        89..92 => AddField(object),
+        83..86 => Vacuum,
+        86 => Freeze,
+        87..90 => Race { object, mode, seed },
+        90..92 => AddField(object),
         92..94 => Widen(object),
         94..97 => Deselect(object),
         _ => Restart,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use arrow::array::{Array, RecordBatch};
 use arrow::util::display::array_value_to_string;
+use datafusion::common::ScalarValue;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::physical_plan::collect;
@@ -18,8 +19,9 @@ use tokio_util::sync::CancellationToken;
 use tributary::catalog::Catalog;
 use tributary::error::Result;
 use tributary::model::{FieldType, ImportSettings, Object, ObjectField, Release, ReleaseObject, Run};
+use tributary::query::{SessionUser, VerbCall, Verbs};
 use tributary::secret::Keyring;
-use tributary::service::App;
+use tributary::service::{App, Registry};
 use tributary::snapshot::{Extent, Snapshot, Warehouse};
 use tributary::source::Connectors;
 use tributary::source::rest::Options;
@@ -58,6 +60,27 @@ impl Process {
     pub(super) async fn compact(&self, object: &str) -> Result<()> {
         let table = self.warehouse.table(CONNECTION, object);
         table.compact(Extent::Everything, &CancellationToken::new()).await.map(|_| ())
+    }
+
+    /// Calls a procedure as an administrator.
+    async fn call(&self, name: &str, args: &[(&str, ScalarValue)]) -> Result<()> {
+        let args = args.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
+        let call = VerbCall { name: name.into(), args, redacted: name.into() };
+        let root = SessionUser { name: "root".into(), is_admin: true, session_id: 1 };
+        let (notices, _told) = tokio::sync::mpsc::unbounded_channel();
+        Registry::new(self.app.clone()).call(&root, call, notices, CancellationToken::new()).await.map(|_| ())
+    }
+
+    /// Removes every release but the newest and what is frozen, and all files that only they needed.
+    pub(super) async fn vacuum(&self) -> Result<()> {
+        self.call("set_retention", &[("days", ScalarValue::from(0_i64))]).await?;
+        self.call("vacuum", &[("grace_hours", ScalarValue::from(0_i64))]).await
+    }
+
+    /// Protects the newest release from then on.
+    pub(super) async fn freeze(&self) -> Result<()> {
+        let name = format!("p{}", self.state.newest_release().await?.map_or(0, |release| release.id));
+        self.call("freeze", &[("period", ScalarValue::from(name))]).await
     }
 
     /// Reads a version as a query would.
@@ -349,13 +372,26 @@ impl World {
         }
         let checked = if everything { 0 } else { known };
         let mut compared = BTreeSet::new();
-        for release in self.releases.values().skip(checked) {
+        let removed = self.check_removed(&process).await;
+        for release in self.releases.values().skip(checked).filter(|release| !removed.contains(&release.id)) {
             for published in &release.objects {
                 if compared.insert((&published.object_id, published.version, published.fields.len())) {
                     self.check_published(&process, published).await;
                 }
             }
         }
+    }
+
+    /// The releases that a clean-up removed: never the newest, nor one that is frozen.
+    async fn check_removed(&self, process: &Process) -> BTreeSet<i64> {
+        let headers = process.state.release_headers().await.unwrap();
+        let newest = headers.last().map(|header| header.id);
+        let removed = headers.iter().filter(|header| header.removed_at.is_some()).map(|header| header.id);
+        let removed: BTreeSet<_> = removed.collect();
+        let frozen = process.state.periods().await.unwrap();
+        let kept = frozen.iter().map(|period| period.release).chain(newest);
+        kept.for_each(|kept| assert!(!removed.contains(&kept), "release {kept} was removed"));
+        removed
     }
 
     async fn check_published(&self, process: &Process, published: &ReleaseObject) {

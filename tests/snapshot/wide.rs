@@ -1,10 +1,13 @@
-//! Tables of many columns: every type, long texts, and how much a writer takes.
+//! Tables of many columns: every type, long texts, and the memory of a writer.
 
 use super::*;
 use arrow::array::*;
 use arrow::datatypes::{DataType, Field, Int32Type};
-use std::time::Instant;
 use tributary::snapshot::Extent;
+
+#[allow(dead_code)]
+#[path = "../../benches/merge/rows.rs"]
+mod rows;
 
 /// Every type that a column can have.
 fn every_type() -> WriteSpec {
@@ -141,153 +144,32 @@ async fn every_type_is_read_back_from_full_writes_and_merges() {
     }
 }
 
-/// Fifteen columns, shaped like sales opportunities.
-fn opportunity() -> WriteSpec {
-    spec(
-        &[
-            ("id", FieldType::Text),
-            ("name", FieldType::Text),
-            ("account_name", FieldType::Text),
-            ("owner_id", FieldType::Int32),
-            ("stage", FieldType::Text),
-            ("lead_source", FieldType::Text),
-            ("amount", FieldType::Decimal(18, 2)),
-            ("probability", FieldType::Float64),
-            ("is_closed", FieldType::Boolean),
-            ("close_date", FieldType::Date),
-            ("created_at", FieldType::TimestampTz),
-            ("updated_at", FieldType::TimestampTz),
-            ("quantity", FieldType::Int32),
-            ("seq_no", FieldType::Int64),
-            ("description", FieldType::Text),
-        ],
-        &["id"],
-    )
-}
-
-fn opportunities(ids: &[i64], salt: i64) -> RecordBatch {
-    let h = |i: i64, k: i64| {
-        let mixed = (i + salt).wrapping_mul(0x9E37_79B9_7F4A_7C15u64 as i64).wrapping_add(k * 0x632B_E59B);
-        ((mixed ^ (mixed >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9u64 as i64) >> 20) & 0x7FFF_FFFF
-    };
-    let text =
-        |f: &dyn Fn(i64) -> Option<String>| Arc::new(ids.iter().map(|i| f(*i)).collect::<StringArray>());
-    let long = |f: &dyn Fn(i64) -> i64| ids.iter().map(|i| f(*i)).collect::<Vec<_>>();
-    let columns: Vec<ArrayRef> = vec![
-        text(&|i| Some(format!("006{:012X}AAA", i * 37))),
-        text(&|i| Some(format!("Renewal - Acme {}", h(i, 3) % 50_000))),
-        text(&|i| Some(format!("Globex {} GmbH", h(i, 4) % 50_000))),
-        Arc::new(long(&|i| h(i, 5) % 500).into_iter().map(|v| Some(v as i32)).collect::<Int32Array>()),
-        text(&|i| {
-            Some(["Prospecting", "Proposal", "Closed Won", "Closed Lost"][h(i, 6) as usize % 4].into())
-        }),
-        text(&|i| (h(i, 7) % 100 >= 15).then(|| ["Web", "Phone", "Ads"][h(i, 8) as usize % 3].into())),
-        Arc::new(
-            (ids.iter().map(|i| (h(*i, 9) % 100 >= 5).then(|| h(*i, 10) as i128 % 10_000_000)))
-                .collect::<Decimal128Array>()
-                .with_precision_and_scale(18, 2)
-                .unwrap(),
-        ),
-        Arc::new(ids.iter().map(|i| Some((h(*i, 13) % 1001) as f64 / 1000.0)).collect::<Float64Array>()),
-        Arc::new(ids.iter().map(|i| Some(h(*i, 6) % 2 == 0)).collect::<BooleanArray>()),
-        Arc::new(ids.iter().map(|i| Some(18_993 + (h(*i, 14) % 1461) as i32)).collect::<Date32Array>()),
-        Arc::new(TimestampMicrosecondArray::from(long(&|i| i * 40_000_000)).with_timezone("UTC")),
-        Arc::new(
-            TimestampMicrosecondArray::from(long(&|i| h(i, 16) * 1_000 + h(i, 17) % 997))
-                .with_timezone("UTC"),
-        ),
-        Arc::new(
-            ids.iter()
-                .map(|i| (h(*i, 18) % 10 > 0).then(|| (h(*i, 19) % 500) as i32))
-                .collect::<Int32Array>(),
-        ),
-        Arc::new(Int64Array::from(ids.to_vec())),
-        text(&|i| {
-            let words: String = (21..31).map(|k| format!("{:07x} ", h(i, k))).collect();
-            (h(i, 20) % 10 >= 3).then(|| words[..(h(i, 31) % 81) as usize].into())
-        }),
-    ];
-    RecordBatch::try_new(opportunity().schema(), columns).unwrap()
-}
-
-fn cpu_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
-}
-
-/// Of the calling thread alone.
-fn thread_seconds() -> f64 {
-    let times = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    times.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
-}
-
 fn peak_megabytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
 }
 
-/// Numbers for people: `cargo test --release --test integration -- --ignored --nocapture snapshot::wide::measure`,
-/// with ROWS and ORDER=sorted|random.
+/// A full write of 300,000 wide rows whose numbers come in the order of `ORDER`.
 #[test]
-#[ignore = "measures; run alone in its own process"]
-fn measure() {
-    let rows: i64 = std::env::var("ROWS").map_or(2_000_000, |rows| rows.parse().unwrap());
-    let order = std::env::var("ORDER").unwrap_or("sorted".into());
+#[ignore = "runs in a process of its own, as part of `memory_is_bounded`"]
+fn one_full_write() {
+    let order = std::env::var("ORDER").unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let store = Store::new();
-        let table = store.table();
-        let ids: Vec<_> = if order == "sorted" { (0..rows).collect() } else { shuffled(rows, 1) };
-        let (mut generating, mut wall) = (0.0, 0.0);
-        let (idle, started) = (peak_megabytes(), cpu_seconds());
-        let mut writer = table.replace(&opportunity()).await.unwrap();
-        let half = ids.len().div_ceil(2);
-        for (first, second) in ids[..half].chunks(8192).zip(ids[half..].chunks(8192)) {
-            let before = thread_seconds();
-            let batches = [opportunities(first, 0), opportunities(second, 0)];
-            generating += thread_seconds() - before;
-            let clock = Instant::now();
-            for (lane, batch) in batches.into_iter().enumerate() {
-                writer.write(lane, batch).await.unwrap();
+        let ids: Vec<_> = if order == "sorted" { (0..300_000).collect() } else { shuffled(300_000, 1) };
+        let before = peak_megabytes();
+        let mut writer = store.table().replace(&rows::spec()).await.unwrap();
+        let (first, second) = ids.split_at(ids.len() / 2);
+        for (first, second) in first.chunks(8192).zip(second.chunks(8192)) {
+            for (lane, part) in [first, second].into_iter().enumerate() {
+                writer.write(lane, rows::batch(part.iter().map(|i| (*i as u64, 0)))).await.unwrap();
             }
-            wall += clock.elapsed().as_secs_f64();
         }
-        let clock = Instant::now();
         let snapshot = writer.prepare().await.unwrap().commit(commit(1)).await.unwrap();
-        wall += clock.elapsed().as_secs_f64();
-        let cpu = cpu_seconds() - started;
-        println!(
-            "full {order}: {} rows, cpu {:.2} s beside {generating:.2} s to make the rows, wall {wall:.2} s, \
-             {} files, {} MB, peak {} MB over {idle} MB",
-            snapshot.rows(),
-            cpu - generating,
-            store.files("base").len(),
-            store.files("base").iter().map(|f| f.metadata().unwrap().len()).sum::<u64>() >> 20,
-            peak_megabytes() - idle,
-        );
-        for run in 2..6 {
-            let mut random = random(run as u64);
-            let mut changed: Vec<_> = (0..10_000).map(|_| pick(&mut random, rows)).collect();
-            changed.extend((0..2000).map(|i| rows + run * 2000 + i));
-            let batch = opportunities(&changed, run);
-            let (clock, before) = (Instant::now(), cpu_seconds());
-            let mut writer = table.upsert(&opportunity()).await.unwrap();
-            writer.write(0, batch).await.unwrap();
-            let prepared = writer.prepare().await.unwrap();
-            let prepared_at = clock.elapsed().as_secs_f64();
-            let counts = prepared.counts().clone();
-            prepared.commit(commit(run)).await.unwrap();
-            println!(
-                "diff: {:.3} s (prepare {prepared_at:.3}), cpu {:.3} s, {} updated, {} new, {} bytes a row",
-                clock.elapsed().as_secs_f64(),
-                cpu_seconds() - before,
-                counts.updated,
-                counts.inserted,
-                counts.bytes_written / 12_000,
-            );
-        }
+        assert_eq!(snapshot.rows(), 300_000);
+        println!("peak {} MB", peak_megabytes() - before);
     });
 }
 
@@ -296,13 +178,11 @@ fn measure() {
 fn memory_is_bounded() {
     for order in ["sorted", "random"] {
         let child = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "--ignored", "--nocapture", "snapshot::wide::measure"])
-            .env("ROWS", "300000")
+            .args(["--exact", "--ignored", "--nocapture", "snapshot::wide::one_full_write"])
             .env("ORDER", order)
             .output()
             .unwrap();
         let text = String::from_utf8_lossy(&child.stdout).into_owned();
-        println!("{text}");
         let peak = text.split("peak ").nth(1).unwrap().split(' ').next().unwrap();
         assert!(peak.parse::<u64>().unwrap() < 180, "{text}");
     }

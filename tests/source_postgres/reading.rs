@@ -62,7 +62,7 @@ async fn a_parallel_read_sees_one_moment() {
             "CREATE TABLE big AS SELECT i AS id, 0 AS round, repeat('x', 300) AS filler FROM generate_series(1, 300000) i",
         )
         .await;
-    let source = source(&database);
+    let source = source_with(&database, json!({"parallel": 2}));
     let mut stream = source.read(full("big", &[("id", "integer"), ("round", "integer"), ("filler", "text")]));
     let first = stream.next().await.unwrap().unwrap();
     database.execute("UPDATE big SET round = 1; DELETE FROM big WHERE id % 2 = 0").await;
@@ -89,7 +89,7 @@ async fn a_partitioned_table_is_read_through_its_leaves() {
              INSERT INTO sale SELECT i, 2000 + i % 30, repeat('x', 250) FROM generate_series(1, 300000) i",
         )
         .await;
-    let source = source(&database);
+    let source = source_with(&database, json!({"parallel": 2}));
     let pages = pages(&*source, full("sale", &[("id", "integer"), ("year", "integer")])).await.unwrap();
     let mut ids: Vec<_> =
         pages.iter().flat_map(|page| print(&page.rows)).map(|row| row[0].parse::<i32>().unwrap()).collect();

@@ -195,7 +195,7 @@ async fn each_mode_verifies_what_it_says() {
         .await
         .unwrap();
     let settings = json!({"host": "localhost", "port": cluster.port, "database": "postgres", "user": USER,
-        "sslmode": "verify-full", "sslrootcert": own});
+        "sslmode": "verify-full", "sslrootcert": own, "parallel": 2});
     let secrets = HashMap::from([("password".to_string(), PASSWORD.to_string())]);
     let source = connectors().open("postgresql", &settings, &secrets, None).unwrap();
     let pages = pages(&*source, full("t", &[("id", "integer"), ("s", "text")])).await.unwrap();

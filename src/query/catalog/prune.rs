@@ -4,12 +4,14 @@
 //! `CASE WHEN typtype = 'd' THEN ...`. PostgreSQL runs these for the rows that have them only; the engine would have to
 //! turn each into a join. The rows of the catalog are known, so a branch that none of them takes goes.
 
+use std::collections::HashMap;
+
 use arrow::array::AsArray;
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, Result, ScalarValue, TableReference};
 use datafusion::datasource::source_as_provider;
-use datafusion::logical_expr::expr::Case;
+use datafusion::logical_expr::expr::{Case, FieldMetadata};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, TableScan};
@@ -30,7 +32,11 @@ pub(in crate::query) fn prune(plan: LogicalPlan) -> Result<LogicalPlan> {
             let pruned = expr.transform_up(|expr| match expr {
                 Expr::Case(case) if case.expr.is_none() => {
                     let data_type = Expr::Case(case.clone()).get_type(&schema)?;
-                    without_branches(case, &data_type, &inputs)
+                    let metadata = match case.when_then_expr.first() {
+                        Some((_, then)) => then.to_field(&schema)?.1.metadata().clone(),
+                        None => HashMap::new(),
+                    };
+                    without_branches(case, &data_type, &metadata, &inputs)
                 }
                 other => Ok(Transformed::no(other)),
             })?;
@@ -43,6 +49,7 @@ pub(in crate::query) fn prune(plan: LogicalPlan) -> Result<LogicalPlan> {
 fn without_branches(
     mut case: Case,
     data_type: &DataType,
+    metadata: &HashMap<String, String>,
     inputs: &[LogicalPlan],
 ) -> Result<Transformed<Expr>> {
     let before = case.when_then_expr.len();
@@ -55,7 +62,10 @@ fn without_branches(
     }
     match case.else_expr {
         Some(other) if !matches!(*other, Expr::Literal(ScalarValue::Null, _)) => Ok(Transformed::yes(*other)),
-        _ => Ok(Transformed::yes(Expr::Literal(ScalarValue::try_from(data_type)?, None))),
+        _ => {
+            let null = ScalarValue::try_from(data_type)?;
+            Ok(Transformed::yes(Expr::Literal(null, Some(FieldMetadata::from(metadata)))))
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Casts that a person wrote: they round as PostgreSQL rounds and fail as PostgreSQL fails.
 
+mod arrays;
+
 use std::sync::Arc;
 
 use arrow::array::{
@@ -29,15 +31,23 @@ pub(in crate::query) enum Target {
     Exact(DataType),
     /// `numeric` without precision and scale: keeps the digits that are there.
     Numeric,
+    /// `numeric[]`: keeps the digits that are there; all elements are given those of the longest.
+    Numerics,
     /// `varchar(n)`: cuts.
     Varchar(usize),
 }
+
+/// The type of a parameter that is a numeric of any precision.
+const PARAMETER_NUMERIC: DataType = DataType::Decimal128(38, 10);
 
 impl Target {
     /// The target of a type name as `parse` writes it.
     pub(in crate::query) fn parse(name: &str) -> Result<Target> {
         if name == "numeric" {
             return Ok(Target::Numeric);
+        }
+        if let Some(element) = name.strip_suffix("[]") {
+            return arrays::target(element);
         }
         if let Some(rest) = name.strip_prefix("varchar") {
             let length = rest.trim_matches(['(', ')']).parse::<usize>();
@@ -52,10 +62,24 @@ impl Target {
         Ok(Target::Exact(field.arrow()))
     }
 
+    /// The type that a parameter takes when it is cast to this.
+    pub(in crate::query) fn of_parameter(&self) -> DataType {
+        match self {
+            Target::Exact(data_type) => data_type.clone(),
+            Target::Numeric => PARAMETER_NUMERIC,
+            Target::Numerics => arrays::list(PARAMETER_NUMERIC),
+            Target::Varchar(_) => DataType::Utf8,
+        }
+    }
+
     fn result(&self, from: &DataType) -> DataType {
         match self {
             Target::Exact(data_type) => data_type.clone(),
             Target::Varchar(_) => DataType::Utf8,
+            Target::Numerics => match from {
+                DataType::List(element) => arrays::list(Target::Numeric.result(element.data_type())),
+                _ => arrays::list(Target::Numeric.result(from)),
+            },
             Target::Numeric => match super::number::digits_of(from) {
                 Some(_) if is_numeric(from) => from.clone(),
                 Some((whole, _)) => numeric_type(whole, 0, 0),
@@ -146,7 +170,10 @@ pub(in crate::query) fn cast_scalar(value: &ScalarValue, target: &Target, zone: 
             return number.scalar().ok_or_else(too_long);
         }
     }
-    let to = target.result(&value.data_type());
+    let to = match (target, value.try_as_str().flatten()) {
+        (Target::Numerics, Some(text)) => arrays::numerics(text)?,
+        _ => target.result(&value.data_type()),
+    };
     if value.is_null() {
         return ScalarValue::try_from(&to).map_err(internal);
     }
@@ -197,7 +224,7 @@ impl PostgresCast {
 impl ScalarUDFImpl for PostgresCast {
     fn name(&self) -> &str {
         match &self.target {
-            Target::Numeric => "numeric",
+            Target::Numeric | Target::Numerics => "numeric",
             Target::Varchar(_) => "varchar",
             Target::Exact(data_type) => match data_type {
                 DataType::Boolean => "bool",
@@ -270,7 +297,8 @@ pub(in crate::query) fn cast_array(
             cast_array(&arrow_cast(array, &DataType::Utf8)?, target, to, zone)
         }
         (from, to) if from == to => Ok(array.clone()),
-        (DataType::Utf8, DataType::List(element)) => lists(array, element.data_type(), to, zone),
+        (DataType::Utf8, DataType::List(element)) => arrays::lists(array, element.data_type(), to, zone),
+        (DataType::List(_), DataType::List(element)) => arrays::elements(array, element, zone),
         (DataType::Utf8, to) => from_text(array, to, zone),
         (_, DataType::Utf8) => to_text(array, zone),
         (from, to) if depends_on_zone(from, to, zone) => on_clocks(array, to, zone),
@@ -307,29 +335,6 @@ fn on_clocks(array: &ArrayRef, to: &DataType, zone: Zone) -> Result<ArrayRef> {
         false => Arc::new(moved.with_timezone("UTC")),
     };
     arrow_cast(&moved, to)
-}
-
-/// `'{1,2}'::integer[]`
-fn lists(array: &ArrayRef, element: &DataType, to: &DataType, zone: Zone) -> Result<ArrayRef> {
-    let internal =
-        |error: datafusion::error::DataFusionError| Error::internal("a list constant").with_source(error);
-    let target = Target::Exact(element.clone());
-    let list = |text: &str| -> Result<ScalarValue> {
-        let elements = text::parse_array(text)?
-            .into_iter()
-            .map(|text| cast_scalar(&ScalarValue::Utf8(text), &target, zone));
-        Ok(ScalarValue::List(ScalarValue::new_list_nullable(&elements.collect::<Result<Vec<_>>>()?, element)))
-    };
-    let values = array.as_string::<i32>().iter().map(|text| match text {
-        Some(text) => list(text),
-        None => ScalarValue::try_from(to).map_err(internal),
-    });
-    let values = values.collect::<Result<Vec<_>>>()?;
-    if values.is_empty() {
-        return Ok(arrow::array::new_empty_array(to));
-    }
-    let lists = ScalarValue::iter_to_array(values).map_err(internal)?;
-    arrow_cast(&lists, to)
 }
 
 fn cannot_cast(from: &DataType, to: &DataType) -> Error {

@@ -16,6 +16,7 @@ use datafusion::logical_expr::{
 };
 
 use super::aggregate::Sum;
+use super::collect::ArrayAgg;
 use super::rounding::{Rounding, Way};
 use crate::error::{Error, Kind};
 use crate::query::catalog;
@@ -50,8 +51,8 @@ impl Registry {
         // `arrow_cast` and its kin would reveal and make types that the wire does not have.
         scalar.retain(|name, _| !name.starts_with("arrow_"));
         let mut aggregate = HashMap::new();
-        let sum = Arc::new(AggregateUDF::from(Sum::new()));
-        for function in SessionStateDefaults::default_aggregate_functions().into_iter().chain([sum]) {
+        let ours = [AggregateUDF::from(Sum::new()), AggregateUDF::from(ArrayAgg::new())].map(Arc::new);
+        for function in SessionStateDefaults::default_aggregate_functions().into_iter().chain(ours) {
             add(&mut aggregate, function.name(), function.aliases(), &function);
         }
         let mut window = HashMap::new();

@@ -287,6 +287,25 @@ impl<'a> Cursor<'a> {
         self.tokens.splice(self.at..=self.at, words);
     }
 
+    /// `trim(FROM x)` and `trim(BOTH FROM x)` become `trim(x)` and `trim(BOTH x)`, which sqlparser reads.
+    pub(super) fn drop_from_of_trim(&mut self) {
+        let is = |token: Option<&TokenWithSpan>, words: &[&str]| match token.map(|token| &token.token) {
+            Some(Token::Word(word)) => {
+                word.quote_style.is_none() && words.iter().any(|name| word.value.eq_ignore_ascii_case(name))
+            }
+            _ => false,
+        };
+        let mut at = self.at;
+        while at + 2 < self.tokens.len() {
+            let opens = is(self.tokens.get(at), &["trim"]) && self.tokens[at + 1].token == Token::LParen;
+            let sided = usize::from(is(self.tokens.get(at + 2), &["both", "leading", "trailing"]));
+            if opens && is(self.tokens.get(at + 2 + sided), &["from"]) {
+                self.tokens.remove(at + 2 + sided);
+            }
+            at += 1;
+        }
+    }
+
     pub(super) fn skip_all(&mut self) {
         self.at = self.tokens.len();
     }

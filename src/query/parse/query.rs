@@ -20,6 +20,7 @@ pub(super) fn query(cursor: &mut Cursor<'_>) -> Result<std::result::Result<Box<a
     if let Some(place) = misplaced(cursor.tokens()) {
         return Err(cursor.unexpected_at(place));
     }
+    cursor.drop_from_of_trim();
     let mut query = cursor.parse(|parser| parser.parse_query())?;
     if let Some(refusal) = writes(&query) {
         return Ok(Err(refusal));

@@ -300,11 +300,7 @@ fn declared_types(types: &[ast::DataType]) -> Result<Vec<Option<DataType>>> {
         let unknown = || {
             Error::new(Kind::NotFound, format!("type \"{data_type}\" does not exist")).with_sqlstate("42704")
         };
-        Ok(Some(match Target::parse(&type_name(data_type).ok_or_else(unknown)?)? {
-            Target::Exact(data_type) => data_type,
-            Target::Numeric => crate::query::typing::PARAMETER_NUMERIC,
-            Target::Varchar(_) => DataType::Utf8,
-        }))
+        Ok(Some(Target::parse(&type_name(data_type).ok_or_else(unknown)?)?.of_parameter()))
     };
     types.iter().map(declared).collect()
 }

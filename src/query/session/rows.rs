@@ -243,6 +243,9 @@ pub(super) fn bind(types: &[DataType], values: Vec<ScalarValue>, zone: Zone) -> 
             given if is_numeric(&given) && is_numeric(data_type) => Ok(value),
             _ if is_numeric(data_type) => cast_scalar(&value, &Target::Numeric, zone),
             DataType::List(_) if matches!(data_type, DataType::List(_)) => Ok(value),
+            _ if matches!(data_type, DataType::List(element) if is_numeric(element.data_type())) => {
+                cast_scalar(&value, &Target::Numerics, zone)
+            }
             _ => cast_scalar(&value, &Target::Exact(data_type.clone()), zone),
         })
         .collect()

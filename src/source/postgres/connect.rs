@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
@@ -23,6 +24,8 @@ pub(crate) struct Connector {
     settings: Arc<Settings>,
     password: Option<Password>,
     tls: Tls,
+    /// Where statements of sessions that end early are cancelled; by default where the session ends.
+    closing: Option<Handle>,
 }
 
 impl Connector {
@@ -31,7 +34,12 @@ impl Connector {
             return Err(Error::new(Kind::Invalid, "the password must not contain a NUL character"));
         }
         let tls = Tls::new(&settings)?;
-        Ok(Connector { settings: Arc::new(settings), password, tls })
+        Ok(Connector { settings: Arc::new(settings), password, tls, closing: None })
+    }
+
+    /// The same, for sessions on a runtime that ends with them: what must be done then is done by `runtime`.
+    pub(crate) fn closing_on(self, runtime: Handle) -> Self {
+        Connector { closing: Some(runtime), ..self }
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -98,7 +106,8 @@ impl Connector {
             }
         });
         let user = settings.user.clone();
-        let mut session = Session { client, driver, tls: self.tls.clone(), busy: false, user, version: 0 };
+        let (tls, closing) = (self.tls.clone(), self.closing.clone());
+        let mut session = Session { client, driver, tls, closing, busy: false, user, version: 0 };
         session.set_up(settings).await?;
         Ok(session)
     }
@@ -109,6 +118,7 @@ pub(crate) struct Session {
     pub(crate) client: Client,
     driver: JoinHandle<()>,
     tls: Tls,
+    closing: Option<Handle>,
     busy: bool,
     user: String,
     /// `server_version_num`, for example 150018.
@@ -168,7 +178,7 @@ impl Drop for Session {
             return;
         }
         let (token, tls, driver) = (self.client.cancel_token(), self.tls.clone(), self.driver.abort_handle());
-        match tokio::runtime::Handle::try_current() {
+        match self.closing.take().map_or_else(Handle::try_current, Ok) {
             Ok(runtime) => {
                 runtime.spawn(async move {
                     let cancel = token.cancel_query(tls);

@@ -12,12 +12,16 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
+use bytes::Bytes;
 use futures::{Stream, StreamExt};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
+use tokio_postgres::CopyOutStream;
 
 use super::columns::{self, Relation, parse};
 use super::connect::{Connector, Session, text};
@@ -32,14 +36,18 @@ use crate::source::{Page, Read, What};
 /// Tables below this size are read by one stream.
 const PARALLEL_BYTES: u64 = 64 * 1024 * 1024;
 /// Pages that may wait for whoever takes them.
-const PAGES_AHEAD: usize = 2;
+const PAGES_AHEAD: usize = 4;
+/// A stream that brought so much since the last pause brings more soon.
+const STREAMING_BYTES: usize = 64 * 1024;
+/// In this time a quick server sends some hundred kilobytes, which the socket holds.
+const PAUSE: Duration = Duration::from_micros(500);
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// A read as a stream of pages. It starts with the first poll; dropping it ends the work here and at the server.
 pub(crate) enum Reading {
     Waiting(Box<Option<(Connector, Read)>>),
-    Running { pages: mpsc::Receiver<Result<Page>>, task: JoinHandle<()> },
+    Running { pages: mpsc::Receiver<Result<Page>> },
 }
 
 impl Reading {
@@ -55,30 +63,49 @@ impl Stream for Reading {
         if let Reading::Waiting(start) = &mut *self {
             let Some((connector, read)) = start.take() else { return Poll::Ready(None) };
             let (sender, pages) = mpsc::channel(PAGES_AHEAD);
-            let task = tokio::spawn(async move {
+            let connector = connector.closing_on(Handle::current());
+            on_own_thread(sender, move |sender| async move {
                 if let Err(error) = run(&connector, &read, &sender).await {
                     // Nobody listens any more: the error interests nobody.
                     sender.send(Err(error)).await.ok();
                 }
             });
-            *self = Reading::Running { pages, task };
+            *self = Reading::Running { pages };
         }
         match &mut *self {
-            Reading::Running { pages, .. } => pages.poll_recv(cx),
+            Reading::Running { pages } => pages.poll_recv(cx),
             Reading::Waiting(_) => Poll::Ready(None),
         }
     }
 }
 
-impl Drop for Reading {
-    fn drop(&mut self) {
-        if let Reading::Running { task, .. } = self {
-            task.abort();
-        }
-    }
-}
-
 type Pages = mpsc::Sender<Result<Page>>;
+
+/// Does the work on a thread of its own, where the connection and whoever decodes its rows take turns without waking
+/// each other: a server sends eight kilobytes at a time. It ends early when nobody takes the pages any more.
+fn on_own_thread<T, F>(
+    pages: Pages,
+    work: impl FnOnce(Pages) -> F + Send + 'static,
+) -> JoinHandle<Result<Option<T>>>
+where
+    T: Send + 'static,
+    F: Future<Output = T>,
+{
+    tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Error::internal("a reader cannot start").with_source(error))?;
+        let listener = pages.clone();
+        let ended = runtime.block_on(async {
+            tokio::select! {
+                done = work(pages) => Some(done),
+                () = listener.closed() => None,
+            }
+        });
+        // A name that is being looked up is not waited for.
+        runtime.shutdown_background();
+        Ok(ended)
+    })
+}
 
 async fn run(connector: &Connector, read: &Read, pages: &Pages) -> Result<()> {
     let name = ObjectName::parse(&read.object)?;
@@ -93,21 +120,24 @@ async fn run(connector: &Connector, read: &Read, pages: &Pages) -> Result<()> {
     let shared = Arc::new(Shared { plan, schema: read.schema(), limit: read.max_rows, object: name.api() });
     let mut lanes = lanes.into_iter().enumerate();
     let first = lanes.next().map(|(_, parts)| parts).unwrap_or_default();
-    let mut others = JoinSet::new();
+    let mut others = Vec::new();
     for (lane, parts) in lanes {
-        let (connector, shared, pages) = (connector.clone(), Arc::clone(&shared), pages.clone());
+        let (connector, shared) = (connector.clone(), Arc::clone(&shared));
         let snapshot = snapshot.clone().unwrap_or_default();
-        others.spawn(async move {
+        others.push(on_own_thread(pages.clone(), move |pages| async move {
             let mut session = connector.open().await?;
             let sql = format!("{BEGIN}; SET TRANSACTION SNAPSHOT {}", literal(&snapshot));
             session.query(&sql).await.map_err(|error| failure::running(Some(&shared.object), error))?;
             shared.copy(&mut session, lane, &parts, &pages).await
-        });
+        }));
     }
     // The other sessions live on this one's snapshot: it stays open until all have ended.
     let mut capped = shared.copy(&mut session, 0, &first, pages).await?;
-    while let Some(lane) = others.join_next().await {
-        capped |= lane.map_err(|error| Error::internal("a reader ended badly").with_source(error))??;
+    for lane in others {
+        let ended =
+            lane.await.map_err(|error| Error::internal("a reader ended badly").with_source(error))??;
+        // Without a listener there is nobody to tell.
+        capped |= ended.transpose()?.unwrap_or(true);
     }
     let watermark = match position {
         // Rows were left out: a diff that starts here would never see them.
@@ -237,7 +267,8 @@ impl Shared {
             session.set_busy(true);
             let stream = session.client.copy_out(&self.plan.copy_sql(part)).await.map_err(failed)?;
             let mut stream = std::pin::pin!(stream);
-            while let Some(bytes) = stream.next().await {
+            let mut since_pause = 0;
+            while let Some(bytes) = next(&mut stream, &mut since_pause).await {
                 decoder.feed(&bytes.map_err(failed)?)?;
                 while let Some(decoded) = decoder.page()? {
                     send(pages, lane, decoded).await;
@@ -253,6 +284,28 @@ impl Shared {
         }
         Ok(decoder.is_capped())
     }
+}
+
+/// The next bytes of a stream. While many come, a reader that finds none sleeps a little instead of being woken for
+/// every eight kilobytes, which would cost the server and us more than the bytes do. The thread is this lane's own.
+async fn next(
+    stream: &mut Pin<&mut CopyOutStream>,
+    since_pause: &mut usize,
+) -> Option<Result<Bytes, tokio_postgres::Error>> {
+    // Of two polls without a result the second comes after the connection has looked at its socket.
+    for is_last in [false, true] {
+        if let Poll::Ready(found) = futures::poll!(stream.next()) {
+            *since_pause += found.as_ref().and_then(|bytes| bytes.as_ref().ok()).map_or(0, Bytes::len);
+            return found;
+        }
+        match is_last {
+            false => tokio::task::yield_now().await,
+            true if *since_pause >= STREAMING_BYTES => std::thread::sleep(PAUSE),
+            true => {}
+        }
+    }
+    *since_pause = 0;
+    stream.next().await
 }
 
 /// Waiting here is what holds the source back.

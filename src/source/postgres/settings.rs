@@ -36,7 +36,10 @@ pub(crate) const SETTINGS: &[SettingInfo] = &[
         "statement_timeout_secs",
         "The server ends a statement or an open transaction after so many seconds; 7200 by default",
     ),
-    SettingInfo::optional("parallel", "Connections used to read one large table, 1 to 8; 2 by default"),
+    SettingInfo::optional(
+        "parallel",
+        "Connections used to read one large table, 1 to 8; by default one for every two processors, at most 4",
+    ),
 ];
 
 /// A secret text: wiped from memory when dropped, never printed.
@@ -186,7 +189,7 @@ impl Settings {
             statement_timeout: Duration::from_secs(
                 number(map, "statement_timeout_secs", 1, 604_800)?.unwrap_or(7200),
             ),
-            parallel: number(map, "parallel", 1, 8)?.unwrap_or(2) as usize,
+            parallel: number(map, "parallel", 1, 8)?.map_or_else(default_parallel, |lanes| lanes as usize),
             host,
         })
     }
@@ -199,6 +202,12 @@ impl Settings {
             format!("{}:{}", self.host, self.port)
         }
     }
+}
+
+/// A lane keeps about two processors busy: one decodes, one sorts and encodes.
+fn default_parallel() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    (processors / 2).clamp(1, 4)
 }
 
 fn refuse_unknown(map: &Map<String, Value>) -> Result<()> {

@@ -1,0 +1,153 @@
+//! Copies of the definitions beside the tables, from which a lost state is rebuilt. That a copy fails undoes nothing:
+//! it is made up for at the next start.
+
+use std::collections::BTreeSet;
+
+use sha2::{Digest, Sha256};
+
+use super::App;
+use crate::error::Result;
+use crate::model::{Connection, Object, Period};
+use crate::state::{DEFAULT_RETENTION_DAYS, ErasureEntry};
+
+/// Says that a definition is gone on purpose.
+pub(super) const DROPPED: &str = "dropped.json";
+/// The folder of what the company has set.
+pub(super) const SETTINGS: &str = "catalog/settings";
+
+/// How long releases are kept.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub(super) struct Retention {
+    pub(super) days: i64,
+}
+
+impl App {
+    /// Keeps a copy of a connection.
+    pub(super) async fn mirror_connection(&self, connection: &Connection) {
+        let plain = Connection { status: "not connected".into(), identity: None, ..connection.clone() };
+        self.mirror(&connection_name(connection.id, "definition.json"), &plain).await;
+    }
+
+    /// Keeps a copy of an object's definition.
+    pub(super) async fn mirror_object(&self, object: &Object) {
+        self.mirror(&object_name(&object.id, &version_name(object)), object).await;
+    }
+
+    /// Notes that an object or a connection is gone.
+    pub(super) async fn mirror_dropped(&self, connection: Option<i64>, objects: &[Object]) {
+        let gone = serde_json::json!({ "dropped": true });
+        for object in objects {
+            self.mirror(&object_name(&object.id, DROPPED), &gone).await;
+        }
+        if let Some(connection) = connection {
+            self.mirror(&connection_name(connection, DROPPED), &gone).await;
+        }
+    }
+
+    /// Keeps copies of the definitions that a sync of `objects` changed.
+    pub(super) async fn mirror_widened(&self, objects: &[Object]) -> Result<()> {
+        for before in objects {
+            let now = self.state.objects_of(before.connection_id).await?;
+            if let Some(now) = now.iter().find(|now| now.id == before.id && now.fields != before.fields) {
+                self.mirror_object(now).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps a copy of who is kept out, without the key.
+    pub(super) async fn mirror_erasure(&self, entry: &ErasureEntry) {
+        let plain = ErasureEntry { pending: None, rows: None, files: None, releases: None, ..entry.clone() };
+        self.mirror(&erasure_name(entry.id), &plain).await;
+    }
+
+    /// Keeps a copy of a period, so that what it protects is protected after a recovery too.
+    pub(super) async fn mirror_period(&self, period: &Period) {
+        self.mirror(&period_file(period, "definition.json"), period).await;
+    }
+
+    /// Notes that a period protects nothing any more.
+    pub(super) async fn mirror_unfrozen(&self, period: &Period) {
+        self.mirror(&period_file(period, DROPPED), &serde_json::json!({ "dropped": true })).await;
+    }
+
+    /// Keeps a copy of how long releases are kept, where the newest copy says something else.
+    pub(super) async fn mirror_retention(&self) -> Result<()> {
+        let days = self.state.retention_days().await?;
+        let newest = self.warehouse.mirror_names(SETTINGS).await?.pop();
+        let number =
+            newest.as_deref().and_then(|name| name.rsplit('/').next()?.strip_suffix(".json")?.parse().ok());
+        let known = match &newest {
+            Some(name) => self.warehouse.mirror::<Retention>(name).await.ok().map(|known| known.days),
+            None => Some(DEFAULT_RETENTION_DAYS),
+        };
+        if known != Some(days) {
+            let next = number.unwrap_or(0_u64) + 1;
+            self.mirror(&format!("{SETTINGS}/retention/{next:020}.json"), &Retention { days }).await;
+        }
+        Ok(())
+    }
+
+    async fn mirror(&self, name: &str, value: &impl serde::Serialize) {
+        if let Err(error) = self.warehouse.put_mirror(name, value).await {
+            tracing::error!(name, error = ?error, "a definition is not mirrored; the next start tries again");
+        }
+    }
+
+    /// Makes up for copies that an earlier process did not come to make.
+    pub async fn mirror_missing(&self) -> Result<()> {
+        let kept: BTreeSet<_> = self.warehouse.mirror_names("catalog").await?.into_iter().collect();
+        for connection in self.state.connections().await? {
+            if !kept.contains(&connection_name(connection.id, "definition.json")) {
+                self.mirror_connection(&connection).await;
+            }
+        }
+        for object in self.state.objects().await? {
+            if !kept.contains(&object_name(&object.id, &version_name(&object))) {
+                self.mirror_object(&object).await;
+            }
+        }
+        for erasure in self.state.erasures().await? {
+            if !kept.contains(&erasure_name(erasure.id)) {
+                self.mirror_erasure(&erasure).await;
+            }
+        }
+        let frozen = self.state.periods().await?;
+        for period in &frozen {
+            if !kept.contains(&period_file(period, "definition.json")) {
+                self.mirror_period(period).await;
+            }
+        }
+        self.mirror_retention().await?;
+        let kept: BTreeSet<_> = self.warehouse.mirror_names("releases").await?.into_iter().collect();
+        if let Some(newest) = self.state.newest_release().await?
+            && !kept.contains(&format!("releases/{:020}.json", newest.id))
+        {
+            self.warehouse.put_release(&newest).await?;
+        }
+        Ok(())
+    }
+}
+
+fn connection_name(id: i64, file: &str) -> String {
+    format!("catalog/connections/{id}/{file}")
+}
+
+fn object_name(id: &str, file: &str) -> String {
+    format!("catalog/objects/{id}/{file}")
+}
+
+fn erasure_name(id: i64) -> String {
+    format!("catalog/erasures/{id}/definition.json")
+}
+
+fn version_name(object: &Object) -> String {
+    format!("{:020}.json", object.schema_version)
+}
+
+/// A name may be frozen again after it was given back, and names hold letters that paths do not.
+fn period_file(period: &Period, file: &str) -> String {
+    let digest: String =
+        Sha256::digest(&period.name).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("catalog/periods/{:020}-{digest}/{file}", period.frozen_at)
+}

@@ -49,6 +49,34 @@ enum Command {
         #[command(flatten)]
         options: Options,
     },
+    /// Manifests of source systems
+    #[command(subcommand)]
+    Catalog(CatalogCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum CatalogCommand {
+    /// Check a manifest, or every one that the server would know
+    Check {
+        /// The manifest
+        file: Option<PathBuf>,
+        /// Folder of further manifests
+        #[arg(long, env = "TRIBUTARY_CATALOG")]
+        catalog: Option<PathBuf>,
+    },
+    /// Print the requests that a sync would send, without sending any
+    Explain {
+        /// The connector
+        connector: String,
+        /// The object, as `CALL discover(...)` names it
+        object: String,
+        /// diff or full
+        #[arg(long, default_value = "diff")]
+        mode: String,
+        /// Folder of further manifests
+        #[arg(long, env = "TRIBUTARY_CATALOG")]
+        catalog: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -87,6 +115,12 @@ impl Cli {
                 crate::server::backup(options.resolve()?, &to, with_key).await
             }
             Command::Restore { from, options } => crate::server::restore(options.resolve()?, &from).await,
+            Command::Catalog(CatalogCommand::Check { file, catalog }) => {
+                crate::server::check_catalog(file.as_deref(), catalog.as_deref())
+            }
+            Command::Catalog(CatalogCommand::Explain { connector, object, mode, catalog }) => {
+                crate::server::explain(&connector, &object, &mode, catalog.as_deref())
+            }
         }
     }
 }

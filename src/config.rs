@@ -1,5 +1,6 @@
 //! Settings of the server: command line over environment over `tributary.toml` over defaults.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -32,6 +33,39 @@ pub struct Config {
     pub spill_bytes: u64,
     /// How long a process may be away before another may write the objects that it was writing.
     pub lease: Duration,
+    /// Folder of manifests that are added to those in the binary, or take their place.
+    pub catalog: Option<PathBuf>,
+    /// Scheme, host and port that stand for all hosts of a connector of the catalog.
+    pub connector_base: BTreeMap<String, String>,
+    /// Where browsers connect, and how they reach that; `None` serves them nothing.
+    pub web: Option<Web>,
+    /// Apps that are registered with vendors, by connector.
+    pub oauth: BTreeMap<String, RegisteredApp>,
+}
+
+/// The HTTP endpoint for browsers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Web {
+    /// Where to listen. Port 0 chooses a free one.
+    pub listen: SocketAddr,
+    /// Scheme, host and port by which browsers reach it, without a slash at the end; that of `listen` when `None`.
+    pub public_url: Option<String>,
+}
+
+/// An app that is registered with a vendor.
+#[derive(Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegisteredApp {
+    /// Its public id.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: Option<String>,
+}
+
+impl std::fmt::Debug for RegisteredApp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RegisteredApp").field("client_id", &self.client_id).finish_non_exhaustive()
+    }
 }
 
 /// What one of the places may say. Every key of the file is listed here.
@@ -74,6 +108,21 @@ pub struct Settings {
     /// Seconds that a node may be away before another takes over its objects
     #[arg(long, env = "TRIBUTARY_LEASE_SECONDS")]
     pub lease_seconds: Option<u64>,
+    /// Folder of manifests that are added to those in the binary, or take their place
+    #[arg(long, env = "TRIBUTARY_CATALOG")]
+    pub catalog: Option<PathBuf>,
+    /// Scheme, host and port that stand for all hosts of a connector; in the file only
+    #[arg(skip)]
+    pub connector_base: Option<BTreeMap<String, String>>,
+    /// Address for browsers that log connections in; they are served nothing without it
+    #[arg(long, env = "TRIBUTARY_WEB_LISTEN")]
+    pub web_listen: Option<String>,
+    /// URL by which browsers reach --web-listen, for example https://tributary.example.com
+    #[arg(long, env = "TRIBUTARY_PUBLIC_URL")]
+    pub public_url: Option<String>,
+    /// Apps that are registered with vendors: [oauth.hubspot] with client_id and client_secret; in the file only
+    #[arg(skip)]
+    pub oauth: Option<BTreeMap<String, RegisteredApp>>,
 }
 
 impl Settings {
@@ -106,6 +155,11 @@ impl Settings {
             query_memory_mib: self.query_memory_mib.or(fallback.query_memory_mib),
             spill_mib: self.spill_mib.or(fallback.spill_mib),
             lease_seconds: self.lease_seconds.or(fallback.lease_seconds),
+            catalog: self.catalog.or(fallback.catalog),
+            connector_base: self.connector_base.or(fallback.connector_base),
+            web_listen: self.web_listen.or(fallback.web_listen),
+            public_url: self.public_url.or(fallback.public_url),
+            oauth: self.oauth.or(fallback.oauth),
         }
     }
 
@@ -114,10 +168,7 @@ impl Settings {
         let company = self.company.unwrap_or_else(|| "company".into());
         check_name("a company", &company)?;
         let listen = self.listen.unwrap_or_else(|| "127.0.0.1:5433".into());
-        let listen = listen.parse().map_err(|_| {
-            Error::new(Kind::Invalid, format!("`{listen}` is no address to listen on"))
-                .with_hint("write IP address and port, for example 127.0.0.1:5433 or 0.0.0.0:5433")
-        })?;
+        let listen = address(&listen)?;
         let tls = match (self.tls_cert, self.tls_key) {
             (Some(cert), Some(key)) => Some((cert, key)),
             (None, None) => None,
@@ -144,7 +195,50 @@ impl Settings {
             query_memory_bytes: mebibytes("query-memory-mib", self.query_memory_mib.unwrap_or(1024))?,
             spill_bytes: mebibytes("spill-mib", self.spill_mib.unwrap_or(16 * 1024))? as u64,
             lease: lease(self.lease_seconds.unwrap_or(30))?,
+            catalog: self.catalog,
+            connector_base: self.connector_base.unwrap_or_default(),
+            web: web(self.web_listen, self.public_url)?,
+            oauth: self.oauth.unwrap_or_default(),
         })
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr> {
+    text.parse().map_err(|_| {
+        Error::new(Kind::Invalid, format!("`{text}` is no address to listen on"))
+            .with_hint("write IP address and port, for example 127.0.0.1:5433 or 0.0.0.0:5433")
+    })
+}
+
+/// Codes and links cross the network to the browser: by https, unless that is this machine.
+fn web(listen: Option<String>, public_url: Option<String>) -> Result<Option<Web>> {
+    let Some(listen) = listen.as_deref().map(address).transpose()? else {
+        return match public_url {
+            None => Ok(None),
+            Some(_) => Err(Error::new(Kind::Invalid, "public-url is set without web-listen")),
+        };
+    };
+    let invalid = |text: &str| {
+        Error::new(Kind::Invalid, format!("`{text}` cannot be the public URL"))
+            .with_hint("write https, host and port, for example https://tributary.example.com; http for this machine only")
+    };
+    let Some(text) = public_url else {
+        return match listen.ip().is_loopback() {
+            true => Ok(Some(Web { listen, public_url: None })),
+            false => {
+                Err(Error::new(Kind::Invalid, "web-listen is open to other machines and needs public-url"))
+            }
+        };
+    };
+    let url = url::Url::parse(&text).map_err(|_| invalid(&text))?;
+    let is_plain =
+        url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    let is_local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    match (url.scheme(), is_plain && url.host().is_some(), is_local) {
+        ("https", true, _) | ("http", true, true) => {
+            Ok(Some(Web { listen, public_url: Some(url.as_str().trim_end_matches('/').into()) }))
+        }
+        _ => Err(invalid(&text)),
     }
 }
 
@@ -198,8 +292,31 @@ mod tests {
             Settings { query_memory_mib: Some(0), ..Settings::default() },
             Settings { lease_seconds: Some(1), ..Settings::default() },
             Settings { lease_seconds: Some(3601), ..Settings::default() },
+            Settings { public_url: Some("https://a.example".into()), ..Settings::default() },
+            Settings { web_listen: Some("0.0.0.0:8080".into()), ..Settings::default() },
+            browsers_at("http://tributary.example"),
+            browsers_at("https://tributary.example/path"),
+            browsers_at("https://user@tributary.example"),
+            browsers_at("tributary.example"),
         ] {
             assert!(settings.resolve().is_err());
+        }
+    }
+
+    fn browsers_at(url: &str) -> Settings {
+        let web_listen = Some("127.0.0.1:0".into());
+        Settings { web_listen, public_url: Some(url.into()), ..Settings::default() }
+    }
+
+    #[test]
+    fn browsers_come_by_https_or_from_this_machine() {
+        for (url, kept) in [
+            ("https://tributary.example/", "https://tributary.example"),
+            ("https://tributary.example:8443", "https://tributary.example:8443"),
+            ("http://localhost:8080", "http://localhost:8080"),
+        ] {
+            let web = browsers_at(url).resolve().unwrap().web.unwrap();
+            assert_eq!(web.public_url.as_deref(), Some(kept));
         }
     }
 }

@@ -32,6 +32,10 @@ pub struct Connection {
     pub status: String,
     /// Who is logged in, as last told by the source.
     pub identity: Option<String>,
+    /// The account at the source that its rows come from, where the source tells one. A login as another account is
+    /// refused: rows of two accounts never mix.
+    #[serde(default)]
+    pub account: Option<String>,
     /// When it was made.
     pub created_at: Micros,
 }
@@ -222,6 +226,10 @@ pub struct RunCounts {
     pub updated: u64,
     /// Removed.
     pub deleted: u64,
+    /// Of those told to be gone: merged into another record.
+    pub merged: u64,
+    /// Of those told to be gone: the filter does not hold for them any more.
+    pub left_filter: u64,
     /// In the table afterwards.
     pub total: u64,
     /// Dropped because a later row of the same run had the same key.

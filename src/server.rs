@@ -9,16 +9,22 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
+use crate::oauth::Application;
 use crate::pg;
 use crate::query::{Engine, EngineConfig};
-use crate::secret::Keyring;
-use crate::service::{Actor, App, Catalog, LiveSession, LiveSessions, Registry};
+use crate::secret::{Keyring, Secret};
+use crate::service::{
+    Actor, App, Catalog as SystemCatalog, LinkSettings, LiveSession, LiveSessions, Registry,
+};
 use crate::snapshot::Warehouse;
+use crate::source::{Connectors, rest};
 use crate::state::State;
+use crate::web::Web;
 
-pub use commands::{backup, check, recover, restore};
+pub use commands::{backup, check, check_catalog, explain, recover, restore};
 
 /// The login that the first start makes.
 const FIRST_ADMIN: &str = "admin";
@@ -28,12 +34,13 @@ const FIRST_ADMIN: &str = "admin";
 pub async fn serve(config: Config, demo: bool) -> Result<()> {
     let app = open(&config).await?;
     app.refuse_lost_state().await?;
-    let listener = listen(&config).await?;
+    let listener = listen(config.listen, "--listen").await?;
     let tls = config.tls.as_ref().map(|(certificate, key)| pg::Tls::load(certificate, key)).transpose()?;
     let engine = engine(&config, &app)?;
     app.serve_with(engine.clone());
     app.start().await?;
     tokio::spawn(look_after_storage(app.clone()));
+    let browsers = browsers(&config, &app).await?;
     let password = first_admin(&app).await?;
     if demo {
         app.set_up_demo().await?;
@@ -55,11 +62,41 @@ pub async fn serve(config: Config, demo: bool) -> Result<()> {
         secret: app.derived_secret("salts of users who do not exist"),
         ..pg::PgConfig::new(&config.company)
     };
+    let browsers = browsers.map(|(web, listener)| tokio::spawn(web.serve(listener, shutdown.clone())));
     let server = pg::Server::new(wire, engine, Arc::new(Directory(app.clone())), shutdown);
     app.watch(Arc::new(Connected(server.sessions().clone())));
     server.serve(vec![listener]).await;
+    if let Some(browsers) = browsers {
+        // It ends with the same signal; a browser that keeps its connection open is not waited for.
+        browsers.abort();
+    }
     app.stop().await;
     Ok(())
+}
+
+/// Opens the port for browsers, and tells the service how they reach it.
+async fn browsers(config: &Config, app: &Arc<App>) -> Result<Option<(Web, TcpListener)>> {
+    let mut settings = LinkSettings::default();
+    for (connector, registered) in &config.oauth {
+        let application = Application {
+            id: registered.client_id.clone(),
+            secret: registered.client_secret.clone().map(Secret::new),
+        };
+        settings.applications.insert(connector.clone(), application);
+    }
+    let Some(web) = &config.web else {
+        app.link_with(settings);
+        return Ok(None);
+    };
+    let listener = listen(web.listen, "--web-listen").await?;
+    let address =
+        listener.local_addr().map_err(|error| Error::internal(format!("no local address: {error}")))?;
+    let public_url = web.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+    say(&format!("browsers are served on {address} and reach it at {public_url}"))?;
+    let served = Web::new(app.clone(), &public_url);
+    settings.public_url = Some(public_url);
+    app.link_with(settings);
+    Ok(Some((served, listener)))
 }
 
 /// Sets a password from the environment or a random one, without a server.
@@ -120,7 +157,17 @@ async fn open(config: &Config) -> Result<Arc<App>> {
     let state = Arc::new(State::open(&state_url(config)?).await?);
     let keyring = Keyring::open(&data_folder(config)?.join("key"))?;
     let warehouse = open_warehouse(config)?;
-    Ok(App::new(config.company.clone(), state, keyring, warehouse, config.lease))
+    Ok(App::new(config.company.clone(), state, keyring, warehouse, connectors(config)?, config.lease))
+}
+
+/// The connectors in code, those in the binary's catalog, and those of the operator's.
+fn connectors(config: &Config) -> Result<Arc<Connectors>> {
+    let catalog = match &config.catalog {
+        Some(folder) => Catalog::with_folder(folder)?,
+        None => Catalog::embedded()?,
+    };
+    let options = rest::Options { bases: config.connector_base.clone(), ..rest::Options::default() };
+    Connectors::new(catalog, options)
 }
 
 fn data_folder(config: &Config) -> Result<PathBuf> {
@@ -163,16 +210,15 @@ async fn look_after_storage(app: Arc<App>) {
     }
 }
 
-async fn listen(config: &Config) -> Result<TcpListener> {
-    TcpListener::bind(config.listen).await.map_err(|error| {
+async fn listen(address: std::net::SocketAddr, option: &str) -> Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
         let hint = match error.kind() {
-            std::io::ErrorKind::AddrInUse => "another server uses that port; choose one with --listen",
-            std::io::ErrorKind::PermissionDenied => {
-                "ports below 1024 need a privilege; choose one with --listen"
-            }
-            _ => "choose an address of this machine with --listen",
+            std::io::ErrorKind::AddrInUse => "another server uses that port; choose one with",
+            std::io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege; choose one with",
+            _ => "choose an address of this machine with",
         };
-        Error::new(Kind::Unavailable, format!("cannot listen on {}: {error}", config.listen)).with_hint(hint)
+        Error::new(Kind::Unavailable, format!("cannot listen on {address}: {error}"))
+            .with_hint(format!("{hint} {option}"))
     })
 }
 
@@ -180,7 +226,7 @@ fn engine(config: &Config, app: &Arc<App>) -> Result<Arc<Engine>> {
     let mut sizes = EngineConfig::new(&config.company, config.data.join("spill"));
     sizes.memory_bytes = config.query_memory_bytes;
     sizes.spill_bytes = config.spill_bytes;
-    let catalog = Catalog::new(app.clone());
+    let catalog = SystemCatalog::new(app.clone());
     Engine::new(sizes, catalog.clone(), catalog, Registry::new(app.clone()))
 }
 

@@ -7,6 +7,8 @@ mod connection;
 mod demo;
 mod erase;
 mod field;
+mod grant;
+mod link;
 mod mirror;
 mod node;
 mod object;
@@ -32,12 +34,15 @@ use crate::model::{Connection, Micros, Object, Release};
 use crate::query::Engine;
 use crate::secret::Keyring;
 use crate::snapshot::Warehouse;
+use crate::source::{ConnectorInfo, Connectors};
 use crate::state::State;
 use crate::sync::{Digester, Syncer};
 
 use optimize::Compactions;
 
 pub use backup::{Manifest, backup, check, restore};
+pub use grant::{GrantTokens, Vault};
+pub use link::{Accepted, Invited, LinkSettings, Links, Returned};
 pub use recover::Recovered;
 pub use registry::Registry;
 pub use system::Catalog;
@@ -86,8 +91,14 @@ pub trait LiveSessions: Send + Sync {
 pub struct App {
     company: String,
     state: Arc<State>,
-    keyring: Keyring,
+    keyring: Arc<Keyring>,
     warehouse: Arc<Warehouse>,
+    /// Every kind of source system.
+    connectors: Arc<Connectors>,
+    /// Set once by the server: where browsers reach it.
+    links: OnceLock<LinkSettings>,
+    /// Tokens of grants, by connection: everything that reads from one shares a refresh.
+    tokens: Mutex<HashMap<i64, Arc<GrantTokens>>>,
     syncer: Syncer,
     lease: Duration,
     /// Knows erased records without naming them.
@@ -114,6 +125,7 @@ impl App {
         state: Arc<State>,
         keyring: Keyring,
         warehouse: Arc<Warehouse>,
+        connectors: Arc<Connectors>,
         lease: Duration,
     ) -> Arc<Self> {
         let digester = Digester::new(&keyring.derive("digests of erased records"));
@@ -123,8 +135,11 @@ impl App {
             lease,
             digester,
             state,
-            keyring,
+            keyring: Arc::new(keyring),
             warehouse,
+            connectors,
+            links: OnceLock::new(),
+            tokens: Mutex::default(),
             engine: OnceLock::new(),
             sessions: OnceLock::new(),
             running: Mutex::default(),
@@ -147,6 +162,16 @@ impl App {
     /// 32 bytes that stay the same as long as the key does and tell nothing about it.
     pub fn derived_secret(&self, purpose: &str) -> [u8; 32] {
         self.keyring.derive(purpose)
+    }
+
+    /// What is known of a connector, or an error that names the nearest one.
+    fn connector_info(&self, name: &str) -> Result<&ConnectorInfo> {
+        self.connectors.info(name)
+    }
+
+    /// Whether the state database answers.
+    pub async fn is_well(&self) -> Result<()> {
+        self.state.newest_release().await.map(|_| ())
     }
 
     /// Lets every new statement read `release`.

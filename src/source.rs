@@ -1,84 +1,22 @@
 //! The contract between tributary and a source system. A source is read only; it knows nothing of state,
 //! snapshots or the query engine.
 
+mod condition;
+mod connectors;
 pub mod demo;
+mod language;
 mod offer;
 pub mod postgres;
-
-use std::collections::HashMap;
-use std::sync::Arc;
+pub mod rest;
 
 use arrow::record_batch::RecordBatch;
 use futures::stream::BoxStream;
 
-use crate::error::{Error, Kind, Result, did_you_mean};
+use crate::error::Result;
 use crate::model::FieldType;
 
+pub use connectors::{ConnectorInfo, Connectors, SettingInfo};
 pub use offer::{adopt, offer};
-
-/// A kind of source system, for people.
-#[derive(Debug, Clone, Copy)]
-pub struct ConnectorInfo {
-    /// The name that connections are made with.
-    pub name: &'static str,
-    /// The product's own name.
-    pub label: &'static str,
-    /// What a connection must or may be given.
-    pub settings: &'static [SettingInfo],
-    /// What a connection must or may be given and nobody may see.
-    pub secrets: &'static [&'static str],
-}
-
-/// A setting of a connector.
-#[derive(Debug, Clone, Copy)]
-pub struct SettingInfo {
-    /// Its name within the settings object.
-    pub name: &'static str,
-    /// Whether there is no connection without it.
-    pub is_required: bool,
-    /// What it is for, with its default.
-    pub doc: &'static str,
-}
-
-impl SettingInfo {
-    /// A setting without a default.
-    pub const fn required(name: &'static str, doc: &'static str) -> Self {
-        SettingInfo { name, is_required: true, doc }
-    }
-
-    /// A setting that may be left out.
-    pub const fn optional(name: &'static str, doc: &'static str) -> Self {
-        SettingInfo { name, is_required: false, doc }
-    }
-}
-
-/// Every connector.
-pub fn connectors() -> &'static [ConnectorInfo] {
-    &[postgres::CONNECTOR, demo::CONNECTOR]
-}
-
-/// The source that a connection stands for. Checks the settings; reaches out to nobody yet.
-pub fn open(
-    connector: &str,
-    settings: &serde_json::Value,
-    secrets: &HashMap<String, String>,
-) -> Result<Arc<dyn Source>> {
-    let names = || connectors().iter().map(|connector| connector.name);
-    let Some(info) = connectors().iter().find(|info| info.name == connector) else {
-        let shown: String = connector.chars().take(80).collect();
-        let suggestion = did_you_mean(&shown, names());
-        return Err(Error::new(Kind::NotFound, format!("unknown connector `{shown}`{suggestion}"))
-            .with_hint(format!("known are {}", names().collect::<Vec<_>>().join(", "))));
-    };
-    if let Some(unknown) = secrets.keys().find(|name| !info.secrets.contains(&name.as_str())) {
-        return Err(Error::new(Kind::Invalid, format!("connector `{connector}` has no secret `{unknown}`"))
-            .with_hint(format!("accepted are {}", info.secrets.join(", "))));
-    }
-    Ok(match info.name {
-        "demo" => Arc::new(demo::DemoSource::new(settings)?),
-        _ => Arc::new(postgres::PostgresSource::new(settings, secrets.get("password").cloned())?),
-    })
-}
 
 /// A remote system, read only.
 #[async_trait::async_trait]
@@ -98,6 +36,14 @@ pub trait Source: Send + Sync {
     /// Pages of one object. Every batch has exactly the schema of [`Read::schema`]. Dropping the stream
     /// stops the reading. Rows of one [`Page::lane`] come in source order; lanes may interleave.
     fn read(&self, read: Read) -> BoxStream<'static, Result<Page>>;
+
+    /// Completes what [`Source::objects`] suggested for an object, whose fields are known by now.
+    fn suggest(&self, _info: &mut ObjectInfo, _fields: &[FieldInfo]) {}
+
+    /// What is worth telling while a read starts and is no reason for concern: what a source is told of a filter.
+    async fn notes(&self, _read: &Read) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
 
     /// What people should know about a read before it starts: rows it cannot see, work it costs.
     async fn warnings(&self, _read: &Read) -> Result<Vec<String>> {
@@ -121,6 +67,8 @@ pub struct Identity {
 pub struct ObjectInfo {
     /// The source's own name; for a database `schema.table`.
     pub api: String,
+    /// What the table is called by default, where the source's own name is a code.
+    pub name: Option<String>,
     /// The name for people.
     pub label: String,
     /// `table`, `view`, ...
@@ -150,6 +98,8 @@ pub struct FieldInfo {
     pub not_null: bool,
     /// What happens to values that the type cannot hold, and why this type was chosen.
     pub note: Option<String>,
+    /// Whether its values change without moving the date by which a diff sees changes.
+    pub volatile: bool,
 }
 
 /// What reads a source supports for one object.
@@ -159,6 +109,8 @@ pub struct Capabilities {
     pub since: bool,
     /// `What::Keys` is possible.
     pub keys: bool,
+    /// `What::DeletedSince` is possible.
+    pub deleted: bool,
 }
 
 /// One field to read: where it comes from, how it is called in the batch, and its type.
@@ -181,6 +133,10 @@ pub enum What {
     Since(Watermark),
     /// The key fields of everything in scope; `fields` holds only those.
     Keys,
+    /// The keys of what was deleted since the watermark, as [`Page::gone`].
+    ///
+    /// An error of the kind `Unsupported` says that the source does not know that far back: only a full read does.
+    DeletedSince(Watermark),
 }
 
 /// Where the next diff starts. Opaque to everything but the source that made it.
@@ -195,6 +151,8 @@ pub struct Read {
     pub object: String,
     /// Fields in the order of the batch's columns.
     pub fields: Vec<ReadField>,
+    /// API names of the fields that tell records apart, in the order of the key; `fields` holds them.
+    pub key: Vec<String>,
     /// What to read.
     pub what: What,
     /// API name of the cursor field for diffs; the watermark of a full read is of this field too.
@@ -224,6 +182,9 @@ pub struct Page {
     pub lane: usize,
     /// The rows.
     pub rows: RecordBatch,
+    /// Records that are not there any more; never in a full read, whose rows are all there are. A row of this or a
+    /// later page with such a key was there again afterwards.
+    pub gone: Option<Gone>,
     /// Where the next diff starts once **everything** of this read is committed. Every page may carry it;
     /// the last one that does wins.
     pub watermark: Option<Watermark>,
@@ -231,6 +192,26 @@ pub struct Page {
     pub misfits: Vec<Misfit>,
     /// The read stopped at `max_rows` although there may be more.
     pub capped: bool,
+}
+
+/// Records that are not there any more.
+#[derive(Debug, Clone)]
+pub struct Gone {
+    /// Their keys: the columns are those of [`Read::key`], in that order.
+    pub keys: RecordBatch,
+    /// Why, one for each key.
+    pub why: Vec<Why>,
+}
+
+/// Why a record is not there any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    /// It was deleted at the source.
+    Deleted,
+    /// It was merged into the record of this key.
+    MergedInto(String),
+    /// The filter does not hold for it any more.
+    LeftFilter,
 }
 
 /// Values of one field that did not fit its type.

@@ -10,6 +10,7 @@ mod erased;
 mod gate;
 mod plan;
 mod run;
+mod transfer;
 
 use std::sync::Arc;
 use std::time::Duration;

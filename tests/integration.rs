@@ -6,16 +6,20 @@
 
 mod architecture;
 mod bad_input;
+mod catalog;
+mod conformance;
 mod diff;
 mod disk;
 mod drift;
 mod drivers;
 mod erase;
 mod kill;
+mod oauth;
 mod open_format;
 mod optimize;
 mod query;
 mod recovery;
+mod rest;
 mod simulation;
 mod snapshot;
 mod source_postgres;
@@ -24,4 +28,6 @@ mod state;
 mod stores;
 mod support;
 mod time;
+mod vendors;
+mod vendors_sync;
 mod wire;

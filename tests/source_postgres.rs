@@ -14,9 +14,11 @@ use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use futures::StreamExt;
 use serde_json::{Value, json};
+use tributary::catalog::Catalog;
 use tributary::error::Error;
 use tributary::model::{FieldType, Filter};
-use tributary::source::{self, Misfit, Page, Read, ReadField, Source, Watermark, What};
+use tributary::source::rest::Options;
+use tributary::source::{Connectors, Misfit, Page, Read, ReadField, Source, Watermark, What};
 
 use crate::support::postgres::{Database, PASSWORD, USER};
 
@@ -33,7 +35,12 @@ fn source_with(database: &Database, further: Value) -> Arc<dyn Source> {
     let mut settings = settings(database);
     settings.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
     let secrets = HashMap::from([("password".to_string(), PASSWORD.to_string())]);
-    source::open("postgresql", &settings, &secrets).unwrap()
+    connectors().open("postgresql", &settings, &secrets, None).unwrap()
+}
+
+/// The connectors in code.
+fn connectors() -> Arc<Connectors> {
+    Connectors::new(Catalog::default(), Options::default()).unwrap()
 }
 
 /// A full read of all fields in the types that discovery chose.
@@ -45,7 +52,15 @@ async fn everything(source: &dyn Source, object: &str) -> Read {
         .into_iter()
         .map(|field| ReadField { name: field.api.clone(), api: field.api, data_type: field.data_type })
         .collect();
-    Read { object: object.into(), fields, what: What::Full, cursor: None, filter: None, max_rows: None }
+    Read {
+        object: object.into(),
+        fields,
+        key: Vec::new(),
+        what: What::Full,
+        cursor: None,
+        filter: None,
+        max_rows: None,
+    }
 }
 
 fn full(object: &str, fields: &[(&str, &str)]) -> Read {
@@ -57,7 +72,15 @@ fn full(object: &str, fields: &[(&str, &str)]) -> Read {
             data_type: data_type.parse().unwrap(),
         })
         .collect();
-    Read { object: object.into(), fields, what: What::Full, cursor: None, filter: None, max_rows: None }
+    Read {
+        object: object.into(),
+        fields,
+        key: Vec::new(),
+        what: What::Full,
+        cursor: None,
+        filter: None,
+        max_rows: None,
+    }
 }
 
 fn with_cursor(mut read: Read, cursor: &str) -> Read {

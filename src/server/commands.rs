@@ -4,11 +4,40 @@ use std::io::Write;
 use std::path::Path;
 
 use super::{data_folder, open, open_warehouse, say, state_url};
+use crate::catalog::{self, Catalog};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::service::{self, Actor};
 use crate::snapshot::{Archive, Damage};
+use crate::source::rest;
 use crate::state::State;
+
+/// Checks one manifest, or every one that a server with this catalog would know.
+pub fn check_catalog(file: Option<&Path>, folder: Option<&Path>) -> Result<()> {
+    let manifests = match file {
+        Some(file) => vec![catalog::read(file)?.into()],
+        None => known(folder)?.iter().cloned().collect::<Vec<_>>(),
+    };
+    manifests.iter().try_for_each(|manifest| {
+        let (name, label) = (&manifest.name.value, &manifest.label);
+        say(&format!(
+            "{name} ({label}): {} objects by name, no mistake found",
+            manifest.objects.known.0.len()
+        ))
+    })
+}
+
+/// Prints the requests that a sync would send.
+pub fn explain(connector: &str, object: &str, mode: &str, folder: Option<&Path>) -> Result<()> {
+    let mode: crate::sync::Mode = mode.parse()?;
+    let manifest = known(folder)?.get(connector)?.clone();
+    let requests = rest::explain(&manifest, object, mode == crate::sync::Mode::Diff)?;
+    requests.iter().try_for_each(|request| say(&request.to_string()))
+}
+
+fn known(folder: Option<&Path>) -> Result<Catalog> {
+    folder.map_or_else(Catalog::embedded, Catalog::with_folder)
+}
 
 /// Rebuilds a lost state from what lies beside the tables.
 pub async fn recover(config: Config) -> Result<()> {

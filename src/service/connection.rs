@@ -7,7 +7,7 @@ use super::{Actor, App, shorten};
 use crate::error::{Error, Kind, Result, did_you_mean};
 use crate::model::{Connection, check_name};
 use crate::secret::Secret;
-use crate::source::{self, ConnectorInfo, ObjectInfo, Source};
+use crate::source::{ConnectorInfo, ObjectInfo, Source};
 
 /// Names that are schemas of the product itself or of PostgreSQL.
 /// Schemas of our own, and folders beside those of connections in the storage.
@@ -22,6 +22,9 @@ const RESERVED: &[&str] = &[
     "releases",
 ];
 
+/// Secrets of an app that is registered with a vendor.
+const APPLICATION: &[&str] = &["client_id", "client_secret"];
+
 /// An object at the source, and whether it is adopted.
 pub(super) struct Discovered {
     pub(super) info: ObjectInfo,
@@ -30,7 +33,8 @@ pub(super) struct Discovered {
 }
 
 impl App {
-    /// Makes a connection. Where the connector needs no secret, it is logged in at once.
+    /// Makes a connection. Where the connector needs no secret, it is logged in at once; where people log in at the
+    /// vendor, one that exists is found, to be logged in again.
     pub(super) async fn connect(
         &self,
         actor: &Actor,
@@ -41,7 +45,7 @@ impl App {
         let name = name.unwrap_or(connector);
         let arguments = serde_json::json!({ "connector": connector, "name": name }).to_string();
         self.audited(actor, "connect", &arguments, async {
-            let info = connector_info(connector)?;
+            let info = self.connectors.info(connector)?;
             check_name("a connection", name)?;
             if RESERVED.contains(&name) {
                 return Err(Error::new(
@@ -50,9 +54,13 @@ impl App {
                 )
                 .with_hint(format!("reserved names: {}", RESERVED.join(", "))));
             }
+            let given = settings.is_some();
             let settings = parse_settings(settings)?;
             refuse_secrets_in_settings(info, &settings)?;
-            let source = source::open(connector, &settings, &HashMap::new())?;
+            if let Some(known) = self.to_log_in_again(connector, name, given.then_some(&settings)).await? {
+                return Ok(known);
+            }
+            let source = self.connectors.open(connector, &settings, &HashMap::new(), None)?;
             let mut connection = self.state.create_connection(name, connector, &settings).await?;
             self.mirror_connection(&connection).await;
             if info.secrets.is_empty() {
@@ -61,6 +69,18 @@ impl App {
             Ok(connection)
         })
         .await
+    }
+
+    /// The connection of that name, where a new login by OAuth is all that was asked for.
+    async fn to_log_in_again(
+        &self,
+        connector: &str,
+        name: &str,
+        settings: Option<&serde_json::Value>,
+    ) -> Result<Option<Connection>> {
+        let known = self.state.connection(name).await?.filter(|known| known.connector == connector);
+        let known = known.filter(|known| settings.is_none_or(|settings| *settings == known.settings));
+        Ok(known.filter(|_| self.connectors.logs_in_by_oauth(connector)))
     }
 
     /// Keeps a secret sealed and proves the login with it. A login that the source refuses keeps the old secret.
@@ -75,12 +95,12 @@ impl App {
         let arguments = serde_json::json!({ "connection": connection, "field": shorten(field) }).to_string();
         self.audited(actor, "set_secret", &arguments, async {
             let connection = self.connection(connection).await?;
-            let info = connector_info(&connection.connector)?;
-            if !info.secrets.contains(&field) {
-                let suggestion = did_you_mean(field, info.secrets.iter().copied());
+            let info = self.connectors.info(&connection.connector)?;
+            if !info.secrets.iter().any(|known| known == field) {
+                let suggestion = did_you_mean(field, info.secrets.iter().map(|known| &**known));
                 let what =
                     format!("`{}` has no secret `{}`{suggestion}", connection.connector, shorten(field));
-                let hint = match info.secrets {
+                let hint = match info.secrets.as_slice() {
                     [] => "this connector needs no secret".to_string(),
                     secrets => format!("secrets of this connector: {}", secrets.join(", ")),
                 };
@@ -88,9 +108,16 @@ impl App {
             }
             let mut secrets = self.secrets(&connection, info).await?;
             secrets.insert(field.to_string(), value.expose().to_string());
-            let source = source::open(&connection.connector, &connection.settings, &secrets)?;
+            let source = self.connectors.open(&connection.connector, &connection.settings, &secrets, None)?;
             let (connection, trouble) = match self.log_in(connection.clone(), source.as_ref()).await {
                 Ok(connection) => (connection, None),
+                // Those of the app alone log nobody in.
+                Err(_)
+                    if APPLICATION.contains(&field)
+                        && self.connectors.logs_in_by_oauth(&connection.connector) =>
+                {
+                    (connection, None)
+                }
                 Err(error) if error.kind() == Kind::Unavailable => (connection, Some(error)),
                 Err(error) => return Err(error),
             };
@@ -98,6 +125,7 @@ impl App {
                 self.state.secret(connection.id, field).await?.map_or(1, |(version, _)| version + 1);
             let sealed = self.keyring.seal(&self.company, connection.id, field, version, &value)?;
             self.state.put_secret(connection.id, field, version, &sealed).await?;
+            self.forget_tokens(connection.id);
             Ok((connection, trouble))
         })
         .await
@@ -118,16 +146,22 @@ impl App {
         .await
     }
 
-    /// Forgets the secrets. Objects, snapshots and releases stay readable.
-    pub(super) async fn disconnect(&self, actor: &Actor, connection: &str) -> Result<Connection> {
+    /// Revokes a login at the vendor and forgets the secrets. Objects, snapshots and releases stay readable. The second
+    /// value says why the vendor could not be told.
+    pub(super) async fn disconnect(
+        &self,
+        actor: &Actor,
+        connection: &str,
+    ) -> Result<(Connection, Option<Error>)> {
         let arguments = serde_json::json!({ "connection": connection }).to_string();
         self.audited(actor, "disconnect", &arguments, async {
             let mut connection = self.connection(connection).await?;
+            let trouble = self.end_grant(&connection).await?;
             self.state.drop_secrets(connection.id).await?;
             self.state.set_connection_status(connection.id, "not connected", None).await?;
             connection.status = "not connected".into();
             connection.identity = None;
-            Ok(connection)
+            Ok((connection, trouble))
         })
         .await
     }
@@ -142,6 +176,9 @@ impl App {
             for object in &objects {
                 self.state.drop_object(&object.id).await?;
             }
+            if let Some(error) = self.end_grant(&connection).await? {
+                tracing::warn!(error = ?error, connection.name = %connection.name, "a login could not be revoked");
+            }
             self.state.drop_secrets(connection.id).await?;
             self.state.drop_connection(connection.id).await?;
             self.mirror_dropped(Some(connection.id), &objects).await;
@@ -153,18 +190,19 @@ impl App {
 
     /// The source of a connection, with its secrets.
     pub(super) async fn open(&self, connection: &Connection) -> Result<Arc<dyn Source>> {
-        let info = connector_info(&connection.connector)?;
+        let info = self.connectors.info(&connection.connector)?;
         let secrets = self.secrets(connection, info).await?;
-        source::open(&connection.connector, &connection.settings, &secrets)
+        let tokens = self.grant_tokens(connection).await?;
+        self.connectors.open(&connection.connector, &connection.settings, &secrets, tokens)
     }
 
-    async fn secrets(
+    pub(super) async fn secrets(
         &self,
         connection: &Connection,
         info: &ConnectorInfo,
     ) -> Result<HashMap<String, String>> {
         let mut secrets = HashMap::new();
-        for field in info.secrets {
+        for field in info.secrets.iter().map(|field| &**field) {
             if let Some((version, sealed)) = self.state.secret(connection.id, field).await? {
                 let secret = self.keyring.unseal(&self.company, connection.id, field, version, &sealed)?;
                 secrets.insert(field.to_string(), secret.expose().to_string());
@@ -173,8 +211,9 @@ impl App {
         Ok(secrets)
     }
 
-    async fn log_in(&self, mut connection: Connection, source: &dyn Source) -> Result<Connection> {
-        let identity = match source.whoami().await {
+    async fn log_in(&self, connection: Connection, source: &dyn Source) -> Result<Connection> {
+        let checked = source.whoami().await;
+        let identity = match checked.and_then(|who| self.same_account(&connection, &who).map(|()| who)) {
             Ok(identity) => identity,
             Err(error) => {
                 let status = if error.kind() == Kind::Unavailable { "retrying" } else { "needs you" };
@@ -182,23 +221,8 @@ impl App {
                 return Err(error);
             }
         };
-        let shown = format!("{} ({})", identity.user, identity.server);
-        self.state.set_connection_status(connection.id, "connected", Some(&shown)).await?;
-        connection.status = "connected".into();
-        connection.identity = Some(shown);
-        Ok(connection)
+        self.logged_in(connection, &identity).await
     }
-}
-
-/// What is known of a connector, or an error that names the nearest one.
-pub(super) fn connector_info(name: &str) -> Result<&'static ConnectorInfo> {
-    if let Some(info) = source::connectors().iter().find(|info| info.name == name) {
-        return Ok(info);
-    }
-    let names = || source::connectors().iter().map(|info| info.name);
-    let suggestion = did_you_mean(name, names());
-    Err(Error::new(Kind::NotFound, format!("unknown connector `{}`{suggestion}", shorten(name)))
-        .with_hint(format!("connectors: {}", names().collect::<Vec<_>>().join(", "))))
 }
 
 fn parse_settings(text: Option<&str>) -> Result<serde_json::Value> {
@@ -216,7 +240,7 @@ fn parse_settings(text: Option<&str>) -> Result<serde_json::Value> {
 }
 
 fn refuse_secrets_in_settings(info: &ConnectorInfo, settings: &serde_json::Value) -> Result<()> {
-    match info.secrets.iter().find(|field| settings.get(**field).is_some()) {
+    match info.secrets.iter().find(|field| settings.get(&***field).is_some()) {
         None => Ok(()),
         Some(field) => Err(Error::new(Kind::Invalid, format!("`{field}` is a secret, not a setting"))
             .with_hint(format!("CALL set_secret('<connection>', '{field}', '...') keeps it sealed"))),

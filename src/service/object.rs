@@ -58,9 +58,10 @@ impl App {
             let connection = self.connection(connection).await?;
             let source = self.open(&connection).await?;
             let infos = source.objects().await?;
-            let info = find_source_object(&connection, &infos, api)?;
+            let mut info = find_source_object(&connection, &infos, api)?.clone();
             let fields = source.fields(&info.api).await?;
-            let object = self.define(&connection, info, &fields, adoption).await?;
+            source.suggest(&mut info, &fields);
+            let object = self.define(&connection, &info, &fields, adoption).await?;
             self.state.add_object(&object).await?;
             self.mirror_object(&object).await;
             Ok(object)
@@ -82,6 +83,7 @@ impl App {
         }
         let taken: HashSet<_> = siblings.into_iter().map(|object| object.name).collect();
         let last_part = info.api.rsplit('.').next().unwrap_or(&info.api);
+        let last_part = info.name.as_deref().unwrap_or(last_part);
         let name = match adoption.name {
             None => unique_machine_name(last_part, &taken),
             Some(name) => {
@@ -415,6 +417,7 @@ mod tests {
             native_type: String::new(),
             not_null: false,
             note: None,
+            volatile: false,
         }
     }
 

@@ -192,7 +192,7 @@ impl SystemTables for Catalog {
         };
         let sight = Sight::of(&self.app, who).await?;
         let rows = match table {
-            "connector" => source::connectors().iter().map(connector_row).collect(),
+            "connector" => self.app.connectors.list().iter().map(connector_row).collect(),
             "connection" => self.connections(&sight).await?,
             "object" => self.objects(&sight).await?,
             "field" => self.fields(&sight).await?,
@@ -448,7 +448,7 @@ impl Catalog {
 }
 
 fn connector_row(info: &source::ConnectorInfo) -> Vec<Cell> {
-    vec![info.name.into(), info.label.into(), info.secrets.join(",").into()]
+    vec![info.name.to_string().into(), info.label.to_string().into(), info.secrets.join(",").into()]
 }
 
 fn run_row(run: Run) -> Vec<Cell> {

@@ -3,7 +3,6 @@
 //! It needs no network and no login. All values come from the row number by an integer mixing function, so every
 //! run of every build sees the same rows: figures in the documentation can be checked.
 
-mod condition;
 mod tables;
 
 use std::sync::Arc;
@@ -16,21 +15,25 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 
+use super::condition::{self, Value};
 use super::{
     Capabilities, ConnectorInfo, FieldInfo, Identity, ObjectInfo, Page, Read, ReadField, SettingInfo, Source,
     Watermark, What,
 };
 use crate::error::{Error, Kind, Result, did_you_mean};
 use crate::model::FieldType;
-use tables::{Table, Value};
+use tables::Table;
 
 /// What is known of the connector.
-pub(super) const CONNECTOR: ConnectorInfo = ConnectorInfo {
-    name: "demo",
-    label: "Demonstration (simulated data)",
-    settings: &[SettingInfo::optional("rows", "number of opportunities, 1 to 5,000,000; 20,000 by default")],
-    secrets: &[],
-};
+pub(super) fn connector() -> ConnectorInfo {
+    let rows = SettingInfo::optional("rows", "number of opportunities, 1 to 5,000,000; 20,000 by default");
+    ConnectorInfo {
+        name: "demo".into(),
+        label: "Demonstration (simulated data)".into(),
+        settings: vec![rows],
+        secrets: Vec::new(),
+    }
+}
 
 const DEFAULT_ROWS: u64 = 20_000;
 const MAX_ROWS: u64 = 5_000_000;
@@ -84,6 +87,7 @@ impl Source for DemoSource {
     async fn objects(&self) -> Result<Vec<ObjectInfo>> {
         let info = |table: Table| ObjectInfo {
             api: table.name.into(),
+            name: None,
             label: table.label.into(),
             kind: "table".into(),
             estimated_rows: i64::try_from(table.rows).ok(),
@@ -102,12 +106,13 @@ impl Source for DemoSource {
             native_type: column.data_type.to_string(),
             not_null: !column.is_nullable,
             note: None,
+            volatile: false,
         };
         Ok(self.table(object)?.columns.iter().map(field).collect())
     }
 
     async fn can(&self, object: &str) -> Result<Capabilities> {
-        Ok(Capabilities { since: self.table(object)?.cursor.is_some(), keys: true })
+        Ok(Capabilities { since: self.table(object)?.cursor.is_some(), keys: true, deleted: false })
     }
 
     fn read(&self, read: Read) -> BoxStream<'static, Result<Page>> {
@@ -167,7 +172,7 @@ impl Reader {
             What::Since(watermark) => Some(watermark.0.as_i64().ok_or_else(|| {
                 Error::new(Kind::Invalid, format!("`{}` is no watermark of the demonstration", watermark.0))
             })?),
-            What::Full | What::Keys => None,
+            What::Full | What::Keys | What::DeletedSince(_) => None,
         };
         let (highest, is_over) = (since, false);
         Ok(Reader { table, read, places, cursor, rows_a_page, since, highest, row: 0, given: 0, is_over })
@@ -195,7 +200,14 @@ impl Reader {
         }
         self.is_over = capped || self.row == self.table.rows;
         let watermark = self.highest.filter(|_| self.is_over && !capped).map(|at| Watermark(at.into()));
-        Some(self.batch(&rows).map(|rows| Page { lane: 0, rows, watermark, misfits: Vec::new(), capped }))
+        Some(self.batch(&rows).map(|rows| Page {
+            lane: 0,
+            rows,
+            gone: None,
+            watermark,
+            misfits: Vec::new(),
+            capped,
+        }))
     }
 
     fn wants(&mut self, row: &[Value]) -> bool {
@@ -239,7 +251,7 @@ fn array<'a>(field: &ReadField, values: impl Iterator<Item = &'a Value>) -> Resu
     let data_type = field.data_type.arrow();
     match field.data_type {
         FieldType::Text => build!(StringBuilder::new(), Text, value => value),
-        FieldType::Int32 => build!(Int32Builder::new(), Int, value => *value),
+        FieldType::Int32 => build!(Int32Builder::new(), Int, value => *value as i32),
         FieldType::Decimal(..) => {
             build!(Decimal128Builder::new().with_data_type(data_type), Decimal, value => *value)
         }

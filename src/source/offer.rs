@@ -70,6 +70,7 @@ mod tests {
             native_type: String::new(),
             not_null: false,
             note: None,
+            volatile: false,
         }
     }
 

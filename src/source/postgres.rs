@@ -28,12 +28,14 @@ use crate::error::{Kind, Result};
 use crate::source::{Capabilities, ConnectorInfo, FieldInfo, Identity, ObjectInfo, Page, Read, Source, What};
 
 /// What people see of this connector.
-pub(crate) const CONNECTOR: ConnectorInfo = ConnectorInfo {
-    name: "postgresql",
-    label: "PostgreSQL",
-    settings: settings::SETTINGS,
-    secrets: &["password"],
-};
+pub(crate) fn connector() -> ConnectorInfo {
+    ConnectorInfo {
+        name: "postgresql".into(),
+        label: "PostgreSQL".into(),
+        settings: settings::SETTINGS.to_vec(),
+        secrets: vec!["password".into()],
+    }
+}
 
 /// One PostgreSQL database. Every call opens a session of its own and closes it.
 pub struct PostgresSource {
@@ -90,7 +92,11 @@ impl Source for PostgresSource {
         let mut session = self.connector.open().await?;
         let relation = columns::relation(&mut session, &name).await?;
         let columns = columns::columns(&mut session, &relation).await?;
-        Ok(Capabilities { since: columns.iter().any(|column| cursor::kind(column).is_ok()), keys: true })
+        Ok(Capabilities {
+            since: columns.iter().any(|column| cursor::kind(column).is_ok()),
+            keys: true,
+            deleted: false,
+        })
     }
 
     fn read(&self, read: Read) -> BoxStream<'static, Result<Page>> {

@@ -24,6 +24,7 @@ impl State {
             settings: settings.clone(),
             status: "not connected".into(),
             identity: None,
+            account: None,
             created_at: now_micros(),
         };
         sqlx::query(
@@ -72,10 +73,24 @@ impl State {
         Ok(())
     }
 
+    /// Notes which account the rows of a connection come from.
+    pub async fn set_connection_account(&self, id: i64, account: &str) -> Result<()> {
+        sqlx::query("UPDATE connections SET account = $1 WHERE id = $2")
+            .bind(account)
+            .bind(id)
+            .execute(&self.pool)
+            .await
+            .map_err(failed)?;
+        Ok(())
+    }
+
     /// Removes a connection that has no objects and no secrets any more, and the rights on it.
     pub async fn drop_connection(&self, id: i64) -> Result<()> {
         let mut transaction = self.begin().await?;
         for statement in [
+            "DELETE FROM oauth_grants WHERE connection_id = $1",
+            "DELETE FROM oauth_invitations WHERE connection_id = $1",
+            "DELETE FROM oauth_logins WHERE connection_id = $1",
             "DELETE FROM grants WHERE connection = (SELECT name FROM connections WHERE id = $1)",
             "DELETE FROM connections WHERE id = $1",
         ] {
@@ -142,6 +157,7 @@ fn connection(row: &AnyRow) -> Result<Connection> {
         settings: get_json(row, "settings")?,
         status: get(row, "status")?,
         identity: get(row, "identity")?,
+        account: get(row, "account")?,
         created_at: get(row, "created_at")?,
     })
 }

@@ -93,14 +93,15 @@ impl State {
 
 async fn put_connection(transaction: &mut Transaction<'static, Any>, connection: &Connection) -> Result<()> {
     sqlx::query(
-        "INSERT INTO connections (id, name, connector, settings, status, created_at)
-         VALUES ($1, $2, $3, $4, 'not connected', $5)",
+        "INSERT INTO connections (id, name, connector, settings, status, created_at, account)
+         VALUES ($1, $2, $3, $4, 'not connected', $5, $6)",
     )
     .bind(connection.id)
     .bind(&connection.name)
     .bind(&connection.connector)
     .bind(json(&connection.settings)?)
     .bind(connection.created_at)
+    .bind(&connection.account)
     .execute(&mut **transaction)
     .await
     .map_err(failed)?;

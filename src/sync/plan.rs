@@ -50,6 +50,8 @@ pub(super) enum Write {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Plan {
     pub(super) what: What,
+    /// Since when deletions are read, before `what` is: of a record that is both, the later word counts.
+    pub(super) deleted_since: Option<Watermark>,
     pub(super) write: Write,
     /// The stored rows must first be rewritten with wider types.
     pub(super) recast: bool,
@@ -75,6 +77,9 @@ pub(super) struct Current {
 pub(super) struct Mark {
     /// Where the next diff starts; `None` when the read gave none.
     since: Option<Watermark>,
+    /// Where the next reading of deletions starts; `None` where that is where the diff starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deleted: Option<Watermark>,
     /// Which rows belong to the table.
     definition: Definition,
 }
@@ -101,16 +106,20 @@ impl Definition {
 
 impl Mark {
     /// The mark of a run that ended with `watermark`. A capped run must not move past what it left out.
-    pub(super) fn after(
-        object: &Object,
-        watermark: Option<Watermark>,
-        current: Option<&Current>,
-        capped: bool,
-    ) -> Self {
-        let previous = || current?.mark.as_ref()?.since.clone();
-        let since = if capped { previous() } else { watermark.or_else(previous) };
-        Mark { since, definition: Definition::of(object) }
+    pub(super) fn after(object: &Object, read: Marks, current: Option<&Current>, capped: bool) -> Self {
+        let before = current.and_then(|current| current.mark.as_ref());
+        let previous = || before?.since.clone();
+        let since = if capped { previous() } else { read.since.or_else(previous) };
+        let deleted = if capped { before.and_then(|mark| mark.deleted.clone()) } else { read.deleted };
+        Mark { since, deleted, definition: Definition::of(object) }
     }
+}
+
+/// The watermarks that a run ended with.
+#[derive(Debug, Default)]
+pub(super) struct Marks {
+    pub(super) since: Option<Watermark>,
+    pub(super) deleted: Option<Watermark>,
 }
 
 impl Current {
@@ -145,7 +154,9 @@ pub(super) fn plan(
     };
     let recast = current.is_some_and(|current| current.columns != columns);
     if let Some(watermark) = since {
-        return Plan { what: What::Since(watermark), write: Write::Upsert, recast, reasons };
+        let deleted = || current?.mark.as_ref()?.deleted.clone();
+        let deleted_since = can.deleted.then(|| deleted().unwrap_or_else(|| watermark.clone()));
+        return Plan { what: What::Since(watermark), deleted_since, write: Write::Upsert, recast, reasons };
     }
     // A read that stops at a maximum cannot tell what has gone, so it must not remove anything.
     let keeps_rows = object.import.max_rows.is_some()
@@ -155,7 +166,7 @@ pub(super) fn plan(
         reasons.push("a maximum number of records is set: rows gone from the source are not removed".into());
     }
     let write = if keeps_rows { Write::Upsert } else { Write::Replace };
-    Plan { what: What::Full, write, recast: recast && keeps_rows, reasons }
+    Plan { what: What::Full, deleted_since: None, write, recast: recast && keeps_rows, reasons }
 }
 
 fn why_not_diff(
@@ -175,6 +186,19 @@ fn why_not_diff(
     }
     let mark = current.mark.as_ref().and_then(|mark| mark.since.clone());
     mark.ok_or("the last sync left no watermark")
+}
+
+/// The plan of a run whose diff the source cannot answer: the same run, read in full.
+pub(super) fn in_full(
+    object: &Object,
+    columns: &[(String, FieldType)],
+    can: Capabilities,
+    current: Option<&Current>,
+    why: &Error,
+) -> Plan {
+    let mut plan = plan(Mode::Full, object, columns, can, current);
+    plan.reasons.insert(0, format!("read in full: {why}"));
+    plan
 }
 
 /// Whether the rows of the table are rows of today's definition, at most with narrower types.
@@ -219,15 +243,35 @@ mod tests {
         }
     }
 
-    const CAN: Capabilities = Capabilities { since: true, keys: true };
+    const CAN: Capabilities = Capabilities { since: true, keys: true, deleted: false };
 
     fn columns() -> Vec<(String, FieldType)> {
         vec![("id".into(), FieldType::Int32)]
     }
 
     fn current(object: &Object) -> Current {
-        let mark = Mark::after(object, Some(Watermark(7.into())), None, false);
+        let mark = Mark::after(object, marks(7), None, false);
         Current { columns: columns(), mark: Some(mark) }
+    }
+
+    fn marks(at: i64) -> Marks {
+        Marks { since: Some(Watermark(at.into())), deleted: None }
+    }
+
+    #[test]
+    fn deletions_are_read_from_where_they_were_read_last() {
+        let object = object();
+        let can = Capabilities { deleted: true, ..CAN };
+        let mut before = current(&object);
+        let from = |before: &Current| {
+            let plan = plan(Mode::Diff, &object, &columns(), can, Some(before));
+            plan.deleted_since.map(|watermark| watermark.0)
+        };
+        assert_eq!(from(&before), Some(7.into()));
+        let marks = Marks { since: Some(Watermark(9.into())), deleted: Some(Watermark(8.into())) };
+        before.mark = Some(Mark::after(&object, marks, Some(&before), false));
+        assert_eq!(from(&before), Some(8.into()));
+        assert_eq!(plan(Mode::Full, &object, &columns(), can, Some(&before)).deleted_since, None);
     }
 
     fn planned(mode: Mode, object: &Object, current: &Current) -> Plan {
@@ -270,7 +314,7 @@ mod tests {
         let before = current(&object);
         object.import.max_rows = Some(10);
         assert_eq!(planned(Mode::Full, &object, &before).write, Write::Upsert);
-        let mark = Mark::after(&object, Some(Watermark(9.into())), Some(&before), true);
+        let mark = Mark::after(&object, marks(9), Some(&before), true);
         assert_eq!(mark.since, Some(Watermark(7.into())));
     }
 }

@@ -1,22 +1,19 @@
 //! One run: one object, from lease to commit.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 use super::drift::{self, Fitted};
 use super::erased::Suppression;
-use super::plan::{self, Current, Mark, Plan, Write};
+use super::plan::{self, Current, Mark, Marks, Plan, Write};
+use super::transfer::{Changes, Deletions, Received, Transfer};
 use super::{Progress, ProgressSender, Request, Syncer, cancelled, gate};
 use crate::error::{Error, Kind, Result};
 use crate::model::{FieldType, Object, ObjectField, Run, now_micros};
-use crate::snapshot::{Commit, Prepared, Snapshot, WriteSpec, Writer};
-use crate::source::{Misfit, Read, ReadField, Watermark, What};
-
-/// The least time between two messages of progress.
-const PROGRESS_EVERY: Duration = Duration::from_secs(2);
+use crate::snapshot::{Commit, Prepared, Snapshot, WriteSpec};
+use crate::source::{Read, ReadField, What};
 
 /// How a run ended.
 pub(super) struct Ended {
@@ -149,7 +146,18 @@ async fn transfer(
     let current = snapshot.as_deref().map(Current::of);
     let can = request.source.can(&object.api).await?;
     let spec = WriteSpec { columns: columns(&object, &missing), key: object.key_columns() };
-    let plan = plan::plan(request.mode, &object, &spec.columns, can, current.as_ref());
+    let mut plan = plan::plan(request.mode, &object, &spec.columns, can, current.as_ref());
+    let deletions = match &plan.deleted_since {
+        Some(since) => Deletions::since(request, read(&object, &missing, &plan)?, since).await,
+        None => Ok(Deletions::default()),
+    };
+    let deletions = match deletions {
+        Err(error) if error.kind() == Kind::Unsupported => {
+            plan = plan::in_full(&object, &spec.columns, can, current.as_ref(), &error);
+            Deletions::default()
+        }
+        deletions => deletions?,
+    };
     run.mode = plan.mode().as_str().into();
     for reason in &plan.reasons {
         tell(progress, &object, reason.clone());
@@ -165,19 +173,34 @@ async fn transfer(
         recast.commit(Commit { run_id: run.id, fence, watermark: snapshot.watermark() }).await?;
     }
 
-    let read = read(&object, &missing, &plan)?;
-    for warning in request.source.warnings(&read).await? {
+    let wanted = read(&object, &missing, &plan)?;
+    for note in request.source.notes(&wanted).await? {
+        tell(progress, &object, note);
+    }
+    for warning in request.source.warnings(&wanted).await? {
         tell(progress, &object, warning.clone());
         run.counts.warnings.push(warning);
     }
     let erasures = syncer.state.erasures_of(object.connection_id, &object.api).await?;
-    let erased = Suppression::new(&syncer.digester, &object, &read.fields, erasures)?;
+    let erased = Suppression::new(&syncer.digester, &object, &wanted.fields, erasures)?;
+    let mut changes = Changes::new(request, wanted);
+    if let Err(error) = changes.look().await {
+        if error.kind() != Kind::Unsupported || plan.what == What::Full {
+            return Err(error);
+        }
+        plan = plan::in_full(&object, &spec.columns, can, current.as_ref(), &error);
+        run.mode = plan.mode().as_str().into();
+        tell(progress, &object, plan.reasons[0].clone());
+        changes = Changes::new(request, read(&object, &missing, &plan)?);
+    }
     let writer = match plan.write {
         Write::Replace => table.replace(&spec).await?,
         Write::Upsert => table.upsert(&spec).await?,
     };
+    let transfer = Transfer { object: &object, erased: erased.as_ref(), progress };
     let Received { prepared, watermark, capped } =
-        receive(request, writer, &object, read, erased.as_ref(), run, progress).await?;
+        transfer.receive(writer, deletions.gone, changes, run).await?;
+    let marks = Marks { since: watermark, deleted: deletions.watermark };
     count(run, &prepared);
     let before = snapshot.as_ref().map(|snapshot| snapshot.rows());
     if let Some(held) = gate::check(&object, before, prepared.counts()).filter(|_| !request.force) {
@@ -196,7 +219,7 @@ async fn transfer(
         prepared.discard().await?;
         return Err(lost(&object.full_name()));
     }
-    let mark = Mark::after(&object, watermark, current.as_ref(), capped);
+    let mark = Mark::after(&object, marks, current.as_ref(), capped);
     let mark = serde_json::to_value(mark)
         .map_err(|error| Error::internal("a watermark is not JSON").with_source(error))?;
     let commit = Commit { run_id: run.id, fence, watermark: Some(mark) };
@@ -235,67 +258,12 @@ fn read(object: &Object, missing: &[String], plan: &Plan) -> Result<Read> {
     Ok(Read {
         object: object.api.clone(),
         fields,
+        key: object.key_fields().into_iter().map(|field| field.api.clone()).collect(),
         what: plan.what.clone(),
         cursor: object.import.cursor.clone(),
         filter,
         max_rows: object.import.max_rows.filter(|_| plan.what == What::Full),
     })
-}
-
-struct Received {
-    prepared: Prepared,
-    watermark: Option<Watermark>,
-    capped: bool,
-}
-
-/// Pulls every page into a writer. Not pulling is the backpressure.
-async fn receive(
-    request: &Request,
-    mut writer: Writer,
-    object: &Object,
-    read: Read,
-    erased: Option<&Suppression>,
-    run: &mut Run,
-    progress: &ProgressSender,
-) -> Result<Received> {
-    let mut pages = request.source.read(read);
-    let (mut watermark, mut capped) = (None, false);
-    let mut last_told = Instant::now();
-    while let Some(page) = pages.next().await {
-        let page = page?;
-        run.counts.read += page.rows.num_rows() as u64;
-        // A sample may be of a record that was erased.
-        note_misfits(run, page.misfits, erased.is_none());
-        watermark = page.watermark.or(watermark);
-        capped |= page.capped;
-        let (rows, left_out) = match erased {
-            Some(erased) => erased.keep(page.rows)?,
-            None => (page.rows, 0),
-        };
-        run.counts.erased += left_out;
-        write(&mut writer, page.lane, rows).await?;
-        if last_told.elapsed() >= PROGRESS_EVERY {
-            last_told = Instant::now();
-            tell(progress, object, format!("{} rows read", run.counts.read));
-        }
-    }
-    Ok(Received { prepared: writer.prepare().await?, watermark, capped })
-}
-
-async fn write(writer: &mut Writer, lane: usize, rows: arrow::record_batch::RecordBatch) -> Result<()> {
-    if rows.num_rows() == 0 { Ok(()) } else { writer.write(lane, rows).await }
-}
-
-/// Counts values that were kept as NULL and keeps one sample per field in the warnings.
-fn note_misfits(run: &mut Run, misfits: Vec<Misfit>, quote: bool) {
-    for misfit in misfits {
-        run.counts.misfits += misfit.count;
-        let prefix = format!("field `{}` has values that do not fit its type", misfit.field);
-        if !run.counts.warnings.iter().any(|warning| warning.starts_with(&prefix)) {
-            let sample = if quote { format!(", for example `{}`", misfit.sample) } else { String::new() };
-            run.counts.warnings.push(format!("{prefix} and read NULL{sample}"));
-        }
-    }
 }
 
 fn count(run: &mut Run, prepared: &Prepared) {
@@ -318,7 +286,7 @@ fn count(run: &mut Run, prepared: &Prepared) {
     }
 }
 
-fn tell(progress: &ProgressSender, object: &Object, message: String) {
+pub(super) fn tell(progress: &ProgressSender, object: &Object, message: String) {
     // Nobody listening any more is fine: the run goes on.
     progress.send(Progress { object: object.full_name(), message }).ok();
 }

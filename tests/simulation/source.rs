@@ -112,7 +112,7 @@ impl Script {
         let since = match &read.what {
             What::Since(Watermark(at)) => at.as_i64().unwrap() - object.overlap,
             What::Full => i64::MIN,
-            What::Keys => panic!("nobody asks for keys yet"),
+            What::Keys | What::DeletedSince(_) => panic!("nobody asks for keys yet"),
         };
         let delivered = Delivered { number, is_full: read.what == What::Full, rows: object.rows.clone() };
         self.delivered.lock().unwrap().insert(read.object.clone(), delivered);
@@ -153,7 +153,7 @@ fn page(read: &Read, rows: &[(Option<i64>, Row)]) -> Page {
         }
     };
     let rows = RecordBatch::try_new(read.schema(), read.fields.iter().map(column).collect()).unwrap();
-    Page { lane: 0, rows, watermark: None, misfits: Vec::new(), capped: false }
+    Page { lane: 0, rows, gone: None, watermark: None, misfits: Vec::new(), capped: false }
 }
 
 #[async_trait]
@@ -185,7 +185,7 @@ impl Source for Script {
     }
 
     async fn can(&self, _object: &str) -> Result<Capabilities> {
-        Ok(Capabilities { since: true, keys: false })
+        Ok(Capabilities { since: true, keys: false, deleted: false })
     }
 
     fn read(&self, read: Read) -> BoxStream<'static, Result<Page>> {
@@ -214,5 +214,6 @@ fn field(api: &str, data_type: FieldType) -> FieldInfo {
         native_type: String::new(),
         not_null: false,
         note: None,
+        volatile: false,
     }
 }

@@ -16,12 +16,15 @@ use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use tokio_util::sync::CancellationToken;
+use tributary::catalog::Catalog;
 use tributary::error::Result;
 use tributary::model::{FieldType, ImportSettings, Object, ObjectField, Release, ReleaseObject, Run};
 use tributary::query::{SessionUser, VerbCall, Verbs};
 use tributary::secret::Keyring;
 use tributary::service::{App, Registry};
 use tributary::snapshot::{Extent, Snapshot, Warehouse};
+use tributary::source::Connectors;
+use tributary::source::rest::Options;
 use tributary::state::State;
 use tributary::sync::{Digester, Mode, Outcome, Request, Syncer};
 
@@ -192,7 +195,8 @@ impl World {
         let session = SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).build();
         let syncer = Syncer::new(state.clone(), warehouse.clone(), LEASE, Digester::new(&[7; 32]));
         let keyring = Keyring::open(&self.folder.path().join("key")).unwrap();
-        let app = App::new(COMPANY.into(), state.clone(), keyring, warehouse.clone(), LEASE);
+        let connectors = Connectors::new(Catalog::default(), Options::default()).unwrap();
+        let app = App::new(COMPANY.into(), state.clone(), keyring, warehouse.clone(), connectors, LEASE);
         Process { state, app, warehouse, syncer, session }
     }
 

@@ -58,7 +58,7 @@ async fn a_late_commit_is_found_by_a_login_that_may_not_see_other_sessions() {
     settings["user"] = json!(user);
     settings["overlap_secs"] = json!(1);
     let secrets = HashMap::from([("password".to_string(), "pw".to_string())]);
-    let source = source::open("postgresql", &settings, &secrets).unwrap();
+    let source = connectors().open("postgresql", &settings, &secrets, None).unwrap();
     let read = with_cursor(full("t", &[("id", "integer")]), "u");
     let first = watermark(&*source, read.clone()).await;
     let late = database.connect().await;

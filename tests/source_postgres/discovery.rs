@@ -99,7 +99,7 @@ async fn a_login_sees_what_it_may_read() {
     let mut settings = settings(&database);
     settings["user"] = json!(user);
     let secrets = HashMap::from([("password".to_string(), "pw".to_string())]);
-    let source = source::open("postgresql", &settings, &secrets).unwrap();
+    let source = connectors().open("postgresql", &settings, &secrets, None).unwrap();
     let objects: Vec<_> = source.objects().await.unwrap().into_iter().map(|object| object.api).collect();
     assert_eq!(objects, ["public.open", "public.part"]);
     let read = everything(&*source, "open").await;

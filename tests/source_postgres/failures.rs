@@ -22,7 +22,7 @@ async fn refusal(source: &dyn Source) -> Error {
 async fn logins_that_are_refused() {
     let database = database().await;
     let wrong = HashMap::from([("password".to_string(), "wrong".to_string())]);
-    let error = refusal(&*source::open("postgresql", &settings(&database), &wrong).unwrap()).await;
+    let error = refusal(&*connectors().open("postgresql", &settings(&database), &wrong, None).unwrap()).await;
     assert_eq!(
         (error.kind(), error.what()),
         (
@@ -32,7 +32,9 @@ async fn logins_that_are_refused() {
     );
     assert!(error.hint().unwrap().contains("set_secret"));
 
-    let error = refusal(&*source::open("postgresql", &settings(&database), &HashMap::new()).unwrap()).await;
+    let error =
+        refusal(&*connectors().open("postgresql", &settings(&database), &HashMap::new(), None).unwrap())
+            .await;
     assert_eq!(error.kind(), Kind::Unauthenticated);
     assert!(error.what().contains("none is set"), "{error}");
 
@@ -182,10 +184,12 @@ async fn a_source_is_never_written_to() {
 async fn unknown_connectors_and_secrets() {
     let open = |connector: &str, secrets: &[&str]| {
         let secrets = secrets.iter().map(|name| (name.to_string(), "x".to_string())).collect();
-        source::open(connector, &json!({"host": "h", "database": "d", "user": "u"}), &secrets).err()
+        connectors()
+            .open(connector, &json!({"host": "h", "database": "d", "user": "u"}), &secrets, None)
+            .err()
     };
     assert!(open("postgresql", &["password"]).is_none());
     assert!(open("postgres", &[]).unwrap().what().contains("did you mean `postgresql`?"));
     assert!(open("postgresql", &["token"]).unwrap().what().contains("no secret `token`"));
-    assert_eq!(source::connectors()[0].secrets, ["password"]);
+    assert_eq!(connectors().list()[0].secrets, ["password"]);
 }

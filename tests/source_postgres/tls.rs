@@ -115,7 +115,7 @@ impl TlsCluster {
         let mut settings = json!({"host": host, "port": self.port, "database": "postgres", "user": USER, "connect_timeout_secs": 5});
         settings.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
         let secrets = HashMap::from([("password".to_string(), PASSWORD.to_string())]);
-        Ok(source::open("postgresql", &settings, &secrets)?.whoami().await?.user)
+        Ok(connectors().open("postgresql", &settings, &secrets, None)?.whoami().await?.user)
     }
 
     async fn refusal(&self, host: &str, further: Value) -> Error {
@@ -197,7 +197,7 @@ async fn each_mode_verifies_what_it_says() {
     let settings = json!({"host": "localhost", "port": cluster.port, "database": "postgres", "user": USER,
         "sslmode": "verify-full", "sslrootcert": own, "parallel": 2});
     let secrets = HashMap::from([("password".to_string(), PASSWORD.to_string())]);
-    let source = source::open("postgresql", &settings, &secrets).unwrap();
+    let source = connectors().open("postgresql", &settings, &secrets, None).unwrap();
     let pages = pages(&*source, full("t", &[("id", "integer"), ("s", "text")])).await.unwrap();
     assert_eq!(pages.iter().map(|page| page.rows.num_rows()).sum::<usize>(), 300_000);
 }

@@ -9,8 +9,7 @@ use crate::error::Result;
 use crate::model::{Connection, FieldType};
 use crate::query::VerbSignature;
 use crate::secret::Secret;
-use crate::service::cells::{Columns, batch};
-use crate::service::connection::connector_info;
+use crate::service::cells::{Cell, Columns, batch};
 use crate::service::{Actor, App};
 
 const CONNECTION: Columns = &[
@@ -19,6 +18,16 @@ const CONNECTION: Columns = &[
     ("status", FieldType::Text),
     ("identity", FieldType::Text),
     ("next", FieldType::Text),
+];
+
+const CONNECT: Columns = &[
+    ("connection", FieldType::Text),
+    ("connector", FieldType::Text),
+    ("status", FieldType::Text),
+    ("identity", FieldType::Text),
+    ("next", FieldType::Text),
+    ("open", FieldType::Text),
+    ("invite", FieldType::Text),
 ];
 
 const DISCOVERED: Columns = &[
@@ -36,8 +45,8 @@ pub(super) fn signatures() -> Vec<VerbSignature> {
     vec![
         verb(
             "connect",
-            "links an account of a source system",
-            CONNECTION,
+            "links an account of a source system; `open` is the page to log in at, `invite` one for a colleague",
+            CONNECT,
             vec![
                 text("connector", "kind of source system"),
                 optional_text(
@@ -53,7 +62,12 @@ pub(super) fn signatures() -> Vec<VerbSignature> {
             CONNECTION,
             vec![connection_param(), text("field", "which secret"), text("value", "the secret").secret()],
         ),
-        verb("disconnect", "forgets the secrets of a connection", CONNECTION, vec![connection_param()]),
+        verb(
+            "disconnect",
+            "revokes the login of a connection at the source and forgets its secrets",
+            CONNECTION,
+            vec![connection_param()],
+        ),
         verb(
             "drop_connection",
             "removes a connection with its objects",
@@ -75,7 +89,14 @@ async fn dispatch(asked: &Asked) -> Result<RecordBatch> {
         "connect" => {
             let connector = call.text("connector").unwrap_or_default();
             let made = app.connect(actor, connector, call.text("name"), call.text("settings")).await?;
-            connection_row(&made)
+            let links = app.links(actor, &made).await?;
+            let (open, invite) = links.map(|links| (links.open, links.invite)).unzip();
+            let mut row = row(app, &made)?;
+            if made.status != "connected" && open.is_some() {
+                row[4] = "open the page in `open`, or send the one in `invite` to a colleague".into();
+            }
+            row.extend([open.into(), invite.into()]);
+            batch(CONNECT, vec![row])
         }
         "set_secret" => {
             let secret = Secret::new(call.text("value").unwrap_or_default().to_string());
@@ -84,10 +105,19 @@ async fn dispatch(asked: &Asked) -> Result<RecordBatch> {
             if let Some(trouble) = trouble {
                 warn(notices, format!("the secret is kept, but the login could not be tried: {trouble}"));
             }
-            connection_row(&connection)
+            connection_row(app, &connection)
         }
-        "disconnect" => connection_row(&app.disconnect(actor, connection).await?),
-        "drop_connection" => connection_row(&app.drop_connection(actor, connection).await?),
+        "disconnect" => {
+            let (connection, trouble) = app.disconnect(actor, connection).await?;
+            if let Some(trouble) = trouble {
+                warn(
+                    notices,
+                    format!("the login is forgotten here, but not revoked at the source: {trouble}"),
+                );
+            }
+            connection_row(app, &connection)
+        }
+        "drop_connection" => connection_row(app, &app.drop_connection(actor, connection).await?),
         "discover" => discover(app, actor, connection).await,
         _ => Err(asked.unknown()),
     }
@@ -111,22 +141,25 @@ async fn discover(app: &App, actor: &Actor, connection: &str) -> Result<RecordBa
     batch(DISCOVERED, rows.collect())
 }
 
-fn connection_row(connection: &Connection) -> Result<RecordBatch> {
+fn connection_row(app: &App, connection: &Connection) -> Result<RecordBatch> {
+    batch(CONNECTION, vec![row(app, connection)?])
+}
+
+fn row(app: &App, connection: &Connection) -> Result<Vec<Cell>> {
     let next = match connection.status.as_str() {
         "connected" => format!("CALL discover('{}')", connection.name),
         _ => {
-            let secret = connector_info(&connection.connector)?.secrets.first();
+            let secret = app.connector_info(&connection.connector)?.secrets.first();
             secret
                 .map(|field| format!("CALL set_secret('{}', '{field}', '...')", connection.name))
                 .unwrap_or_default()
         }
     };
-    let row = vec![
+    Ok(vec![
         connection.name.as_str().into(),
         connection.connector.as_str().into(),
         connection.status.as_str().into(),
         connection.identity.clone().into(),
         next.into(),
-    ];
-    batch(CONNECTION, vec![row])
+    ])
 }

@@ -1,22 +1,7 @@
 //! The simulated tables: a rule for every column of every row.
 
 use crate::model::FieldType;
-
-/// One value.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value {
-    Null,
-    Text(String),
-    Int(i32),
-    /// Unscaled.
-    Decimal(i128),
-    Float(f64),
-    Boolean(bool),
-    /// Days since 1970-01-01.
-    Date(i32),
-    /// Microseconds since 1970-01-01 UTC.
-    Timestamp(i64),
-}
+use crate::source::condition::Value;
 
 /// A column and the rule that makes its values.
 #[derive(Debug, Clone)]
@@ -107,7 +92,7 @@ fn company(row: u64) -> String {
 }
 
 fn owner_id(number: u64) -> Value {
-    Value::Int(1 + number as i32)
+    Value::Int(1 + number as i64)
 }
 
 fn stage_number(row: u64) -> u64 {
@@ -176,7 +161,7 @@ fn opportunity(rows: u64) -> Table {
             column("updated_at", TimestampTz, |i| {
                 Value::Timestamp(FIRST_UPDATED + mix(i, 14, 31_000_000_000_000) as i64)
             }),
-            nullable("quantity", Int32, |i| or_null(i, 15, 10, Value::Int(1 + mix(i, 16, 500) as i32))),
+            nullable("quantity", Int32, |i| or_null(i, 15, 10, Value::Int(1 + mix(i, 16, 500) as i64))),
             nullable("description", Text, |i| {
                 or_null(i, 17, 30, text(format!("follow up with buyer {} about terms", mix(i, 18, 100_000))))
             }),

@@ -15,6 +15,7 @@ async fn read(object: &str, change: impl FnOnce(&mut Read)) -> Vec<Page> {
             .into_iter()
             .map(|field| ReadField { name: field.api.clone(), api: field.api, data_type: field.data_type })
             .collect(),
+        key: Vec::new(),
         what: What::Full,
         cursor: source.table(object).unwrap().cursor.map(str::to_string),
         filter: None,
@@ -123,7 +124,15 @@ async fn a_number_beyond_the_type_compares_and_an_unknown_field_is_an_error() {
     let source = DemoSource::new(&serde_json::json!({})).unwrap();
     let filter = Filter::And(vec![below("1"), Filter::IsNull { field: "amuont".into() }]);
     let (object, what) = ("opportunity".into(), What::Full);
-    let read = Read { object, fields: Vec::new(), what, cursor: None, filter: Some(filter), max_rows: None };
+    let read = Read {
+        object,
+        fields: Vec::new(),
+        key: Vec::new(),
+        what,
+        cursor: None,
+        filter: Some(filter),
+        max_rows: None,
+    };
     let error = source.read(read).next().await.unwrap().unwrap_err();
     assert!(error.what().contains("no field `amuont` (did you mean `amount`?)"), "{error}");
 }

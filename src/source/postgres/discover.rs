@@ -70,6 +70,7 @@ pub(crate) async fn objects(session: &mut Session) -> Result<Vec<ObjectInfo>> {
             // Before PostgreSQL 14, zero also means that nobody counted yet.
             let is_unknown = |rows: i64| rows < 0 || (rows == 0 && version < 140_000);
             ObjectInfo {
+                name: None,
                 api: object.api(),
                 label: text(row, 5).filter(|label| !label.trim().is_empty()).unwrap_or(name).to_string(),
                 kind: kind(text(row, 3)).to_string(),
@@ -190,6 +191,7 @@ pub(crate) async fn fields(session: &mut Session, name: &ObjectName) -> Result<V
                 native_type: column.native.clone(),
                 not_null: column.not_null,
                 note,
+                volatile: false,
             }
         })
         .collect())

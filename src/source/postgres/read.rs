@@ -145,7 +145,7 @@ async fn run(connector: &Connector, read: &Read, pages: &Pages) -> Result<()> {
         _ => None,
     };
     let rows = RecordBatch::new_empty(Arc::clone(&shared.schema));
-    pages.send(Ok(Page { lane: 0, rows, watermark, misfits: Vec::new(), capped })).await.ok();
+    pages.send(Ok(Page { lane: 0, rows, gone: None, watermark, misfits: Vec::new(), capped })).await.ok();
     Ok(())
 }
 
@@ -159,6 +159,7 @@ async fn start(
     let overlap = connector.settings().overlap;
     let cursor = match (&read.what, &read.cursor) {
         (What::Keys, _) | (What::Full, None) => return Ok((None, None)),
+        (What::DeletedSince(_), _) => return Err(Error::internal("PostgreSQL lists no deleted rows")),
         (What::Full | What::Since(_), Some(cursor)) => cursor,
         (What::Since(_), None) => {
             return Err(Error::internal(format!(
@@ -311,5 +312,5 @@ async fn next(
 async fn send(pages: &Pages, lane: usize, decoded: Decoded) {
     let Decoded { rows, misfits } = decoded;
     // When nobody listens any more, this task is about to be aborted.
-    pages.send(Ok(Page { lane, rows, watermark: None, misfits, capped: false })).await.ok();
+    pages.send(Ok(Page { lane, rows, gone: None, watermark: None, misfits, capped: false })).await.ok();
 }

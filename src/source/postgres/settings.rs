@@ -211,7 +211,7 @@ fn default_parallel() -> usize {
 }
 
 fn refuse_unknown(map: &Map<String, Value>) -> Result<()> {
-    let names = || SETTINGS.iter().map(|s| s.name);
+    let names = || SETTINGS.iter().map(|s| &*s.name);
     for name in map.keys() {
         if name == "password" {
             return Err(Error::new(Kind::Invalid, "`password` is a secret, not a setting").with_hint(
@@ -234,7 +234,7 @@ fn refuse_unknown(map: &Map<String, Value>) -> Result<()> {
 }
 
 fn required(map: &Map<String, Value>, name: &str) -> Result<String> {
-    let purpose = SETTINGS.iter().find(|s| s.name == name).map_or("", |s| s.doc);
+    let purpose = SETTINGS.iter().find(|s| s.name == name).map_or("", |s| &*s.doc);
     text(map, name)?.filter(|value| !value.is_empty()).ok_or_else(|| {
         Error::new(Kind::Invalid, format!("setting `{name}` is missing"))
             .with_hint(format!("`{name}`: {purpose}"))

@@ -2,8 +2,74 @@
 
 use std::cmp::Ordering;
 
-use super::tables::Value;
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
+    TimestampMicrosecondType,
+};
+
 use crate::model::{Comparison, FieldType, Filter, Literal};
+
+/// One value.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Value {
+    Null,
+    Text(String),
+    Int(i64),
+    /// Unscaled.
+    Decimal(i128),
+    Float(f64),
+    Boolean(bool),
+    /// Days since 1970-01-01.
+    Date(i32),
+    /// Microseconds since 1970-01-01 UTC.
+    Timestamp(i64),
+}
+
+/// Which rows of a batch the condition holds for. `column` finds the column of a field.
+pub(super) fn mask(
+    filter: &Filter,
+    batch: &RecordBatch,
+    column: &dyn Fn(&str) -> Option<usize>,
+) -> BooleanArray {
+    let mut named = Vec::new();
+    fields(filter, &mut named);
+    named.sort_unstable();
+    named.dedup();
+    let columns: Vec<_> = named.into_iter().filter_map(|field| Some((field, column(field)?))).collect();
+    let mut values: Vec<(&str, Value)> = columns.iter().map(|(field, _)| (*field, Value::Null)).collect();
+    let holds_for = |row| {
+        for ((_, value), (_, column)) in values.iter_mut().zip(&columns) {
+            *value = value_of(batch.column(*column), row);
+        }
+        let find = |field: &str| values.iter().find(|(name, _)| *name == field).map(|(_, value)| value);
+        Some(holds(filter, &find) == Some(true))
+    };
+    (0..batch.num_rows()).map(holds_for).collect()
+}
+
+/// A value of a column; NULL for types that no condition compares.
+fn value_of(column: &dyn Array, row: usize) -> Value {
+    if column.is_null(row) {
+        return Value::Null;
+    }
+    match column.data_type() {
+        DataType::Utf8 => Value::Text(column.as_string::<i32>().value(row).to_string()),
+        DataType::Boolean => Value::Boolean(column.as_boolean().value(row)),
+        DataType::Int16 => Value::Int(column.as_primitive::<Int16Type>().value(row).into()),
+        DataType::Int32 => Value::Int(column.as_primitive::<Int32Type>().value(row).into()),
+        DataType::Int64 => Value::Int(column.as_primitive::<Int64Type>().value(row)),
+        DataType::Float32 => Value::Float(column.as_primitive::<Float32Type>().value(row).into()),
+        DataType::Float64 => Value::Float(column.as_primitive::<Float64Type>().value(row)),
+        DataType::Decimal128(..) => Value::Decimal(column.as_primitive::<Decimal128Type>().value(row)),
+        DataType::Date32 => Value::Date(column.as_primitive::<Date32Type>().value(row)),
+        DataType::Timestamp(..) => {
+            Value::Timestamp(column.as_primitive::<TimestampMicrosecondType>().value(row))
+        }
+        // Neither lists nor bytes are compared, but they can be missing.
+        _ => Value::Text(String::new()),
+    }
+}
 
 /// Whether the condition holds for a row whose fields `value` finds.
 pub(super) fn holds<'a>(filter: &Filter, value: &dyn Fn(&str) -> Option<&'a Value>) -> Option<bool> {

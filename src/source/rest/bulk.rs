@@ -1,0 +1,119 @@
+//! Reading everything by a job at the source.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::client::Target;
+use super::out::Out;
+use super::outcome::Refused;
+use super::page::{Next, Pager};
+use super::part::{Also, Recipe};
+use super::plan::{Ask, Plan};
+use super::read::Reading;
+use super::request::Scope;
+use crate::catalog::as_text;
+use crate::catalog::manifest::Bulk;
+use crate::error::{Error, Kind, Result};
+
+/// The longest time between two questions how far a job is.
+const LONGEST_PAUSE: u32 = 30;
+/// How long a job may take, in seconds.
+const LONGEST_JOB: u64 = 24 * 3600;
+
+impl Reading {
+    /// The bulk read, where so many rows are expected that it pays.
+    pub(crate) async fn wants_bulk<'a>(&self, plan: &Plan<'a>, scope: &Scope) -> Result<Option<&'a Bulk>> {
+        let (Some(bulk), Some(count)) = (&plan.reads.bulk, &plan.reads.count) else { return Ok(None) };
+        if self.read.max_rows.is_some_and(|max| max < bulk.above_rows) {
+            return Ok(None);
+        }
+        let scope = plan.fill(scope, &[], &Ask { has_filter: true, ..Ask::default() })?;
+        let answer = self.client.json(Target::Request(&count.request), &scope).await?;
+        let rows = count.at.find(&answer).map(as_text).and_then(|rows| rows.parse::<u64>().ok());
+        Ok(rows.is_some_and(|rows| rows >= bulk.above_rows).then_some(bulk))
+    }
+
+    /// Runs a job and reads its result.
+    pub(crate) async fn bulk(
+        &self,
+        plan: &Plan<'_>,
+        scope: &Scope,
+        bulk: &Bulk,
+        out: &mut Out<'_>,
+    ) -> Result<(), Refused> {
+        let names = plan.chunks(None).into_iter().next().unwrap_or_default();
+        let mut scope = plan.fill(scope, &names, &Ask { has_filter: true, ..Ask::default() })?;
+        let answer = self.client.json(Target::Request(&bulk.submit), &scope).await?;
+        let id =
+            bulk.id.find(&answer).filter(|id| !id.is_null()).map(as_text).ok_or_else(|| {
+                Error::new(Kind::Data, format!("{} started a job without an id", self.label()))
+            })?;
+        scope.set("job.id", Some(json!(id)));
+        let result = self.job(plan, &scope, bulk, &names, out).await;
+        if let Some(clean) = &bulk.clean
+            && let Err(refused) = self.client.json(Target::Request(clean), &scope).await
+        {
+            tracing::debug!(error = %refused.error, "a finished job could not be removed at the source");
+        }
+        result
+    }
+
+    async fn job(
+        &self,
+        plan: &Plan<'_>,
+        scope: &Scope,
+        bulk: &Bulk,
+        names: &[String],
+        out: &mut Out<'_>,
+    ) -> Result<(), Refused> {
+        self.finished(scope, bulk).await?;
+        let (_, columns) = plan.columns(names, true);
+        let mut pager = Pager::new(&bulk.page, self.label());
+        let recipe = Recipe::new(&crate::catalog::Pointer::default(), columns, &Also::default(), &[]);
+        while !matches!(pager.next(), Next::End) {
+            let page_scope = pager.scope(scope);
+            let target = match pager.next() {
+                Next::Link(link) => Target::Link(link),
+                _ => Target::Request(&bulk.fetch),
+            };
+            let (part, answer) = self.answer(target, &page_scope, &|answer| recipe.csv(answer)).await?;
+            self.advance(&mut pager, &answer, &part)?;
+            if !out.take(part.columns, part.rows, part.misfits, &[]).await? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until a job has ended well.
+    async fn finished(&self, scope: &Scope, bulk: &Bulk) -> Result<(), Refused> {
+        let unit = self.client.patience().unit;
+        let mut pause = 1;
+        let mut waited = Duration::ZERO;
+        loop {
+            let answer: Value = self.client.json(Target::Request(&bulk.poll), scope).await?;
+            let state = bulk.status.find(&answer).map(as_text).unwrap_or_default();
+            if bulk.done.contains(&state) {
+                return Ok(());
+            }
+            let told = bulk.message.as_ref().and_then(|at| at.find(&answer)).filter(|told| !told.is_null());
+            if bulk.failed.contains(&state) {
+                let error =
+                    Error::new(Kind::Data, format!("the export job of {} ended as `{state}`", self.label()));
+                let error = match told.map(as_text) {
+                    Some(told) => error.with_detail(told.chars().take(300).collect::<String>()),
+                    None => error,
+                };
+                return Err(error.with_hint("try again, or select fewer fields").into());
+            }
+            if waited > Duration::from_secs(LONGEST_JOB) {
+                let what = format!("the export job of {} has not ended within a day", self.label());
+                return Err(Error::new(Kind::Unavailable, what).into());
+            }
+            tokio::time::sleep(unit * pause).await;
+            waited += unit * pause;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}

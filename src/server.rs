@@ -1,6 +1,7 @@
 //! Puts the parts together: state, keys, warehouse, service, engine, wire.
 
 mod commands;
+mod vendors;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use crate::snapshot::Warehouse;
 use crate::source::{Connectors, rest};
 use crate::state::State;
 use crate::web::Web;
+use vendors::Vendors;
 
 pub use commands::{backup, check, check_catalog, explain, recover, restore};
 
@@ -31,7 +33,8 @@ const FIRST_ADMIN: &str = "admin";
 
 /// Serves until it is told to stop (SIGINT, SIGTERM). With `demo` the demonstration is there and synced before
 /// the port is announced.
-pub async fn serve(config: Config, demo: bool) -> Result<()> {
+pub async fn serve(mut config: Config, demo: bool) -> Result<()> {
+    let vendors = if demo { Some(Vendors::start(&mut config).await?) } else { None };
     let app = open(&config).await?;
     app.refuse_lost_state().await?;
     let listener = listen(config.listen, "--listen").await?;
@@ -42,8 +45,15 @@ pub async fn serve(config: Config, demo: bool) -> Result<()> {
     tokio::spawn(look_after_storage(app.clone()));
     let browsers = browsers(&config, &app).await?;
     let password = first_admin(&app).await?;
-    if demo {
+    if let Some(vendors) = &vendors {
+        if let Some((web, _)) = &browsers {
+            vendors.register(web.public_url());
+        }
         app.set_up_demo().await?;
+        // The embedded source is demonstrated all the same.
+        if let Err(error) = vendors.set_up(&app).await {
+            tracing::error!(error = ?error, "a simulated vendor could not be linked");
+        }
     }
     let address =
         listener.local_addr().map_err(|error| Error::internal(format!("no local address: {error}")))?;
@@ -261,6 +271,7 @@ fn greet(config: &Config, address: std::net::SocketAddr, password: Option<&str>,
     say(&format!("connect with: {shown}psql -h {host} -p {port} -U {FIRST_ADMIN} {}", config.company))?;
     if demo {
         say("try: SELECT stage, sum(opportunity.amount) FROM opportunity GROUP BY 1")?;
+        say("     CALL sync('hubspot', 'diff') -- deals of the simulated HubSpot change every few seconds")?;
     }
     say(&format!("listening on {address}"))
 }

@@ -25,6 +25,7 @@ const COOKIE_SECONDS: u32 = 600;
 /// The HTTP side of a server.
 pub struct Web {
     app: Arc<App>,
+    public_url: String,
     /// Browsers reach it by https only.
     is_secure: bool,
 }
@@ -32,7 +33,12 @@ pub struct Web {
 impl Web {
     /// Serves `app`, which browsers reach at `public_url`.
     pub fn new(app: Arc<App>, public_url: &str) -> Self {
-        Web { app, is_secure: public_url.starts_with("https://") }
+        Web { app, public_url: public_url.into(), is_secure: public_url.starts_with("https://") }
+    }
+
+    /// Scheme, host and port by which browsers reach it.
+    pub fn public_url(&self) -> &str {
+        &self.public_url
     }
 
     /// Answers on `listener` until `stop` is cancelled.

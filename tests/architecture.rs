@@ -32,8 +32,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "catalog", "config", "error", "model", "oauth", "pg", "query", "secret", "service", "snapshot",
-            "source", "state", "sync", "web",
+            "catalog", "config", "demo", "error", "model", "oauth", "pg", "query", "secret", "service",
+            "snapshot", "source", "state", "sync", "web",
         ],
     ),
     ("cli", &["config", "error", "server"]),

@@ -96,7 +96,8 @@ async fn the_demonstration_is_synced_before_the_port_is_announced() {
     let again = server.kill().verb("demo").start();
     assert_eq!(
         again.rows(&["SELECT count(*) FROM opportunity", "SELECT max(id) FROM tributary.release"]),
-        "20000\n1"
+        "20000\n2",
+        "one release of the embedded source, one of the simulated HubSpot"
     );
 }
 

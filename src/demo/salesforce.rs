@@ -11,6 +11,7 @@ mod discovery;
 mod error;
 mod evaluate;
 mod id;
+mod jwt;
 mod oauth;
 mod objects;
 mod plan;
@@ -37,6 +38,7 @@ use super::http::{Answer, Request};
 use super::traffic::Traffic;
 use crate::error::Result;
 pub use control::{Control, Live};
+pub use jwt::Signer;
 use oauth::Grants;
 use store::Store;
 pub use value::Cell;
@@ -64,6 +66,8 @@ pub struct Options {
     pub size: Size,
     /// Connected apps.
     pub apps: Vec<RegisteredApp>,
+    /// Apps that may log in by a signed statement.
+    pub signers: Vec<Signer>,
     /// Calls in 24 hours.
     pub daily_calls: u64,
     /// How long a session lives without being used.
@@ -76,6 +80,8 @@ pub struct Options {
     pub page_characters: usize,
     /// How often a bulk job is asked for before it is complete.
     pub bulk_polls: u32,
+    /// Rows of a query, or of a count, beyond which it takes too long.
+    pub query_rows: usize,
 }
 
 impl Default for Options {
@@ -90,12 +96,14 @@ impl Default for Options {
                 client_secret: CLIENT_SECRET.into(),
                 redirect_uris: Vec::new(),
             }],
+            signers: Vec::new(),
             daily_calls: 100_000,
             session: Duration::from_secs(7_200),
             rotates: false,
             page_rows: 2_000,
             page_characters: 4 << 20,
             bulk_polls: 2,
+            query_rows: usize::MAX,
         }
     }
 }

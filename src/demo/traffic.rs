@@ -76,8 +76,9 @@ impl Traffic {
         self.faults.lock().push(Scheduled { path: path.into(), remaining: n, fault });
     }
 
-    /// Cancels the failures that have not happened yet.
+    /// Cancels the failures and events that have not happened yet.
     pub fn heal(&self) {
+        self.waiting.lock().clear();
         self.faults.lock().clear();
     }
 

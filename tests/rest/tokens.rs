@@ -7,6 +7,7 @@ use tributary::error::Kind;
 
 use super::server::Said;
 use super::*;
+use crate::support::signing::{PRIVATE_KEY, public_key};
 
 const LIST: &str = "list: { request: { get: /list }, records: /r }";
 
@@ -63,10 +64,8 @@ async fn every_way_to_log_in_signs_requests() {
 
 #[tokio::test]
 async fn a_signed_statement_can_be_checked() {
-    // A key of this test alone: the crypto library makes none of this kind.
-    let pem = include_str!("rsa.pem").to_string();
     let grant = "- jwt_bearer: { ask: { key: Key, who: User }, token: https://api.test/token, issuer: app, subject: \"{secret.who}\", audience: https://api.test, key: \"{secret.key}\" }";
-    let (header, server) = header_of(grant, &[("key", &pem), ("who", "anna")], "authorization").await;
+    let (header, server) = header_of(grant, &[("key", PRIVATE_KEY), ("who", "anna")], "authorization").await;
     assert_eq!(header, "Bearer t1");
     let form: HashMap<_, _> =
         url::form_urlencoded::parse(server.log()[0].body.as_bytes()).into_owned().collect();
@@ -76,13 +75,8 @@ async fn a_signed_statement_can_be_checked() {
     let claims: serde_json::Value = serde_json::from_slice(&decode(parts[1])).unwrap();
     assert_eq!((claims["iss"].as_str(), claims["sub"].as_str()), (Some("app"), Some("anna")));
     assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 180);
-    let der = pem.lines().filter(|line| !line.starts_with("---")).collect::<String>();
-    let der = base64::prelude::BASE64_STANDARD.decode(der).unwrap();
-    let pair = ring::signature::RsaKeyPair::from_pkcs8(&der).unwrap();
-    let public = ring::signature::UnparsedPublicKey::new(
-        &ring::signature::RSA_PKCS1_2048_8192_SHA256,
-        pair.public().as_ref().to_vec(),
-    );
+    let public =
+        ring::signature::UnparsedPublicKey::new(&ring::signature::RSA_PKCS1_2048_8192_SHA256, public_key());
     public.verify(format!("{}.{}", parts[0], parts[1]).as_bytes(), &decode(parts[2])).unwrap();
 }
 

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use tributary::demo::salesforce::{CLIENT_ID, CLIENT_SECRET, RegisteredApp, Running};
+use tributary::demo::salesforce::{CLIENT_ID, CLIENT_SECRET, RegisteredApp, Running, Signer};
 
 use super::salesforce::{ROOT, start};
 use super::{Client, Got, pkce};
+use crate::support::signing::{jwt, public_key};
 
 const REDIRECT: &str = "https://tributary.example/oauth/callback/salesforce";
 
@@ -186,4 +187,38 @@ async fn another_login_leads_to_other_data() {
     assert_eq!(instance.get(&format!("{ROOT}/sobjects")).await.status, 200);
     other.revoke_grants();
     assert_eq!(instance.get(&format!("{ROOT}/sobjects")).await.status, 401);
+}
+
+#[tokio::test]
+async fn a_signed_statement_opens_a_session() {
+    let (running, _) = start(|options| {
+        let users = vec!["admin@org1.example".into()];
+        options.signers = vec![Signer { client_id: CLIENT_ID.into(), public_key: public_key(), users }];
+    })
+    .await;
+    let client = Client::new(&running.login_url, "");
+    let now = tributary::model::now_micros() / 1_000_000;
+    let claims = serde_json::json!({
+        "iss": CLIENT_ID, "sub": "admin@org1.example", "aud": "https://login.salesforce.com", "exp": now + 180,
+    });
+    let ask = async |claims: &serde_json::Value| {
+        let grant = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+        client.form("/services/oauth2/token", &[("grant_type", grant), ("assertion", &jwt(claims))]).await
+    };
+    let got = ask(&claims).await;
+    assert_eq!(got.status, 200, "{}", got.text);
+    assert!(got.json()["refresh_token"].is_null());
+    for (claim, value, why) in [
+        ("sub", "admin@org2.example".into(), "hasn't approved"),
+        ("aud", "https://api.example".into(), "audience"),
+        ("exp", (now - 60).into(), "expired"),
+        ("exp", (now + 3600).into(), "expired"),
+        ("iss", "somebody".into(), "client identifier"),
+    ] {
+        let mut claims = claims.clone();
+        claims[claim] = value;
+        let got = ask(&claims).await;
+        assert_eq!(got.status, 400);
+        assert!(got.text.contains(why), "{}", got.text);
+    }
 }

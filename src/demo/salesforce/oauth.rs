@@ -1,5 +1,5 @@
-//! OAuth: the web server flow with PKCE, refresh with or without rotation, client credentials, revocation, and who
-//! is logged in.
+//! OAuth: the web server flow with PKCE, refresh with or without rotation, client credentials, signed statements,
+//! revocation, and who is logged in.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::access::{Login, log_in};
 use super::error::{data, oauth};
-use super::{INSTANCE, Salesforce};
+use super::{INSTANCE, Salesforce, jwt};
 use crate::demo::consent::{self, Choice, Pkce, RegisteredApp, back, check_pkce, problem};
 use crate::demo::http::{Answer, Form, Reply, Request};
 use crate::demo::random;
@@ -187,6 +187,10 @@ pub(super) fn token(vendor: &Salesforce, request: &Request) -> Reply {
         Some("authorization_code") => redeem(vendor, &mut grants, request, &form),
         Some("refresh_token") => refresh(vendor, &mut grants, request, &form),
         Some("client_credentials") => client_credentials(vendor, &mut grants, request, &form),
+        Some("urn:ietf:params:oauth:grant-type:jwt-bearer") => {
+            let login = jwt::login(vendor, &vendor.options.signers, &form)?;
+            Ok(session(vendor, &mut grants, login, None, None))
+        }
         _ => Err(oauth("unsupported_grant_type", "grant type not supported")),
     }
 }

@@ -48,6 +48,9 @@ pub(super) fn start(vendor: &Salesforce, request: &Request, login: &Login, with_
     let store = vendor.orgs[login.org].store.lock();
     let plan = plan(&store, text)?;
     let rows = evaluate::run(&store, &plan, with_deleted, now);
+    if rows.len() > vendor.options.query_rows {
+        return Err(data(400, "QUERY_TIMEOUT", "Your query request was running for too long."));
+    }
     if plan.is_count {
         return Ok(Answer::text_json(format!(r#"{{"totalSize":{},"done":true,"records":[]}}"#, rows.len())));
     }

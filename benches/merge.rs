@@ -18,9 +18,9 @@ use report::Report;
 
 #[path = "merge/ask.rs"]
 mod ask;
-#[path = "spine/process.rs"]
+#[path = "common/process.rs"]
 mod process;
-#[path = "spine/report.rs"]
+#[path = "common/report.rs"]
 mod report;
 #[path = "merge/rows.rs"]
 mod rows;

@@ -15,11 +15,11 @@ use process::Usage;
 use report::Report;
 use wire::{Format, Wire};
 
-#[path = "spine/process.rs"]
+#[path = "common/process.rs"]
 mod process;
-#[path = "spine/report.rs"]
+#[path = "common/report.rs"]
 mod report;
-#[path = "spine/support.rs"]
+#[path = "common/support.rs"]
 mod support;
 #[path = "spine/wire.rs"]
 mod wire;

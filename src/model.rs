@@ -240,6 +240,10 @@ pub struct RunCounts {
     pub misfits: u64,
     /// Left out because the record was erased.
     pub erased: u64,
+    /// Calls of the source's API.
+    pub calls: u64,
+    /// Calls that were expected before the run, where the source could tell.
+    pub expected_calls: Option<u64>,
     /// Bytes written to the object store.
     pub bytes_written: u64,
     /// Warnings for people.

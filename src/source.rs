@@ -40,6 +40,11 @@ pub trait Source: Send + Sync {
     /// Completes what [`Source::objects`] suggested for an object, whose fields are known by now.
     fn suggest(&self, _info: &mut ObjectInfo, _fields: &[FieldInfo]) {}
 
+    /// What a read will take, as far as the source can tell before it. Asking may cost a call.
+    async fn expect(&self, _read: &Read) -> Result<Option<Expected>> {
+        Ok(None)
+    }
+
     /// What is worth telling while a read starts and is no reason for concern: what a source is told of a filter.
     async fn notes(&self, _read: &Read) -> Result<Vec<String>> {
         Ok(Vec::new())
@@ -161,6 +166,8 @@ pub struct Read {
     pub filter: Option<crate::model::Filter>,
     /// Stop cleanly after so many rows; the last page then says `capped`.
     pub max_rows: Option<u64>,
+    /// How many rows there are, where the source was asked before.
+    pub expected_rows: Option<u64>,
 }
 
 impl Read {
@@ -173,6 +180,17 @@ impl Read {
                 .collect::<Vec<_>>(),
         ))
     }
+}
+
+/// What a read will take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expected {
+    /// Rows, as the source counts them.
+    pub rows: u64,
+    /// Calls of the source's API.
+    pub calls: u64,
+    /// How many of them the question took.
+    pub spent: u64,
 }
 
 /// One page of rows.
@@ -192,6 +210,15 @@ pub struct Page {
     pub misfits: Vec<Misfit>,
     /// The read stopped at `max_rows` although there may be more.
     pub capped: bool,
+    /// Calls of the source's API since the page before.
+    pub calls: u64,
+}
+
+impl Page {
+    /// Rows of which there is nothing more to say.
+    pub fn of(lane: usize, rows: RecordBatch) -> Self {
+        Page { lane, rows, gone: None, watermark: None, misfits: Vec::new(), capped: false, calls: 0 }
+    }
 }
 
 /// Records that are not there any more.

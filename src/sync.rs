@@ -4,6 +4,7 @@
 //! commit (with the watermark in it), then the release. A crash between the last two costs nothing but the
 //! publication: the next sync starts from the watermark of the table itself.
 
+mod ahead;
 mod drift;
 mod erase;
 mod erased;
@@ -20,8 +21,9 @@ use tokio_util::sync::CancellationToken;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Object, Release, ReleaseObject, Run};
 use crate::snapshot::Warehouse;
-use crate::source::Source;
+use crate::source::{Expected, Source};
 use crate::state::State;
+use ahead::Ahead;
 
 pub use erased::{Digester, key_text};
 pub use plan::Mode;
@@ -70,6 +72,19 @@ pub struct Outcome {
     pub release: Option<Release>,
 }
 
+/// What a sync of one object would do.
+#[derive(Debug)]
+pub struct Foreseen {
+    /// The object.
+    pub object: String,
+    /// What it would be, whatever was asked for.
+    pub mode: Mode,
+    /// What it would take, where the source can tell.
+    pub expected: Option<Expected>,
+    /// Why it is not what was asked for.
+    pub reasons: Vec<String>,
+}
+
 /// Told while a sync runs.
 #[derive(Debug, Clone)]
 pub struct Progress {
@@ -94,6 +109,18 @@ impl Syncer {
         let objects: Vec<_> = request.objects.iter().map(|o| (o.id.clone(), o.full_name())).collect();
         let (sync_id, runs) = self.state.start_sync(request.mode.as_str(), &request.actor, &objects).await?;
         Ok(Started { sync_id, runs })
+    }
+
+    /// What a sync would read and what that would take, one for each object. Nothing is read or recorded.
+    pub async fn foresee(&self, request: &Request) -> Result<Vec<Foreseen>> {
+        let mut foreseen = Vec::with_capacity(request.objects.len());
+        for object in &request.objects {
+            let ahead = Ahead::look(self, request, object).await?;
+            let expected = ahead.expect(request).await?;
+            let (object, mode) = (object.full_name(), ahead.plan.mode());
+            foreseen.push(Foreseen { object, mode, expected, reasons: ahead.plan.reasons });
+        }
+        Ok(foreseen)
     }
 
     /// Runs a sync to its end and publishes what succeeded as one release. What failed is told by the runs.

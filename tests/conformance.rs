@@ -3,12 +3,14 @@
 mod replica;
 mod vendor;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tributary::demo::Fault;
+use tributary::demo::{Fault, salesforce};
 use tributary::error::Kind;
 use tributary::model::{Comparison, FieldType, Filter, Literal};
 use tributary::source::What;
@@ -87,45 +89,165 @@ async fn full_reads_every_page() {
     .await;
 }
 
-#[tokio::test]
+/// Scripts of an ordinary test run, for each vendor; `TRIBUTARY_SEEDS` says another number.
+const SCRIPTS: u64 = 12;
+
+#[tokio::test(flavor = "multi_thread")]
 async fn diff_equals_full() {
+    let scripts = std::env::var("TRIBUTARY_SEEDS").map_or(SCRIPTS, |text| text.parse().unwrap());
     for name in VENDORS {
-        for seed in 0..4 {
-            let vendor = Vendor::start(name, seed).await;
-            let mut random = StdRng::seed_from_u64(seed);
-            let mut replica = replica(&vendor);
-            replica.full().await.unwrap();
-            let mut deleted = Vec::new();
-            for round in 0..4 {
-                // Bulk changes of one moment, and changes while pages are read.
-                if random.random_bool(0.3) {
-                    vendor.clock().freeze();
-                }
-                for _ in 0..random.random_range(0..30) {
-                    let events = [
-                        Event::Create,
-                        Event::Update,
-                        Event::Update,
-                        Event::Delete,
-                        Event::Restore,
-                        Event::Merge,
-                    ];
-                    vendor.happen(events[random.random_range(0..events.len())], &mut random, &mut deleted);
-                    if random.random_bool(0.2) {
-                        vendor.clock().advance(Duration::from_secs(random.random_range(1..900)));
-                    }
-                }
-                vendor.clock().thaw();
-                if random.random_bool(0.5) {
-                    replica.diff().await.unwrap();
-                }
-                vendor.settle();
-                let synced = replica.diff().await.unwrap();
-                assert!(!synced.is_full);
-                assert_same(&replica.table, &vendor.truth(), &format!("{name}, seed {seed}, round {round}"));
-            }
+        for seed in 0..scripts {
+            script(name, seed).await;
         }
     }
+}
+
+/// Random changes and diffs, after each of which the table is the vendor's truth.
+async fn script(name: &str, seed: u64) {
+    let vendor = Arc::new(Vendor::start(name, seed).await);
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut replica = replica(&vendor);
+    replica.full().await.unwrap();
+    let deleted = Arc::new(Mutex::new(Vec::new()));
+    for round in 0..4 {
+        // Bulk changes of one moment.
+        if random.random_bool(0.3) {
+            vendor.clock().freeze();
+        }
+        for _ in 0..random.random_range(0..30) {
+            vendor.anything(&mut random, &mut deleted.lock());
+            if random.random_bool(0.2) {
+                vendor.clock().advance(Duration::from_secs(random.random_range(1..900)));
+            }
+        }
+        vendor.clock().thaw();
+        if random.random_bool(0.5) {
+            // A diff while records change, whose pages the vendor may answer late or not at all.
+            let (there, gone, mut dice) = (vendor.clone(), deleted.clone(), StdRng::from_rng(&mut random));
+            vendor.traffic().before("", random.random_range(0..4), move || {
+                for _ in 0..dice.random_range(1..8) {
+                    there.anything(&mut dice, &mut gone.lock());
+                }
+            });
+            if random.random_bool(0.3) {
+                let faults = [Fault::Status(503), Fault::Truncated, Fault::HalfJson];
+                let fault = faults[random.random_range(0..faults.len())].clone();
+                vendor.traffic().fail_next(random.random_range(1..3), fault);
+            }
+            replica.diff().await.unwrap_or_else(|error| panic!("{name}, seed {seed}: {error:?}"));
+            vendor.traffic().heal();
+        }
+        vendor.settle();
+        let synced = replica.diff().await.unwrap();
+        assert!(!synced.is_full);
+        assert_same(&replica.table, &vendor.truth(), &format!("{name}, seed {seed}, round {round}"));
+    }
+}
+
+#[tokio::test]
+async fn a_diff_survives_more_than_ten_thousand_records_of_one_moment() {
+    // HubSpot's search ends at 10,000 results; Salesforce's stamps have whole seconds.
+    for name in VENDORS {
+        let vendor = Vendor::start(name, 7).await;
+        let mut replica = replica(&vendor);
+        replica.full().await.unwrap();
+        vendor.settle();
+        vendor.clock().freeze();
+        let mut random = StdRng::seed_from_u64(1);
+        for number in 0..10_500 {
+            vendor.create(&format!("Imported {number}"), &mut random);
+        }
+        vendor.clock().thaw();
+        vendor.settle();
+        let synced = replica.diff().await.unwrap();
+        assert!(synced.rows >= 10_500 && !synced.is_full, "{}", synced.rows);
+        assert_same(&replica.table, &vendor.truth(), name);
+    }
+}
+
+#[tokio::test]
+async fn calls_are_those_that_were_expected() {
+    for name in VENDORS {
+        let vendor = Vendor::of_size(name, 9_000).await;
+        let mut replica = replica(&vendor);
+        let check = |synced: &replica::Synced, rows: u64, what: &str| {
+            let expected = synced.expected.unwrap();
+            assert!(expected.rows >= rows, "{name}: {what}: {expected:?}");
+            let (expected, made) = (expected.calls, synced.calls);
+            assert!(expected.abs_diff(made) * 20 <= made, "{name}: {what}: {expected} calls, {made} made");
+        };
+        let synced = replica.full().await.unwrap();
+        check(&synced, vendor.truth().len() as u64, "full");
+        vendor.settle();
+        let mut random = StdRng::seed_from_u64(1);
+        for number in 0..6_000 {
+            vendor.create(&format!("New {number}"), &mut random);
+        }
+        vendor.settle();
+        let synced = replica.diff().await.unwrap();
+        // The list of what was deleted is one call more: nothing tells before how long it is.
+        check(&replica::Synced { calls: synced.calls - 1, ..synced }, 6_000, "diff");
+        assert_same(&replica.table, &vendor.truth(), name);
+    }
+}
+
+#[tokio::test]
+async fn everything_comes_by_a_job_from_a_number_of_records_on() {
+    let vendor = Vendor::start("salesforce", 7).await;
+    let Vendor::Salesforce(running) = &vendor else { panic!() };
+    let source = vendor.source_of(&|manifest| {
+        if let Some(bulk) = &mut manifest.read.bulk {
+            bulk.above_rows = 100;
+            let tributary::catalog::manifest::Page::Token(page) = &mut bulk.page else { panic!() };
+            page.size = Some(70);
+        }
+    });
+    let (object, fields) = vendor.object();
+    let mut replica = Replica::new(source, object, &fields);
+    vendor.traffic().reset();
+    replica.full().await.unwrap();
+    assert_same(&replica.table, &vendor.truth(), "bulk");
+    let results = |call: &tributary::demo::Call| call.uri.contains("/results");
+    assert!(vendor.traffic().log().iter().filter(|call| results(call)).count() > 3, "result parts");
+    assert_eq!(running.control.jobs(), [], "a job that is read is removed");
+    // A diff goes on from there.
+    vendor.create("afterwards", &mut StdRng::seed_from_u64(1));
+    vendor.settle();
+    assert!(!replica.diff().await.unwrap().is_full);
+    assert_same(&replica.table, &vendor.truth(), "after bulk");
+    // A job that fails is told, and its table stays.
+    let before = replica.table.clone();
+    running.control.fail_next_job("out of storage");
+    let error = replica.full().await.unwrap_err();
+    assert!(error.detail().is_some_and(|told| told.contains("out of storage")), "{error:?}");
+    assert_eq!(replica.table, before);
+}
+
+#[tokio::test]
+async fn a_diff_that_is_too_much_for_one_query_is_halved() {
+    let options = salesforce::Options { page_rows: 100, query_rows: 300, ..salesforce::Options::default() };
+    let vendor = Vendor::Salesforce(salesforce::start(options).await.unwrap());
+    let mut replica = replica(&vendor);
+    replica.full().await.unwrap();
+    vendor.settle();
+    let mut random = StdRng::seed_from_u64(1);
+    for number in 0..900 {
+        vendor.create(&format!("New {number}"), &mut random);
+        vendor.clock().advance(Duration::from_secs(2));
+    }
+    vendor.settle();
+    let synced = replica.diff().await.unwrap();
+    assert!(!synced.is_full);
+    assert_same(&replica.table, &vendor.truth(), "halved");
+    // What happened in one second cannot be halved.
+    vendor.clock().freeze();
+    for number in 0..400 {
+        vendor.create(&format!("At once {number}"), &mut random);
+    }
+    vendor.clock().thaw();
+    vendor.settle();
+    let error = replica.diff().await.unwrap_err();
+    assert!(error.what().contains("is too much for Salesforce"), "{error:?}");
 }
 
 #[tokio::test]
@@ -331,7 +453,7 @@ async fn cancel_stops_within_a_page() {
 async fn changes_between_pages_are_seen_by_this_read_or_the_next() {
     for name in VENDORS {
         for seed in 0..3 {
-            let vendor = std::sync::Arc::new(Vendor::start(name, seed).await);
+            let vendor = Arc::new(Vendor::start(name, seed).await);
             let mut replica = replica(&vendor);
             let there = vendor.clone();
             vendor.traffic().before(vendor.list_path(), 1, move || {

@@ -77,6 +77,7 @@ async fn pages(source: &Arc<dyn Source>, what: What) -> Result<Vec<Page>> {
         cursor: None,
         filter: None,
         max_rows: None,
+        expected_rows: None,
     };
     source.read(read).collect::<Vec<_>>().await.into_iter().collect()
 }

@@ -60,6 +60,7 @@ async fn everything(source: &dyn Source, object: &str) -> Read {
         cursor: None,
         filter: None,
         max_rows: None,
+        expected_rows: None,
     }
 }
 
@@ -80,6 +81,7 @@ fn full(object: &str, fields: &[(&str, &str)]) -> Read {
         cursor: None,
         filter: None,
         max_rows: None,
+        expected_rows: None,
     }
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod folder;
 pub(crate) mod postgres;
 pub(crate) mod proxy;
 pub(crate) mod server;
+pub(crate) mod signing;
 pub(crate) mod wire;
 
 /// Links a source database to a server as the connection `crm` and proves the login, all through psql.

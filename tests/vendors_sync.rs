@@ -1,11 +1,15 @@
 //! From a simulated vendor to rows in psql: connect, adopt, sync, change, sync again.
 
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tributary::demo::{hubspot, salesforce};
+use tributary::demo::{Fault, Size, hubspot, salesforce};
 
 use crate::support::folder::folder_of_this_run;
 use crate::support::server::Server;
+use crate::support::signing::{PRIVATE_KEY, public_key};
 
 /// A server that reaches its connectors where the simulated vendors are.
 fn server(connector: &str, base: &str) -> Server {
@@ -61,7 +65,7 @@ async fn deals_of_hubspot_are_rows_after_a_sync() {
 #[tokio::test(flavor = "multi_thread")]
 async fn opportunities_of_salesforce_come_in_bulk_and_by_pages() {
     let vendor = salesforce::start(salesforce::Options::default()).await.unwrap();
-    let server = server("salesforce", &vendor.login_url);
+    let server = server("salesforce", &vendor.base_url);
     let linked = server.rows(&[
         "CALL connect('salesforce', name => 'sf')",
         &format!("CALL set_secret('sf', 'client_id', '{}')", salesforce::CLIENT_ID),
@@ -79,4 +83,80 @@ async fn opportunities_of_salesforce_come_in_bulk_and_by_pages() {
     let expected = vendor.control.live("Opportunity").iter().filter(|live| large(live)).count();
     let rows = server.rows(&["SELECT count(*) FROM sf.opportunity"]);
     assert_eq!(rows.trim().parse::<usize>().unwrap(), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signed_statement_logs_in() {
+    let users = vec!["admin@org1.example".to_string()];
+    let signer = salesforce::Signer { client_id: "an app".into(), public_key: public_key(), users };
+    let options = salesforce::Options { signers: vec![signer], ..salesforce::Options::default() };
+    let vendor = salesforce::start(options).await.unwrap();
+    let server = server("salesforce", &vendor.base_url);
+    let linked = server.rows(&[
+        "CALL connect('salesforce', name => 'sf')",
+        "CALL set_secret('sf', 'consumer_key', 'an app')",
+        "CALL set_secret('sf', 'username', 'admin@org1.example')",
+        &format!("CALL set_secret('sf', 'private_key', '{PRIVATE_KEY}')"),
+    ]);
+    assert!(linked.contains("|connected|admin@org1.example"), "{linked}");
+    server.rows(&["CALL add_object('sf', 'Account')"]);
+    let synced = server.rows(&["CALL sync('sf', 'full')"]);
+    assert!(synced.contains("|full|succeeded"), "{synced}");
+    let rows = server.rows(&["SELECT count(*) FROM sf.account"]);
+    assert_eq!(rows.trim().parse::<usize>().unwrap(), vendor.control.live("Account").len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_in_the_middle_of_pages_loses_nothing() {
+    let size = Size { deals: 3_000, ..Size::default() };
+    let options = hubspot::Options { size, limits: hubspot::Limits::none(), ..hubspot::Options::default() };
+    let vendor = hubspot::start(options).await.unwrap();
+    let mut server = server("hubspot", &vendor.base_url);
+    server.rows(&[
+        "CALL connect('hubspot', name => 'crm')",
+        &format!("CALL set_secret('crm', 'token', '{}')", hubspot::PRIVATE_TOKEN),
+        "CALL add_object('crm', 'deal')",
+    ]);
+    server.rows(&["CALL sync('crm', 'full')"]);
+    let seen = |server: &Server| server.rows(&["SELECT count(*), sum(amount) FROM crm.deal"]);
+    for (call, path, pages) in [
+        ("CALL sync('crm', 'full')", "GET /crm/v3/objects/deals", 12),
+        ("CALL sync('crm', 'diff')", "/batch/read", 3),
+        ("CALL sync('crm', 'diff')", "GET /crm/v3/objects/deals", 0),
+    ] {
+        let before = seen(&server);
+        for deal in vendor.control.live("deals").iter().take(900) {
+            vendor.control.update("deals", deal.id, &[("amount", "17.25")]);
+        }
+        vendor.control.create("deals", &[("dealname", "new"), ("amount", "3.5")]).unwrap();
+        vendor.control.clock().advance(Duration::from_secs(180));
+        // The vendor never ends this answer, so that the kill comes in the middle of the read.
+        let (reached, control) = (Arc::new(AtomicBool::new(false)), vendor.control.clone());
+        let there = reached.clone();
+        vendor.control.traffic().before(path, pages, move || {
+            control.traffic().fail_next_at(path, 1, Fault::Stalled);
+            there.store(true, Ordering::SeqCst);
+        });
+        let mut client =
+            server.client("psql").args(["-X", "-c", call]).stderr(Stdio::null()).spawn().unwrap();
+        while !reached.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let again = server.kill();
+        client.wait().unwrap();
+        vendor.control.traffic().heal();
+        server = again.start();
+        assert_eq!(seen(&server), before, "{call}: what was there before is there");
+        let ended = server.rows(&["SELECT cause FROM tributary.run ORDER BY id DESC LIMIT 1"]);
+        assert!(ended.starts_with("interrupted"), "{call}: {ended}");
+        let synced = server.rows(&["CALL sync('crm', 'diff')"]);
+        assert!(synced.contains("|diff|succeeded"), "{synced}");
+        let live = vendor.control.live("deals");
+        let sum: f64 =
+            live.iter().filter_map(|deal| deal.properties.get("amount")?.parse::<f64>().ok()).sum();
+        let after = seen(&server);
+        let (count, total) = after.split_once('|').unwrap();
+        assert_eq!(count.parse::<usize>().unwrap(), live.len());
+        assert!((total.parse::<f64>().unwrap() - sum).abs() < 0.001, "{after} is not {sum}");
+    }
 }

@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 use super::template::{Placeholder, Template, Values};
 
 /// A JSON document with templates. A text that is exactly one placeholder becomes its value with its type; in a list
-/// a value that is a list is put in element by element; a list element with `{key}` is repeated for every key.
+/// a value that is a list is put in element by element; a list element with `{key}` is repeated for every key, and one
+/// of which a value or a whole list is missing is left out.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Body {
     /// true, false, a number or null as it is.
@@ -68,12 +69,18 @@ impl Body {
         }
     }
 
-    /// Whether a placeholder directly in this map has no value: a condition without its operand is no condition.
+    /// Whether a placeholder directly in this map has no value, or none of a list in it: a condition without its
+    /// operand is no condition, and a group without conditions no group.
     fn lost_a_value(&self, values: &dyn Values) -> bool {
+        let is_lost = |body: &Body| match body {
+            Body::Text(template) => template.placeholders().any(|p| values.value(p).is_none()),
+            Body::List(elements) if !elements.is_empty() => {
+                body.render(values).is_some_and(|list| list.as_array().is_some_and(Vec::is_empty))
+            }
+            _ => false,
+        };
         match self {
-            Body::Map(entries) => entries.iter().any(|(_, body)| {
-                matches!(body, Body::Text(template) if template.placeholders().any(|p| values.value(p).is_none()))
-            }),
+            Body::Map(entries) => entries.iter().any(|(_, body)| is_lost(body)),
             _ => false,
         }
     }

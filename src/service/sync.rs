@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Actor, App};
 use crate::error::{Error, Kind, Result};
-use crate::sync::{Mode, Outcome, Progress, Request};
+use crate::sync::{Foreseen, Mode, Outcome, Progress, Request};
 
 /// What to sync.
 #[derive(Debug, Clone, Copy)]
@@ -37,29 +37,42 @@ impl App {
             serde_json::json!({ "connection": connection, "mode": mode, "object": object, "force": force })
                 .to_string();
         self.audited(actor, "sync", &arguments, async {
-            let mode: Mode = mode.parse()?;
-            let connection = self.connection(connection).await?;
-            let objects = match object {
-                Some(name) => vec![self.object(&connection, name).await?],
-                None => self.state.objects_of(connection.id).await?,
-            };
-            if objects.is_empty() {
-                return Err(Error::new(
-                    Kind::Invalid,
-                    format!("`{}` has no objects to sync", connection.name),
-                )
-                .with_hint(format!(
-                    "adopt one first: CALL discover('{0}'); CALL add_object('{0}', ...)",
-                    connection.name
-                )));
-            }
-            let source = self.open(&connection).await?;
-            let request = Request { source, objects, mode, actor: actor.name.clone(), force };
+            let request = self.request(actor, wanted).await?;
             let app = self.clone();
             let work = self.runtime.spawn(async move { app.run_sync(request, progress, cancel).await });
             work.await.map_err(|error| Error::internal("a sync ended unexpectedly").with_source(error))?
         })
         .await
+    }
+
+    /// What a sync would read and what that would take. Asking the source for it may cost calls.
+    pub(super) async fn plan_sync(&self, actor: &Actor, wanted: &Wanted<'_>) -> Result<Vec<Foreseen>> {
+        let arguments = serde_json::json!({
+            "connection": wanted.connection, "mode": wanted.mode, "object": wanted.object
+        });
+        self.audited(actor, "plan_sync", &arguments.to_string(), async {
+            let request = self.request(actor, wanted).await?;
+            self.syncer.foresee(&request).await
+        })
+        .await
+    }
+
+    async fn request(&self, actor: &Actor, wanted: &Wanted<'_>) -> Result<Request> {
+        let mode: Mode = wanted.mode.parse()?;
+        let connection = self.connection(wanted.connection).await?;
+        let objects = match wanted.object {
+            Some(name) => vec![self.object(&connection, name).await?],
+            None => self.state.objects_of(connection.id).await?,
+        };
+        if objects.is_empty() {
+            let what = format!("`{}` has no objects to sync", connection.name);
+            return Err(Error::new(Kind::Invalid, what).with_hint(format!(
+                "adopt one first: CALL discover('{0}'); CALL add_object('{0}', ...)",
+                connection.name
+            )));
+        }
+        let source = self.open(&connection).await?;
+        Ok(Request { source, objects, mode, actor: actor.name.clone(), force: wanted.force })
     }
 
     async fn run_sync(

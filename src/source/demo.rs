@@ -200,14 +200,7 @@ impl Reader {
         }
         self.is_over = capped || self.row == self.table.rows;
         let watermark = self.highest.filter(|_| self.is_over && !capped).map(|at| Watermark(at.into()));
-        Some(self.batch(&rows).map(|rows| Page {
-            lane: 0,
-            rows,
-            gone: None,
-            watermark,
-            misfits: Vec::new(),
-            capped,
-        }))
+        Some(self.batch(&rows).map(|rows| Page { watermark, capped, ..Page::of(0, rows) }))
     }
 
     fn wants(&mut self, row: &[Value]) -> bool {

@@ -5,11 +5,14 @@
 //! answer into columns (`shape`, `cell`), `page` leads on, `out` hands pages over.
 
 mod auth;
+mod batches;
 mod bulk;
 mod cell;
 mod client;
 pub(crate) mod clock;
+mod deleted;
 mod discover;
+mod expect;
 mod explain;
 mod guard;
 mod inflate;
@@ -45,7 +48,7 @@ use self::request::{Known, Scope};
 use self::token::Tokens;
 use crate::catalog::{Manifest, as_text};
 use crate::error::{Error, Kind, Result, did_you_mean};
-use crate::source::{Capabilities, FieldInfo, Identity, ObjectInfo, Page, Read, Source};
+use crate::source::{Capabilities, Expected, FieldInfo, Identity, ObjectInfo, Page, Read, Source};
 
 pub use explain::{Explained, explain};
 
@@ -235,13 +238,12 @@ impl Source for RestSource {
     fn read(&self, read: Read) -> BoxStream<'static, Result<Page>> {
         let known_object = self.objects.lock().get(&read.object).cloned();
         let (client, known) = (self.client.clone(), self.known.clone());
-        let begun = client.calls();
         stream::Lazy::new(move |pages| async move {
             let object = match known_object {
                 Some(object) => object,
                 None => Arc::new(discover::describe(&client, &known, &read.object).await?),
             };
-            Reading { client, known, object, read, begun }.run(&pages).await
+            Reading { client, known, object, read, spent: Arc::default() }.run(&pages).await
         })
         .boxed()
     }
@@ -254,6 +256,12 @@ impl Source for RestSource {
         info.suggested_cursor.clone_from(&object.modified);
         let named = object.fields.iter().find(|field| field.is_name).map(|field| field.info.api.clone());
         info.suggested_name = info.suggested_name.take().filter(|api| has(api)).or(named);
+    }
+
+    async fn expect(&self, read: &Read) -> Result<Option<Expected>> {
+        let object = self.object(&read.object).await?;
+        let (client, known, read) = (self.client.clone(), self.known.clone(), read.clone());
+        Reading { client, known, object, read, spent: Arc::default() }.expect().await
     }
 
     async fn notes(&self, read: &Read) -> Result<Vec<String>> {

@@ -5,15 +5,15 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
-use super::drift::{self, Fitted};
+use super::ahead::Ahead;
 use super::erased::Suppression;
-use super::plan::{self, Current, Mark, Marks, Plan, Write};
+use super::plan::{Mark, Marks, Write};
 use super::transfer::{Changes, Deletions, Received, Transfer};
 use super::{Progress, ProgressSender, Request, Syncer, cancelled, gate};
 use crate::error::{Error, Kind, Result};
-use crate::model::{FieldType, Object, ObjectField, Run, now_micros};
-use crate::snapshot::{Commit, Prepared, Snapshot, WriteSpec};
-use crate::source::{Read, ReadField, What};
+use crate::model::{Object, Run, now_micros};
+use crate::snapshot::{Commit, Prepared, Snapshot};
+use crate::source::What;
 
 /// How a run ended.
 pub(super) struct Ended {
@@ -134,65 +134,62 @@ async fn transfer(
     progress: &ProgressSender,
     cancel: &CancellationToken,
 ) -> Result<Done> {
-    let fields = request.source.fields(&object.api).await?;
-    let Fitted { object: fitted, missing, warnings } = drift::fit(object, &fields)?;
-    run.counts.warnings.extend(warnings);
-    if fitted.fields != object.fields {
-        syncer.state.update_object(&fitted, object.schema_version).await?;
+    let mut ahead = Ahead::look(syncer, request, object).await?;
+    run.counts.warnings.append(&mut ahead.warnings);
+    if ahead.object.fields != object.fields {
+        syncer.state.update_object(&ahead.object, object.schema_version).await?;
     }
-    let object = fitted;
-    let table = syncer.warehouse.table(&object.connection, &object.id);
-    let snapshot = table.latest().await?;
-    let current = snapshot.as_deref().map(Current::of);
-    let can = request.source.can(&object.api).await?;
-    let spec = WriteSpec { columns: columns(&object, &missing), key: object.key_columns() };
-    let mut plan = plan::plan(request.mode, &object, &spec.columns, can, current.as_ref());
-    let deletions = match &plan.deleted_since {
-        Some(since) => Deletions::since(request, read(&object, &missing, &plan)?, since).await,
+    expect(request, &mut ahead, run, progress).await?;
+    let deletions = match &ahead.plan.deleted_since {
+        Some(since) => Deletions::since(request, ahead.read()?, since).await,
         None => Ok(Deletions::default()),
     };
     let deletions = match deletions {
         Err(error) if error.kind() == Kind::Unsupported => {
-            plan = plan::in_full(&object, &spec.columns, can, current.as_ref(), &error);
+            ahead.turn_full(&error);
+            expect(request, &mut ahead, run, progress).await?;
             Deletions::default()
         }
         deletions => deletions?,
     };
-    run.mode = plan.mode().as_str().into();
-    for reason in &plan.reasons {
-        tell(progress, &object, reason.clone());
+    run.counts.calls += deletions.calls;
+    run.mode = ahead.plan.mode().as_str().into();
+    for reason in &ahead.plan.reasons {
+        tell(progress, &ahead.object, reason.clone());
     }
-    if plan.write == Write::Upsert {
-        run.counts.warnings.extend(plan.reasons.iter().cloned());
+    if ahead.plan.write == Write::Upsert {
+        run.counts.warnings.extend(ahead.plan.reasons.iter().cloned());
     }
 
-    if let Some(snapshot) = snapshot.as_ref().filter(|_| plan.recast) {
-        tell(progress, &object, "stored rows are rewritten with wider types".into());
-        let recast = table.recast(&spec).await?;
+    if let Some(snapshot) = ahead.snapshot.as_ref().filter(|_| ahead.plan.recast) {
+        tell(progress, &ahead.object, "stored rows are rewritten with wider types".into());
+        let recast = ahead.table.recast(&ahead.spec).await?;
         run.counts.bytes_written += recast.counts().bytes_written;
         recast.commit(Commit { run_id: run.id, fence, watermark: snapshot.watermark() }).await?;
     }
 
-    let wanted = read(&object, &missing, &plan)?;
+    let wanted = ahead.read()?;
     for note in request.source.notes(&wanted).await? {
-        tell(progress, &object, note);
+        tell(progress, &ahead.object, note);
     }
     for warning in request.source.warnings(&wanted).await? {
-        tell(progress, &object, warning.clone());
+        tell(progress, &ahead.object, warning.clone());
         run.counts.warnings.push(warning);
     }
-    let erasures = syncer.state.erasures_of(object.connection_id, &object.api).await?;
-    let erased = Suppression::new(&syncer.digester, &object, &wanted.fields, erasures)?;
+    let erasures = syncer.state.erasures_of(ahead.object.connection_id, &ahead.object.api).await?;
+    let erased = Suppression::new(&syncer.digester, &ahead.object, &wanted.fields, erasures)?;
     let mut changes = Changes::new(request, wanted);
     if let Err(error) = changes.look().await {
-        if error.kind() != Kind::Unsupported || plan.what == What::Full {
+        if error.kind() != Kind::Unsupported || ahead.plan.what == What::Full {
             return Err(error);
         }
-        plan = plan::in_full(&object, &spec.columns, can, current.as_ref(), &error);
-        run.mode = plan.mode().as_str().into();
-        tell(progress, &object, plan.reasons[0].clone());
-        changes = Changes::new(request, read(&object, &missing, &plan)?);
+        ahead.turn_full(&error);
+        run.mode = ahead.plan.mode().as_str().into();
+        tell(progress, &ahead.object, ahead.plan.reasons[0].clone());
+        expect(request, &mut ahead, run, progress).await?;
+        changes = Changes::new(request, ahead.read()?);
     }
+    let Ahead { object, table, snapshot, current, spec, plan, .. } = ahead;
     let writer = match plan.write {
         Write::Replace => table.replace(&spec).await?,
         Write::Upsert => table.upsert(&spec).await?,
@@ -235,35 +232,20 @@ async fn transfer(
     Ok(Done { status, object, snapshot: Some(snapshot), cause, remedy })
 }
 
-/// The columns of the table that a run writes: selected fields that the source still has.
-fn columns(object: &Object, missing: &[String]) -> Vec<(String, FieldType)> {
-    present(object, missing).map(|field| (field.column.clone(), field.data_type.clone())).collect()
-}
-
-fn present<'a>(object: &'a Object, missing: &'a [String]) -> impl Iterator<Item = &'a ObjectField> {
-    object.selected().filter(|field| !missing.contains(&field.api))
-}
-
-/// The source's read for a plan. Fields that the source lost are not asked for.
-fn read(object: &Object, missing: &[String], plan: &Plan) -> Result<Read> {
-    let filter =
-        object.import.filter.as_deref().map(|text| crate::filter::parse(text, &object.fields)).transpose()?;
-    let fields = present(object, missing)
-        .map(|field| ReadField {
-            api: field.api.clone(),
-            name: field.name.clone(),
-            data_type: field.data_type.clone(),
-        })
-        .collect();
-    Ok(Read {
-        object: object.api.clone(),
-        fields,
-        key: object.key_fields().into_iter().map(|field| field.api.clone()).collect(),
-        what: plan.what.clone(),
-        cursor: object.import.cursor.clone(),
-        filter,
-        max_rows: object.import.max_rows.filter(|_| plan.what == What::Full),
-    })
+/// Notes and tells what a run will take, where its source knows.
+async fn expect(
+    request: &Request,
+    ahead: &mut Ahead,
+    run: &mut Run,
+    progress: &ProgressSender,
+) -> Result<()> {
+    let Some(expected) = ahead.expect(request).await? else { return Ok(()) };
+    ahead.expected_rows = Some(expected.rows);
+    run.counts.calls += expected.spent;
+    run.counts.expected_calls = Some(expected.calls);
+    let message = format!("{} records expected, {} calls of the API", expected.rows, expected.calls);
+    tell(progress, &ahead.object, message);
+    Ok(())
 }
 
 fn count(run: &mut Run, prepared: &Prepared) {

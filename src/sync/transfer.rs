@@ -28,6 +28,8 @@ pub(super) struct Received {
 pub(super) struct Deletions {
     pub(super) gone: Vec<Gone>,
     pub(super) watermark: Option<Watermark>,
+    /// Calls of the source's API that it took.
+    pub(super) calls: u64,
 }
 
 impl Deletions {
@@ -40,6 +42,7 @@ impl Deletions {
         let mut pages = request.source.read(read);
         while let Some(page) = pages.next().await {
             let page = page?;
+            deletions.calls += page.calls;
             deletions.gone.extend(page.gone);
             deletions.watermark = page.watermark.or(deletions.watermark);
         }
@@ -95,6 +98,7 @@ impl Transfer<'_> {
         let mut last_told = Instant::now();
         while let Some(page) = changes.next().await? {
             run.counts.read += page.rows.num_rows() as u64;
+            run.counts.calls += page.calls;
             // A sample may be of a record that was erased.
             note_misfits(run, page.misfits, self.erased.is_none());
             watermark = page.watermark.or(watermark);

@@ -8,7 +8,7 @@ use arrow::util::display::array_value_to_string;
 use futures::StreamExt;
 use tributary::error::{Error, Kind};
 use tributary::model::Filter;
-use tributary::source::{Page, Read, ReadField, Source, Watermark, What, Why};
+use tributary::source::{Expected, Page, Read, ReadField, Source, Watermark, What, Why};
 
 /// Rows by key: the values of the other fields as text.
 pub(crate) type Table = BTreeMap<String, Vec<Option<String>>>;
@@ -17,6 +17,8 @@ pub(crate) type Table = BTreeMap<String, Vec<Option<String>>>;
 #[derive(Debug, Default)]
 pub(crate) struct Synced {
     pub(crate) rows: u64,
+    pub(crate) calls: u64,
+    pub(crate) expected: Option<Expected>,
     pub(crate) is_full: bool,
     pub(crate) misfits: u64,
     pub(crate) merged: Vec<(String, String)>,
@@ -68,11 +70,19 @@ impl Replica {
             cursor: None,
             filter: self.filter.clone().filter(|_| !only_key),
             max_rows: self.max_rows,
+            expected_rows: None,
         })
     }
 
-    pub(crate) async fn pages(&self, what: What) -> Result<Vec<Page>, Error> {
-        let mut pages = self.source.read(self.read(what).await?);
+    /// As a sync does: first it asks what the read will take.
+    pub(crate) async fn pages(&self, what: What, synced: &mut Synced) -> Result<Vec<Page>, Error> {
+        let mut wanted = self.read(what).await?;
+        if let Some(expected) = self.source.expect(&wanted).await? {
+            wanted.expected_rows = Some(expected.rows);
+            synced.expected = Some(expected);
+            synced.calls += expected.spent;
+        }
+        let mut pages = self.source.read(wanted);
         let mut read = Vec::new();
         while let Some(page) = pages.next().await {
             read.push(page?);
@@ -82,8 +92,8 @@ impl Replica {
 
     /// Reads everything. Nothing changes when that fails.
     pub(crate) async fn full(&mut self) -> Result<Synced, Error> {
-        let pages = self.pages(What::Full).await?;
         let mut synced = Synced { is_full: true, ..Synced::default() };
+        let pages = self.pages(What::Full, &mut synced).await?;
         assert!(pages.iter().all(|page| page.gone.is_none()), "a full read tells nobody gone");
         let mut table = Table::new();
         self.take(pages, &mut table, &mut synced);
@@ -103,17 +113,18 @@ impl Replica {
         let mut table = self.table.clone();
         if can.deleted {
             let from = self.deleted.clone().unwrap_or_else(|| since.clone());
-            match self.pages(What::DeletedSince(from)).await {
+            match self.pages(What::DeletedSince(from), &mut synced).await {
                 Err(error) if error.kind() == Kind::Unsupported => return self.full().await,
                 pages => {
                     for page in pages? {
+                        synced.calls += page.calls;
                         self.deleted = page.watermark.clone().or(self.deleted.take());
                         self.remove(&page, &mut table, &mut synced);
                     }
                 }
             }
         }
-        let pages = match self.pages(What::Since(since)).await {
+        let pages = match self.pages(What::Since(since), &mut synced).await {
             Err(error) if error.kind() == Kind::Unsupported => return self.full().await,
             pages => pages?,
         };
@@ -141,6 +152,7 @@ impl Replica {
             self.remove(&page, table, synced);
             synced.misfits += page.misfits.iter().map(|misfit| misfit.count).sum::<u64>();
             synced.is_capped |= page.capped;
+            synced.calls += page.calls;
             synced.rows += page.rows.num_rows() as u64;
             for row in 0..page.rows.num_rows() {
                 let values =

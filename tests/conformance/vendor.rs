@@ -8,7 +8,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use serde_json::json;
 use tributary::catalog::{Catalog, manifest::Manifest};
-use tributary::demo::{Clock, Traffic, hubspot, salesforce};
+use tributary::demo::{Clock, Size, Traffic, hubspot, salesforce};
 use tributary::error::{Error, Result};
 use tributary::source::rest::token::{AccessToken, Tokens};
 use tributary::source::rest::{Options, Patience};
@@ -35,14 +35,23 @@ pub(crate) enum Event {
 
 impl Vendor {
     pub(crate) async fn start(name: &str, seed: u64) -> Self {
+        Vendor::with(name, seed, Size::default(), 100).await
+    }
+
+    /// One with so many deals, in pages as large as the vendor makes them.
+    pub(crate) async fn of_size(name: &str, deals: usize) -> Self {
+        Vendor::with(name, 7, Size { deals, ..Size::default() }, 2_000).await
+    }
+
+    async fn with(name: &str, seed: u64, size: Size, page_rows: usize) -> Self {
         match name {
             "hubspot" => {
                 let limits = hubspot::Limits::none();
-                let options = hubspot::Options { seed, limits, ..hubspot::Options::default() };
+                let options = hubspot::Options { seed, size, limits, ..hubspot::Options::default() };
                 Vendor::HubSpot(hubspot::start(options).await.unwrap())
             }
             _ => {
-                let options = salesforce::Options { seed, page_rows: 100, ..salesforce::Options::default() };
+                let options = salesforce::Options { seed, size, page_rows, ..salesforce::Options::default() };
                 Vendor::Salesforce(salesforce::start(options).await.unwrap())
             }
         }
@@ -153,18 +162,42 @@ impl Vendor {
         self.clock().advance(Duration::from_secs(180));
     }
 
+    /// Lets anything happen to a record.
+    pub(crate) fn anything(&self, random: &mut StdRng, deleted: &mut Vec<String>) {
+        use Event::{Create, Delete, Merge, Restore, Update};
+        let events = [Create, Update, Update, Delete, Restore, Merge];
+        self.happen(events[random.random_range(0..events.len())], random, deleted);
+    }
+
+    /// Makes a deal.
+    pub(crate) fn create(&self, name: &str, random: &mut StdRng) {
+        let amount = amount(random);
+        match self {
+            Vendor::HubSpot(running) => {
+                running.control.create("deals", &[("dealname", name), ("amount", &amount)]).unwrap();
+            }
+            Vendor::Salesforce(running) => {
+                let fields = [
+                    ("Name", salesforce::Cell::from(name.to_string())),
+                    ("StageName", "Prospecting".into()),
+                    ("Amount", salesforce::Cell::number(amount)),
+                    ("CloseDate", salesforce::Cell::date("2026-01-31")),
+                ];
+                running.control.create("Opportunity", &fields).unwrap();
+            }
+        }
+    }
+
     /// Lets something happen to a record; `deleted` remembers who may come back.
     pub(crate) fn happen(&self, event: Event, random: &mut StdRng, deleted: &mut Vec<String>) {
         let keys: Vec<String> = self.truth().into_keys().collect();
-        let amount = format!("{}.{:02}", random.random_range(1..1_000_000), random.random_range(0..100));
+        let amount = amount(random);
         let name = format!("Deal {} 'é\"", random.random_range(0..1_000_000));
         let any = |random: &mut StdRng| keys[random.random_range(0..keys.len())].clone();
         let (one, other) = (any(random), any(random));
         let number = |key: &str| key.parse::<u64>().unwrap();
         match (self, event) {
-            (Vendor::HubSpot(running), Event::Create) => {
-                running.control.create("deals", &[("dealname", &name), ("amount", &amount)]).unwrap();
-            }
+            (_, Event::Create) => self.create(&name, random),
             (Vendor::HubSpot(running), Event::Update) => {
                 assert!(running.control.update(
                     "deals",
@@ -184,15 +217,6 @@ impl Vendor {
             (Vendor::HubSpot(running), Event::Merge) if one != other => {
                 assert!(running.control.merge("deals", number(&one), number(&other)));
             }
-            (Vendor::Salesforce(running), Event::Create) => {
-                let fields = [
-                    ("Name", salesforce::Cell::from(name)),
-                    ("StageName", "Prospecting".into()),
-                    ("Amount", salesforce::Cell::number(amount)),
-                    ("CloseDate", salesforce::Cell::date("2026-01-31")),
-                ];
-                running.control.create("Opportunity", &fields).unwrap();
-            }
             (Vendor::Salesforce(running), Event::Update) => {
                 let fields =
                     [("Amount", salesforce::Cell::number(amount)), ("Name", salesforce::Cell::from(name))];
@@ -211,6 +235,10 @@ impl Vendor {
             (_, Event::Merge) => {}
         }
     }
+}
+
+fn amount(random: &mut StdRng) -> String {
+    format!("{}.{:02}", random.random_range(1..1_000_000), random.random_range(0..100))
 }
 
 /// A session that is opened anew when the old one is refused.

@@ -153,7 +153,7 @@ fn page(read: &Read, rows: &[(Option<i64>, Row)]) -> Page {
         }
     };
     let rows = RecordBatch::try_new(read.schema(), read.fields.iter().map(column).collect()).unwrap();
-    Page { lane: 0, rows, gone: None, watermark: None, misfits: Vec::new(), capped: false }
+    Page::of(0, rows)
 }
 
 #[async_trait]

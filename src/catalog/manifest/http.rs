@@ -157,6 +157,8 @@ pub enum Outcome {
     Empty,
     /// The bulk API does not know this object: it is read page by page.
     NoBulk,
+    /// It is too much for one request: a diff asks for half the time, and again; anything else fails.
+    TooBroad,
     /// The run fails and quotes the answer.
     Fail,
 }

@@ -134,6 +134,20 @@ pub enum Page {
     Seek(SeekPage),
 }
 
+impl Page {
+    /// Records of one page, where they are told.
+    pub fn size(&self) -> Option<u32> {
+        match self {
+            Page::None => None,
+            Page::Token(page) => page.size,
+            Page::Link(page) => page.size,
+            Page::Offset(page) => Some(page.size),
+            Page::Number(page) => Some(page.size),
+            Page::Seek(page) => Some(page.size),
+        }
+    }
+}
+
 /// Pages by token.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

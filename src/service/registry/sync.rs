@@ -17,7 +17,7 @@ use crate::query::{Notice, NoticeSender, VerbCall, VerbParam, VerbSignature};
 use crate::service::cells::{Cell, Columns, batch};
 use crate::service::sync::Wanted;
 use crate::service::{Actor, App};
-use crate::sync::{Outcome, Progress};
+use crate::sync::{Foreseen, Outcome, Progress};
 
 const RUN: Columns = &[
     ("run", FieldType::Int64),
@@ -32,10 +32,19 @@ const RUN: Columns = &[
     ("duplicates", FieldType::Int64),
     ("null_keys", FieldType::Int64),
     ("misfits", FieldType::Int64),
+    ("calls", FieldType::Int64),
     ("release", FieldType::Int64),
     ("milliseconds", FieldType::Int64),
     ("cause", FieldType::Text),
     ("remedy", FieldType::Text),
+];
+
+const PLANNED: Columns = &[
+    ("object", FieldType::Text),
+    ("mode", FieldType::Text),
+    ("expected_rows", FieldType::Int64),
+    ("expected_calls", FieldType::Int64),
+    ("reason", FieldType::Text),
 ];
 
 const CANCELLED: Columns = &[("sync", FieldType::Int64), ("status", FieldType::Text)];
@@ -51,6 +60,16 @@ pub(super) fn signatures() -> Vec<VerbSignature> {
                 VerbParam::optional("mode", ScalarValue::from("diff"), "diff or full"),
                 optional_text("object", "one object; all by default"),
                 flag("force", "publish although rows would be lost"),
+            ],
+        ),
+        verb(
+            "plan_sync",
+            "shows what a sync would read and how many calls of the source's API that takes",
+            PLANNED,
+            vec![
+                connection_param(),
+                VerbParam::optional("mode", ScalarValue::from("diff"), "diff or full"),
+                optional_text("object", "one object; all by default"),
             ],
         ),
         verb(
@@ -70,12 +89,37 @@ async fn dispatch(asked: &Asked) -> Result<RecordBatch> {
     let Asked { app, actor, call, notices, cancel } = asked;
     match call.name.as_str() {
         "sync" => sync(app, actor, call, notices.clone(), cancel.clone()).await,
+        "plan_sync" => {
+            let foreseen = app.plan_sync(actor, &wanted(call)).await?;
+            batch(PLANNED, foreseen.into_iter().map(planned_row).collect())
+        }
         "cancel" => {
             let sync = app.cancel(actor, call.integer("run").unwrap_or_default()).await?;
             batch(CANCELLED, vec![vec![sync.into(), "cancelling".into()]])
         }
         _ => Err(asked.unknown()),
     }
+}
+
+fn wanted(call: &VerbCall) -> Wanted<'_> {
+    Wanted {
+        connection: call.text("connection").unwrap_or_default(),
+        mode: call.text("mode").unwrap_or_default(),
+        object: call.text("object"),
+        force: call.boolean("force").unwrap_or(false),
+    }
+}
+
+fn planned_row(foreseen: Foreseen) -> Vec<Cell> {
+    let reason = Some(foreseen.reasons.join("; ")).filter(|reason| !reason.is_empty());
+    let number = |number: u64| i64::try_from(number).ok();
+    vec![
+        foreseen.object.into(),
+        foreseen.mode.as_str().into(),
+        foreseen.expected.and_then(|expected| number(expected.rows)).into(),
+        foreseen.expected.and_then(|expected| number(expected.calls)).into(),
+        reason.into(),
+    ]
 }
 
 async fn sync(
@@ -85,12 +129,7 @@ async fn sync(
     notices: NoticeSender,
     cancel: CancellationToken,
 ) -> Result<RecordBatch> {
-    let wanted = Wanted {
-        connection: call.text("connection").unwrap_or_default(),
-        mode: call.text("mode").unwrap_or_default(),
-        object: call.text("object"),
-        force: call.boolean("force").unwrap_or(false),
-    };
+    let wanted = wanted(call);
     let (progress, mut told) = mpsc::unbounded_channel::<Progress>();
     let forward = notices.clone();
     let forwarding = tokio::spawn(async move {
@@ -144,6 +183,7 @@ fn run_row(run: &Run) -> Vec<Cell> {
         counts.duplicates.into(),
         counts.null_keys.into(),
         counts.misfits.into(),
+        counts.calls.into(),
         run.release.into(),
         run.ended_at.map(|ended| (ended - run.started_at) / 1000).into(),
         run.cause.clone().into(),

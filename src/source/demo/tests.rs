@@ -20,6 +20,7 @@ async fn read(object: &str, change: impl FnOnce(&mut Read)) -> Vec<Page> {
         cursor: source.table(object).unwrap().cursor.map(str::to_string),
         filter: None,
         max_rows: None,
+        expected_rows: None,
     };
     change(&mut read);
     source.read(read).map(|page| page.unwrap()).collect().await
@@ -132,6 +133,7 @@ async fn a_number_beyond_the_type_compares_and_an_unknown_field_is_an_error() {
         cursor: None,
         filter: Some(filter),
         max_rows: None,
+        expected_rows: None,
     };
     let error = source.read(read).next().await.unwrap().unwrap_err();
     assert!(error.what().contains("no field `amuont` (did you mean `amount`?)"), "{error}");

@@ -145,7 +145,7 @@ async fn run(connector: &Connector, read: &Read, pages: &Pages) -> Result<()> {
         _ => None,
     };
     let rows = RecordBatch::new_empty(Arc::clone(&shared.schema));
-    pages.send(Ok(Page { lane: 0, rows, gone: None, watermark, misfits: Vec::new(), capped })).await.ok();
+    pages.send(Ok(Page { watermark, capped, ..Page::of(0, rows) })).await.ok();
     Ok(())
 }
 
@@ -312,5 +312,5 @@ async fn next(
 async fn send(pages: &Pages, lane: usize, decoded: Decoded) {
     let Decoded { rows, misfits } = decoded;
     // When nobody listens any more, this task is about to be aborted.
-    pages.send(Ok(Page { lane, rows, gone: None, watermark: None, misfits, capped: false })).await.ok();
+    pages.send(Ok(Page { misfits, ..Page::of(lane, rows) })).await.ok();
 }

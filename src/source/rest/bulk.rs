@@ -24,14 +24,17 @@ const LONGEST_JOB: u64 = 24 * 3600;
 impl Reading {
     /// The bulk read, where so many rows are expected that it pays.
     pub(crate) async fn wants_bulk<'a>(&self, plan: &Plan<'a>, scope: &Scope) -> Result<Option<&'a Bulk>> {
-        let (Some(bulk), Some(count)) = (&plan.reads.bulk, &plan.reads.count) else { return Ok(None) };
-        if self.read.max_rows.is_some_and(|max| max < bulk.above_rows) {
-            return Ok(None);
-        }
-        let scope = plan.fill(scope, &[], &Ask { has_filter: true, ..Ask::default() })?;
-        let answer = self.client.json(Target::Request(&count.request), &scope).await?;
-        let rows = count.at.find(&answer).map(as_text).and_then(|rows| rows.parse::<u64>().ok());
-        Ok(rows.is_some_and(|rows| rows >= bulk.above_rows).then_some(bulk))
+        let Some(bulk) = &plan.reads.bulk else { return Ok(None) };
+        let rows = match self.read.expected_rows {
+            None if self.is_worth_a_job(u64::MAX, bulk.above_rows) => self.count(plan, scope, None).await?,
+            expected => expected,
+        };
+        Ok(rows.is_some_and(|rows| self.is_worth_a_job(rows, bulk.above_rows)).then_some(bulk))
+    }
+
+    /// Whether a job pays for so many rows.
+    pub(super) fn is_worth_a_job(&self, rows: u64, above_rows: u64) -> bool {
+        rows.min(self.read.max_rows.unwrap_or(u64::MAX)) >= above_rows
     }
 
     /// Runs a job and reads its result.
@@ -44,7 +47,7 @@ impl Reading {
     ) -> Result<(), Refused> {
         let names = plan.chunks(None).into_iter().next().unwrap_or_default();
         let mut scope = plan.fill(scope, &names, &Ask { has_filter: true, ..Ask::default() })?;
-        let answer = self.client.json(Target::Request(&bulk.submit), &scope).await?;
+        let answer = self.json(&bulk.submit, &scope).await?;
         let id =
             bulk.id.find(&answer).filter(|id| !id.is_null()).map(as_text).ok_or_else(|| {
                 Error::new(Kind::Data, format!("{} started a job without an id", self.label()))
@@ -52,7 +55,7 @@ impl Reading {
         scope.set("job.id", Some(json!(id)));
         let result = self.job(plan, &scope, bulk, &names, out).await;
         if let Some(clean) = &bulk.clean
-            && let Err(refused) = self.client.json(Target::Request(clean), &scope).await
+            && let Err(refused) = self.json(clean, &scope).await
         {
             tracing::debug!(error = %refused.error, "a finished job could not be removed at the source");
         }
@@ -92,7 +95,7 @@ impl Reading {
         let mut pause = 1;
         let mut waited = Duration::ZERO;
         loop {
-            let answer: Value = self.client.json(Target::Request(&bulk.poll), scope).await?;
+            let answer: Value = self.json(&bulk.poll, scope).await?;
             let state = bulk.status.find(&answer).map(as_text).unwrap_or_default();
             if bulk.done.contains(&state) {
                 return Ok(());

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use reqwest::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
 };
+use serde_json::Value;
 
 use super::clock::http_date;
 use super::guard::Guard;
@@ -182,7 +183,6 @@ pub(crate) struct Client {
     patience: Patience,
     /// The source's clock, as the newest answer told it.
     clock: AtomicI64,
-    calls: AtomicU64,
     /// Calls of the day so far, and allowed.
     quota: Mutex<Option<(u64, u64)>>,
     /// What the login still needs.
@@ -210,7 +210,6 @@ impl Client {
             transport,
             patience,
             clock: AtomicI64::new(0),
-            calls: AtomicU64::new(0),
             quota: Mutex::default(),
             incomplete,
         }
@@ -224,11 +223,6 @@ impl Client {
     /// The source's clock at the newest answer; `None` before the first one.
     pub(crate) fn clock(&self) -> Option<Micros> {
         Some(self.clock.load(Ordering::Relaxed)).filter(|at| *at != 0)
-    }
-
-    /// Requests sent so far.
-    pub(crate) fn calls(&self) -> u64 {
-        self.calls.load(Ordering::Relaxed)
     }
 
     /// Calls of the day so far and allowed, as the source last told.
@@ -251,35 +245,47 @@ impl Client {
         })
     }
 
-    /// The answer to a request as a JSON document.
-    pub(crate) async fn json(&self, target: Target<'_>, scope: &Scope) -> Result<serde_json::Value, Refused> {
-        self.send(target, scope, None, &mut |answer| {
+    /// The answer to a request as a JSON document; null where a rule says that there is nothing.
+    pub(crate) async fn json(&self, target: Target<'_>, scope: &Scope) -> Result<Value, Refused> {
+        self.counted_json(target, scope, None).await
+    }
+
+    /// [`Client::json`] for a read whose calls are counted.
+    pub(crate) async fn counted_json(
+        &self,
+        target: Target<'_>,
+        scope: &Scope,
+        spent: Option<&AtomicU64>,
+    ) -> Result<Value, Refused> {
+        self.send(target, scope, spent, &mut |answer| {
             if answer.is_empty {
-                return Ok(serde_json::Value::Null);
+                return Ok(Value::Null);
             }
             serde_json::from_slice(&answer.body).map_err(|_| Unreadable(outcome::not_json(&answer.body)))
         })
         .await
     }
 
-    /// Sends a request until `read` has read its answer, or nothing more can be done. `begun` is the number of calls
-    /// when the run began, for its share of a daily quota.
+    /// Sends a request until `read` has read its answer, or nothing more can be done. `spent` counts
+    /// the calls of one read, for its share of a daily quota.
     pub(crate) async fn send<T: Send>(
         &self,
         target: Target<'_>,
         scope: &Scope,
-        begun: Option<u64>,
+        spent: Option<&AtomicU64>,
         read: &mut (dyn FnMut(&Answer) -> Result<T, Unreadable> + Send),
     ) -> Result<T, Refused> {
         let tokens = self.tokens()?;
         let mut token = tokens.current().await?;
         let (mut attempts, mut unreadable, mut refusals, mut renewed) = (0, 0, 0, false);
         loop {
-            self.within_quota(begun)?;
+            self.within_quota(spent)?;
             let call = self.call(&target, scope, &token)?;
             let path = call.url.path().to_string();
             let permit = self.limits.acquire(&path).await?;
-            self.calls.fetch_add(1, Ordering::Relaxed);
+            if let Some(spent) = spent {
+                spent.fetch_add(1, Ordering::Relaxed);
+            }
             let answer = self.transport.once(call).await;
             drop(permit);
             let mut answer = match answer {
@@ -359,7 +365,7 @@ impl Client {
     }
 
     /// Refuses to go on when the daily quota, or this run's share of it, is used up.
-    fn within_quota(&self, begun: Option<u64>) -> Result<()> {
+    fn within_quota(&self, spent: Option<&AtomicU64>) -> Result<()> {
         let (Some(quota), Some((used, allowed))) = (&self.manifest.http.quota, self.quota()) else {
             return Ok(());
         };
@@ -373,8 +379,8 @@ impl Client {
         if used >= share(quota.day) {
             return stop(format!("{}% of the daily API calls of {label} are used up", quota.day));
         }
-        match begun {
-            Some(begun) if self.calls().saturating_sub(begun) >= share(quota.run).max(1) => {
+        match spent.map(|spent| spent.load(Ordering::Relaxed)) {
+            Some(spent) if spent >= share(quota.run).max(1) => {
                 stop(format!("this run has used {}% of the daily API calls of {label}", quota.run))
             }
             _ => Ok(()),

@@ -122,14 +122,7 @@ struct Shows<'a> {
 
 impl Shows<'_> {
     fn pages(&self, what: &str, read: &ListRead, shown: &mut Vec<Explained>) {
-        let size = match &read.page {
-            Page::None => None,
-            Page::Token(page) => page.size,
-            Page::Link(page) => page.size,
-            Page::Offset(page) => Some(page.size),
-            Page::Number(page) => Some(page.size),
-            Page::Seek(page) => Some(page.size),
-        };
+        let size = read.page.size();
         let has_times = read.since.is_some();
         let each: Vec<_> =
             read.each.iter().map(|(name, values)| format!("{name} = {}", values.join(", "))).collect();

@@ -1,6 +1,7 @@
 //! From what was read to the pages of a read: the filter applied, rows counted, small pages put together.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::{concat_batches, filter_record_batch, not};
@@ -28,6 +29,9 @@ pub(crate) struct Out<'a> {
     misfits: Vec<Misfit>,
     given: u64,
     is_capped: bool,
+    /// Calls of the read, and how many of them were told.
+    spent: &'a AtomicU64,
+    told: u64,
 }
 
 impl<'a> Out<'a> {
@@ -35,6 +39,7 @@ impl<'a> Out<'a> {
         pages: &'a mpsc::Sender<Result<Page>>,
         read: &'a Read,
         fields: &'a [ReadField],
+        spent: &'a AtomicU64,
     ) -> Self {
         let columns = fields.iter().map(|field| Field::new(&field.name, field.data_type.arrow(), true));
         let schema = Arc::new(Schema::new(columns.collect::<Vec<_>>()));
@@ -48,6 +53,8 @@ impl<'a> Out<'a> {
             misfits: Vec::new(),
             given: 0,
             is_capped: false,
+            spent,
+            told: 0,
         }
     }
 
@@ -100,7 +107,7 @@ impl<'a> Out<'a> {
         let rows = RecordBatch::new_empty(self.read.schema());
         let capped = self.is_capped;
         let watermark = watermark.filter(|_| !capped);
-        self.send(Page { lane: 0, rows, gone: None, watermark, misfits: Vec::new(), capped }).await;
+        self.send(Page { watermark, capped, ..Page::of(0, rows) }).await;
         Ok(())
     }
 
@@ -115,11 +122,14 @@ impl<'a> Out<'a> {
         };
         self.waiting.clear();
         let misfits = std::mem::take(&mut self.misfits);
-        self.send(Page { lane: 0, rows, gone, watermark: None, misfits, capped: false }).await;
+        self.send(Page { gone, misfits, ..Page::of(0, rows) }).await;
         Ok(())
     }
 
-    async fn send(&self, page: Page) {
+    async fn send(&mut self, page: Page) {
+        let spent = self.spent.load(Ordering::Relaxed);
+        let page = Page { calls: spent - self.told, ..page };
+        self.told = spent;
         // When nobody listens any more, this task is about to be aborted.
         self.pages.send(Ok(page)).await.ok();
     }

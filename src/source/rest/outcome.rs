@@ -105,6 +105,7 @@ pub(crate) fn refused(manifest: &Manifest, answer: &Answer, verdict: Option<Verd
             (Kind::Unavailable, format!("{label} is in trouble (HTTP {})", answer.status), None)
         }
         Outcome::NoBulk => (Kind::Unsupported, format!("{label} cannot export this in bulk"), None),
+        Outcome::TooBroad => (Kind::Data, format!("the request `{path}` is too much for {label}"), None),
         Outcome::Empty | Outcome::Fail => {
             (Kind::Data, format!("{label} refuses the request `{path}` (HTTP {})", answer.status), None)
         }

@@ -78,15 +78,7 @@ impl Pager {
 
     /// `scope` with what the next request asks with.
     pub(crate) fn scope(&self, scope: &Scope) -> Scope {
-        let size = match &self.page {
-            Page::Token(page) => page.size,
-            Page::Link(page) => page.size,
-            Page::Offset(page) => Some(page.size),
-            Page::Number(page) => Some(page.size),
-            Page::Seek(page) => Some(page.size),
-            Page::None => None,
-        };
-        let scope = scope.clone().with("page.size", size.map(|size| json!(size)));
+        let scope = scope.clone().with("page.size", self.page.size().map(|size| json!(size)));
         match &self.next {
             Next::Page(Some((word, value))) => scope.with(word, value.clone()),
             _ => scope,

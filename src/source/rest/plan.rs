@@ -10,7 +10,7 @@ use super::part::{Also, Wanted};
 use super::request::Scope;
 use super::shape::Slot;
 use crate::catalog::Manifest;
-use crate::catalog::manifest::{FieldLimit, Filters, Language, ListRead, Reads, Request};
+use crate::catalog::manifest::{FieldLimit, Filters, Language, ListRead, Reads, Request, TimeFormat};
 use crate::error::{Error, Kind, Result, did_you_mean};
 use crate::model::{Comparison, Filter, Micros};
 use crate::source::language::{self, Said};
@@ -92,6 +92,12 @@ impl<'a> Plan<'a> {
             (None, query) => query.as_ref(),
         };
         found.ok_or_else(|| Error::internal(format!("nothing reads every `{}`", self.object.name)))
+    }
+
+    /// Whether a read takes only keys from its pages, whose records are then read by key.
+    pub(crate) fn is_by_key(&self, read: &ListRead) -> bool {
+        let is_changes = self.reads.changes.as_ref().is_some_and(|changes| std::ptr::eq(changes, read));
+        read.get || is_changes || self.chunks(read.fields.as_ref()).len() > 1
     }
 
     /// The fields of one request each. With more than one, every one has the key.
@@ -299,30 +305,96 @@ impl Position {
         Ok(crate::source::Watermark(value))
     }
 
-    /// The times of a request that reads on from here until `until`.
+    /// Until when a read can be complete that begins `now`.
+    pub(crate) fn until(&self, read: &ListRead, now: Micros) -> Micros {
+        let lag = read.since.as_ref().map_or(0, |since| since.lag.micros());
+        // A clock that goes back must not move the next diff back for ever, nor forward past what was not read.
+        (now - lag).max(self.until)
+    }
+
+    /// From when on a read continues here.
+    pub(crate) fn from(&self, read: &ListRead) -> Micros {
+        self.until.saturating_sub(read.since.as_ref().map_or(0, |since| since.overlap.micros()))
+    }
+
+    /// The window of a read that goes on from here until `until`.
     ///
     /// # Errors
     /// `Unsupported` when the source does not keep what is asked for.
-    pub(crate) fn times(
-        &self,
-        read: &ListRead,
-        until: Micros,
-        label: &str,
-    ) -> Result<Option<(String, Option<String>)>> {
+    pub(crate) fn window(&self, read: &ListRead, until: Micros, label: &str) -> Result<Option<Window>> {
         let Some(since) = &read.since else { return Ok(None) };
-        let from = self.until.saturating_sub(since.overlap.micros());
+        let from = self.from(read);
         if since.keeps.is_some_and(|keeps| until.saturating_sub(from) > keeps.micros()) {
             return Err(Error::new(Kind::Unsupported, format!("{label} does not keep changes for so long")));
         }
-        let opaque = since.format == crate::catalog::manifest::TimeFormat::Opaque;
-        let from = if opaque || (read.next.is_some() && self.next.is_some()) {
-            self.next.clone()
-        } else {
-            clock::written(since.format, from)
+        let opaque = since.format == TimeFormat::Opaque;
+        let from = match &self.next {
+            Some(next) if opaque || read.next.is_some() => Begin::Word(next.clone()),
+            None if opaque => {
+                let what = format!("{label} gave no position to read changes from");
+                return Err(Error::new(Kind::Unsupported, what));
+            }
+            _ => Begin::Time(from),
         };
-        let from = from.ok_or_else(|| {
-            Error::new(Kind::Unsupported, format!("{label} gave no position to read changes from"))
-        })?;
-        Ok(Some((from, clock::written(since.format, until))))
+        Ok(Some(Window { format: since.format, from, until }))
+    }
+}
+
+/// Where a window begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Begin {
+    Time(Micros),
+    /// The source's own word for a position.
+    Word(String),
+}
+
+/// What a diff asks for: changes from one time until another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Window {
+    format: TimeFormat,
+    from: Begin,
+    until: Micros,
+}
+
+impl Window {
+    /// Beginning and end, as the source writes times.
+    pub(crate) fn written(&self) -> Result<(String, Option<String>)> {
+        let from = match &self.from {
+            Begin::Word(word) => Some(word.clone()),
+            Begin::Time(from) => clock::written(self.format, *from),
+        };
+        let from = from.ok_or_else(|| Error::internal("a window without a beginning"))?;
+        Ok((from, clock::written(self.format, self.until)))
+    }
+
+    /// Its two halves; none where it cannot be divided.
+    pub(crate) fn halves(&self) -> Option<(Window, Window)> {
+        let Begin::Time(from) = self.from else { return None };
+        let middle = from + (self.until - from) / 2;
+        let at = |micros| clock::written(self.format, micros);
+        let is_divided = at(middle) != at(from) && at(middle) != at(self.until);
+        let first = Window { until: middle, ..self.clone() };
+        let second = Window { from: Begin::Time(middle), ..self.clone() };
+        is_divided.then_some((first, second))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_is_halved_until_its_ends_are_written_alike() {
+        let mut window =
+            Window { format: TimeFormat::Rfc3339Seconds, from: Begin::Time(0), until: 4_096_000_000 };
+        let mut halvings = 0;
+        while let Some((first, second)) = window.halves() {
+            assert_eq!(first.written().unwrap().1.as_deref(), Some(second.written().unwrap().0.as_str()));
+            window = if halvings % 2 == 0 { first } else { second };
+            halvings += 1;
+        }
+        assert_eq!(halvings, 12);
+        let word = Window { from: Begin::Word("x".into()), ..window };
+        assert_eq!(word.halves(), None);
     }
 }

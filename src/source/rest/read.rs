@@ -5,23 +5,25 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::take;
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::cell::Cell;
 use super::client::{Answer, Client, Target, Unreadable};
+use super::deleted::own_key;
 use super::discover::Object;
 use super::out::Out;
 use super::outcome::Refused;
 use super::page::{Next, Pager, Told};
 use super::part::{Also, Lost, Part, Recipe};
-use super::plan::{Ask, Plan, Position};
+use super::plan::{Ask, Plan, Position, Window};
 use super::request::{Known, Scope};
 use super::shape::Slot;
-use crate::catalog::manifest::{Batches, GetRead, ListRead, Outcome};
-use crate::catalog::{Pointer, as_text};
+use crate::catalog::manifest::{GetRead, ListRead, Outcome, Request};
 use crate::error::{Error, Kind, Result};
 use crate::model::Micros;
 use crate::source::{Page, Read, Watermark, What};
@@ -32,8 +34,8 @@ pub(crate) struct Reading {
     pub(crate) known: Arc<Known>,
     pub(crate) object: Arc<Object>,
     pub(crate) read: Read,
-    /// Calls of the connection before this read.
-    pub(crate) begun: u64,
+    /// Calls that it made so far.
+    pub(crate) spent: Arc<AtomicU64>,
 }
 
 /// What is asked for in a read by pages.
@@ -58,7 +60,7 @@ impl Reading {
         let client = &*self.client;
         let plan = Plan::new(&client.manifest, &self.object, &self.read)?;
         let now = self.clock().await?;
-        let mut out = Out::new(pages, &self.read, &plan.fields);
+        let mut out = Out::new(pages, &self.read, &plan.fields, &self.spent);
         let scope = self.object.scope(&self.known);
         let watermark = match &self.read.what {
             What::Full => self.full(&plan, &scope, now, &mut out).await?,
@@ -73,17 +75,22 @@ impl Reading {
     }
 
     /// The source's clock, as the newest answer told it; a request is made when there was none.
-    async fn clock(&self) -> Result<Micros> {
+    pub(super) async fn clock(&self) -> Result<Micros> {
         if let Some(now) = self.client.clock() {
             return Ok(now);
         }
         let scope = Scope::new(self.known.clone());
-        self.client.json(Target::Request(&self.client.manifest.whoami.request), &scope).await?;
+        self.json(&self.client.manifest.whoami.request, &scope).await?;
         self.client.clock().ok_or_else(|| {
             Error::new(Kind::Data, format!("{} tells no time in its answers", self.label())).with_hint(
                 "a diff needs the `Date` header; tell the vendor, or look for a proxy that removes it",
             )
         })
+    }
+
+    /// An answer as a JSON document, counted as a call of this read.
+    pub(crate) async fn json(&self, request: &Request, scope: &Scope) -> Result<Value, Refused> {
+        self.client.counted_json(Target::Request(request), scope, Some(&self.spent)).await
     }
 
     pub(crate) fn label(&self) -> &str {
@@ -125,78 +132,41 @@ impl Reading {
         now: Micros,
         out: &mut Out<'_>,
     ) -> Result<Option<Watermark>> {
-        let read =
-            plan.reads.query.as_ref().filter(|read| read.since.is_some()).or(plan.reads.changes.as_ref());
-        let read =
-            read.ok_or_else(|| Error::internal(format!("`{}` cannot be read by changes", self.object.name)))?;
+        let read = self.changed(plan)?;
         let position = Position::parse(watermark)?;
-        let lag = read.since.as_ref().map_or(0, |since| since.lag.micros());
-        // A clock that goes back must not move the next diff back for ever, nor forward past what was not read.
-        let until = (now - lag).max(position.until);
-        let times = position.times(read, until, self.label())?;
-        let ask = Ask { times, ..Ask::default() };
+        let until = position.until(read, now);
         let is_list_of_keys = plan.reads.changes.as_ref().is_some_and(|changes| std::ptr::eq(changes, read));
         let mut also = plan.also(read, true);
         if is_list_of_keys {
             also.key = own_key(read);
         }
-        let ended = self.pages(plan, scope, Wish { read, ask, also }, out).await?;
-        Ok(Some(Position { until, next: ended.next.or(position.next) }.watermark()?))
+        let mut windows = vec![position.window(read, until, self.label())?];
+        let mut next = None;
+        while let Some(window) = windows.pop() {
+            let times = window.as_ref().map(Window::written).transpose()?;
+            let ask = Ask { times, ..Ask::default() };
+            match self.pages(plan, scope, Wish { read, ask, also: also.clone() }, out).await {
+                Ok(ended) => next = ended.next.or(next),
+                Err(refused) if refused.outcome == Some(Outcome::TooBroad) => {
+                    // What was read of it already is read again: rows are merged by key.
+                    let Some((first, second)) = window.as_ref().and_then(Window::halves) else {
+                        return Err(refused.error);
+                    };
+                    windows.push(Some(second));
+                    windows.push(Some(first));
+                }
+                Err(refused) => return Err(refused.error),
+            }
+        }
+        Ok(Some(Position { until, next: next.or(position.next) }.watermark()?))
     }
 
-    async fn deleted(
-        &self,
-        plan: &Plan<'_>,
-        scope: &Scope,
-        watermark: &Watermark,
-        now: Micros,
-        out: &mut Out<'_>,
-    ) -> Result<Option<Watermark>> {
-        let read = plan.reads.deleted.as_ref();
-        let read =
-            read.ok_or_else(|| Error::internal(format!("`{}` has no list of deletions", self.object.name)))?;
-        let position = Position::parse(watermark)?;
-        let lag = read.since.as_ref().map_or(0, |since| since.lag.micros());
-        let until = (now - lag).max(position.until);
-        let overlap = read.since.as_ref().map_or(0, |since| since.overlap.micros());
-        let from = position.until.saturating_sub(overlap);
-        let times = position.times(read, until, self.label())?;
-        let deleted_since = read.deleted_at.clone().map(|at| (at, from));
-        let merged = plan.also(read, true).merged;
-        let also = Also { key: own_key(read), deleted_since, merged, ..Also::default() };
-        let facts: Vec<&Pointer> =
-            read.complete_from.iter().chain(&read.complete_to).chain(&read.next).collect();
-        let recipe = |pager: &Pager| {
-            let facts: Vec<_> = pager.facts().into_iter().chain(facts.iter().copied()).collect();
-            let also = Also { seek: pager.seeks().cloned(), ..also.clone() };
-            Recipe::new(&read.records, Vec::new(), &also, &facts)
-        };
-        let scope = plan.fill(scope, &plan.names_of_merges(), &Ask { times, ..Ask::default() })?;
-        let mut pager = Pager::new(&read.page, self.label());
-        let recipe = recipe(&pager);
-        let own = pager.facts().len();
-        let (mut complete_to, mut next) = (until, None);
-        while !matches!(pager.next(), Next::End) {
-            let (part, answer) = self.page(&pager, read, &scope, &recipe).await?;
-            let mut facts = part.facts.iter().skip(own).map(|fact| fact.as_deref().and_then(text));
-            let mut fact = |is_declared: bool| if is_declared { facts.next().flatten() } else { None };
-            let from_when = fact(read.complete_from.is_some()).and_then(|at| super::cell::timestamp(&at));
-            let to_when = fact(read.complete_to.is_some()).and_then(|at| super::cell::timestamp(&at));
-            next = fact(read.next.is_some()).or(next);
-            if from_when.is_some_and(|at| at > from) {
-                let what = format!("{} does not know all deletions since then any more", self.label());
-                return Err(Error::new(Kind::Unsupported, what));
-            }
-            complete_to = to_when.map_or(complete_to, |at| at.min(complete_to));
-            let deleted = part.keys.iter().map(|key| Lost { key: key.clone(), merged_into: None });
-            let lost: Vec<_> = part.lost.iter().cloned().chain(deleted).collect();
-            self.advance(&mut pager, &answer, &part)?;
-            let nothing =
-                plan.fields.iter().map(|field| arrow::array::new_empty_array(&field.data_type.arrow()));
-            out.take(nothing.collect(), 0, Vec::new(), &lost).await?;
-        }
-        let position = Position { until: complete_to.max(position.until), next: next.or(position.next) };
-        Ok(Some(position.watermark()?))
+    /// The read that tells what changed.
+    pub(crate) fn changed<'a>(&self, plan: &Plan<'a>) -> Result<&'a ListRead> {
+        let by_time = plan.reads.query.as_ref().filter(|read| read.since.is_some());
+        by_time
+            .or(plan.reads.changes.as_ref())
+            .ok_or_else(|| Error::internal(format!("`{}` cannot be read by changes", self.object.name)))
     }
 
     /// Reads page by page, once for each value of `each`.
@@ -206,7 +176,7 @@ impl Reading {
         scope: &Scope,
         wish: Wish<'_>,
         out: &mut Out<'_>,
-    ) -> Result<Ended> {
+    ) -> Result<Ended, Refused> {
         let mut scopes = vec![scope.clone()];
         for (name, values) in wish.read.each.iter() {
             let with = |scope: &Scope, value: &String| {
@@ -236,14 +206,13 @@ impl Reading {
         scope: &Scope,
         wish: &Wish<'_>,
         out: &mut Out<'_>,
-    ) -> Result<Ended> {
+    ) -> Result<Ended, Refused> {
         let read = wish.read;
         let chunks = plan.chunks(read.fields.as_ref());
-        let is_changes = plan.reads.changes.as_ref().is_some_and(|changes| std::ptr::eq(changes, read));
-        let by_key = read.get || is_changes || chunks.len() > 1;
+        let by_key = plan.is_by_key(read);
         let get = plan.reads.get.as_ref().filter(|_| by_key);
         if by_key && get.is_none() {
-            return Err(Error::internal(format!("`{}` has no read by key", plan.object.name)));
+            return Err(Error::internal(format!("`{}` has no read by key", plan.object.name)).into());
         }
         let names = if by_key { plan.key_names() } else { chunks.into_iter().next().unwrap_or_default() };
         let mut pager = Pager::new(&read.page, self.label());
@@ -291,14 +260,14 @@ impl Reading {
         match total {
             Some(total) if pager.records() < total => {
                 let what = format!("{} announced {total} records and sent {}", self.label(), pager.records());
-                Err(Error::new(Kind::Data, what).with_hint("nothing was changed; try again"))
+                Err(Error::new(Kind::Data, what).with_hint("nothing was changed; try again").into())
             }
             _ => Ok(Ended { stopped: false, next }),
         }
     }
 
     /// One page, and what there is to know of its answer.
-    async fn page(
+    pub(super) async fn page(
         &self,
         pager: &Pager,
         read: &ListRead,
@@ -320,7 +289,7 @@ impl Reading {
         decode: &(dyn Fn(&Answer) -> Result<Part, Unreadable> + Sync),
     ) -> Result<(Part, Answer), Refused> {
         self.client
-            .send(target, scope, Some(self.begun), &mut |answer| {
+            .send(target, scope, Some(&self.spent), &mut |answer| {
                 let part = decode(answer)?;
                 let (headers, is_empty) = (answer.headers.clone(), answer.is_empty);
                 Ok((part, Answer { status: answer.status, headers, body: bytes::Bytes::new(), is_empty }))
@@ -389,104 +358,10 @@ impl Reading {
         }
         Ok(true)
     }
-
-    /// Lists keys, and reads what belongs to a number of them at once.
-    async fn batches(
-        &self,
-        plan: &Plan<'_>,
-        scope: &Scope,
-        wish: &Wish<'_>,
-        batches: &Batches,
-        out: &mut Out<'_>,
-    ) -> Result<Ended> {
-        let mut pager = Pager::new(&batches.page, self.label());
-        let key = Slot { at: batches.key.clone(), is_outer: false };
-        let also = Also { key: vec![key], seek: pager.seeks().cloned(), ..Also::default() };
-        let recipe = Recipe::new(&batches.records, Vec::new(), &also, &pager.facts());
-        let mut waiting: Vec<String> = Vec::new();
-        loop {
-            let is_over = matches!(pager.next(), Next::End);
-            while waiting.len() >= batches.max || (is_over && !waiting.is_empty()) {
-                let keys: Vec<_> = waiting.drain(..batches.max.min(waiting.len())).collect();
-                if !self.batch(plan, scope, wish, batches, keys, out).await? {
-                    return Ok(Ended { stopped: true, next: None });
-                }
-            }
-            if is_over {
-                return Ok(Ended::default());
-            }
-            let page_scope = pager.scope(scope);
-            let target = match pager.next() {
-                Next::Link(link) => Target::Link(link),
-                _ => Target::Request(&batches.request),
-            };
-            let (part, answer) = self.answer(target, &page_scope, &|answer| recipe.json(answer)).await?;
-            self.advance(&mut pager, &answer, &part)?;
-            waiting.extend(part.keys.into_iter().filter_map(|key| key.into_iter().next()));
-        }
-    }
-
-    /// What belongs to some keys, to the end of each.
-    async fn batch(
-        &self,
-        plan: &Plan<'_>,
-        scope: &Scope,
-        wish: &Wish<'_>,
-        batches: &Batches,
-        keys: Vec<String>,
-        out: &mut Out<'_>,
-    ) -> Result<bool> {
-        let names = plan.chunks(None).into_iter().next().unwrap_or_default();
-        let recipe = Recipe::new(&wish.read.records, plan.columns(&names, true).1, &Also::default(), &[]);
-        let mut asks: Vec<(Vec<String>, Option<String>)> = vec![(keys, None)];
-        let mut seen = std::collections::HashSet::new();
-        while let Some((keys, token)) = asks.pop() {
-            let mut scope = plan.fill(scope, &names, &Ask { keys: &keys, ..Ask::default() })?;
-            scope.set("page.token", token.map(serde_json::Value::String));
-            let target = Target::Request(&wish.read.request);
-            let (part, more) = self
-                .client
-                .send(target, &scope, Some(self.begun), &mut |answer| {
-                    Ok((recipe.json(answer)?, more_of(batches, &answer.body)))
-                })
-                .await?;
-            for (key, token) in more {
-                if !seen.insert((key.clone(), token.clone())) {
-                    return Err(Error::new(Kind::Data, format!("{} repeats a page", self.label())));
-                }
-                asks.push((vec![key], Some(token)));
-            }
-            if !out.take(part.columns, part.rows, part.misfits, &[]).await? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-}
-
-/// The keys of which an answer does not hold everything, with the token for more.
-fn more_of(batches: &Batches, body: &[u8]) -> Vec<(String, String)> {
-    let Some(more) = &batches.more else { return Vec::new() };
-    let document: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-    let records = more.records.find(&document).and_then(serde_json::Value::as_array);
-    let entry = |record: &serde_json::Value| {
-        let token = more.token.find(record).filter(|token| !token.is_null())?;
-        Some((as_text(more.key.find(record)?), as_text(token)))
-    };
-    records.into_iter().flatten().filter_map(entry).collect()
-}
-
-/// Where records of a feed have their key; `/id` where the manifest does not say.
-fn own_key(read: &ListRead) -> Vec<Slot> {
-    let slot = |at: &Pointer| Slot { at: at.clone(), is_outer: false };
-    match read.key.is_empty() {
-        true => "/id".parse::<Pointer>().iter().map(slot).collect(),
-        false => read.key.iter().map(slot).collect(),
-    }
 }
 
 /// A fact as text; none for null.
-fn text(json: &str) -> Option<String> {
+pub(crate) fn text(json: &str) -> Option<String> {
     (json != "null").then(|| Cell::Json(json).text().into_owned())
 }
 

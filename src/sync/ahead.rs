@@ -1,0 +1,105 @@
+//! What a run has before it: the object as its source has it now, the table as it stands, and the read that is next.
+
+use std::sync::Arc;
+
+use super::drift::{self, Fitted};
+use super::plan::{self, Current, Plan};
+use super::{Request, Syncer};
+use crate::error::{Error, Result};
+use crate::model::{FieldType, Object, ObjectField};
+use crate::snapshot::{Snapshot, Table, WriteSpec};
+use crate::source::{Capabilities, Expected, Read, ReadField, What};
+
+pub(super) struct Ahead {
+    /// The object, with its fields as the source has them now.
+    pub(super) object: Object,
+    /// API names of selected fields that the source lost; they are not asked for.
+    missing: Vec<String>,
+    /// Told by the look at the fields.
+    pub(super) warnings: Vec<String>,
+    pub(super) table: Table,
+    pub(super) snapshot: Option<Arc<Snapshot>>,
+    pub(super) current: Option<Current>,
+    can: Capabilities,
+    pub(super) spec: WriteSpec,
+    pub(super) plan: Plan,
+    /// Rows of the read, where the source counted them.
+    pub(super) expected_rows: Option<u64>,
+}
+
+impl Ahead {
+    /// Looks at the source and the table. Nothing changes.
+    pub(super) async fn look(syncer: &Syncer, request: &Request, object: &Object) -> Result<Self> {
+        let fields = request.source.fields(&object.api).await?;
+        let Fitted { object, missing, warnings } = drift::fit(object, &fields)?;
+        let table = syncer.warehouse.table(&object.connection, &object.id);
+        let snapshot = table.latest().await?;
+        let current = snapshot.as_deref().map(Current::of);
+        let can = request.source.can(&object.api).await?;
+        let spec = WriteSpec { columns: columns(&object, &missing), key: object.key_columns() };
+        let plan = plan::plan(request.mode, &object, &spec.columns, can, current.as_ref());
+        Ok(Ahead {
+            object,
+            missing,
+            warnings,
+            table,
+            snapshot,
+            current,
+            can,
+            spec,
+            plan,
+            expected_rows: None,
+        })
+    }
+
+    /// Plans a full read instead, because the source cannot answer the diff.
+    pub(super) fn turn_full(&mut self, why: &Error) {
+        self.plan = plan::in_full(&self.object, &self.spec.columns, self.can, self.current.as_ref(), why);
+        self.expected_rows = None;
+    }
+
+    /// The read that is next.
+    pub(super) fn read(&self) -> Result<Read> {
+        let object = &self.object;
+        let filter = object
+            .import
+            .filter
+            .as_deref()
+            .map(|text| crate::filter::parse(text, &object.fields))
+            .transpose()?;
+        let fields = present(object, &self.missing)
+            .map(|field| ReadField {
+                api: field.api.clone(),
+                name: field.name.clone(),
+                data_type: field.data_type.clone(),
+            })
+            .collect();
+        Ok(Read {
+            object: object.api.clone(),
+            fields,
+            key: object.key_fields().into_iter().map(|field| field.api.clone()).collect(),
+            what: self.plan.what.clone(),
+            cursor: object.import.cursor.clone(),
+            filter,
+            max_rows: object.import.max_rows.filter(|_| self.plan.what == What::Full),
+            expected_rows: self.expected_rows,
+        })
+    }
+
+    /// What the run will take, where the source can tell. Deletions are listed by one call at least; how many there
+    /// are, no source tells.
+    pub(super) async fn expect(&self, request: &Request) -> Result<Option<Expected>> {
+        let expected = request.source.expect(&self.read()?).await?;
+        let deletions = u64::from(self.plan.deleted_since.is_some());
+        Ok(expected.map(|expected| Expected { calls: expected.calls + deletions, ..expected }))
+    }
+}
+
+/// The columns of the table that a run writes: selected fields that the source still has.
+fn columns(object: &Object, missing: &[String]) -> Vec<(String, FieldType)> {
+    present(object, missing).map(|field| (field.column.clone(), field.data_type.clone())).collect()
+}
+
+fn present<'a>(object: &'a Object, missing: &'a [String]) -> impl Iterator<Item = &'a ObjectField> {
+    object.selected().filter(|field| !missing.contains(&field.api))
+}

@@ -120,6 +120,9 @@ pub struct ObjectField {
     pub key_position: Option<u32>,
     /// Whether it names a record for people.
     pub is_name: bool,
+    /// Whether its values change without moving the date by which a diff sees changes.
+    #[serde(default)]
+    pub volatile: bool,
 }
 
 impl serde::Serialize for ObjectField {

@@ -13,7 +13,7 @@ use arrow::record_batch::RecordBatch;
 use futures::stream::BoxStream;
 
 use crate::error::Result;
-use crate::model::FieldType;
+use crate::model::{FieldType, Micros};
 
 pub use connectors::{ConnectorInfo, Connectors, SettingInfo};
 pub use offer::{adopt, offer};
@@ -48,6 +48,11 @@ pub trait Source: Send + Sync {
     /// What is worth telling while a read starts and is no reason for concern: what a source is told of a filter.
     async fn notes(&self, _read: &Read) -> Result<Vec<String>> {
         Ok(Vec::new())
+    }
+
+    /// Until when the source makes us wait, while it does.
+    fn waits_until(&self) -> Option<Micros> {
+        None
     }
 
     /// What people should know about a read before it starts: rows it cannot see, work it costs.

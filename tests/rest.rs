@@ -2,6 +2,7 @@
 //! simulated vendors do not have, and answers that nobody should send.
 
 mod paging;
+mod product;
 mod server;
 mod tokens;
 

@@ -90,6 +90,7 @@ fn fields(columns: &[(String, FieldType)]) -> Vec<ObjectField> {
         selected: true,
         key_position: None,
         is_name: false,
+        volatile: false,
     };
     columns.iter().map(field).collect()
 }

@@ -61,6 +61,7 @@ fn field(name: &str) -> ObjectField {
         selected: true,
         key_position: Some(0),
         is_name: false,
+        volatile: false,
     }
 }
 

@@ -33,8 +33,15 @@ async fn deals_of_hubspot_are_rows_after_a_sync() {
         "CALL add_object('crm', 'deal_to_contact')",
     ]);
     assert!(linked.contains("|connected|"), "{linked}");
+    let planned = server.rows(&["CALL plan_sync('crm', 'diff', object => 'deal')"]);
+    // 250 deals in three pages, and the question itself.
+    assert_eq!(planned, "crm.deal|full|250|4|read in full: this is its first sync");
     let synced = server.rows(&["CALL sync('crm', 'full')"]);
     assert!(!synced.contains("failed"), "{synced}");
+    let calls = "SELECT calls, expected_calls FROM tributary.run WHERE object = 'crm.deal'";
+    assert_eq!(server.rows(&[calls]), "4|4");
+    let volatile = "SELECT count(*) > 0 FROM tributary.field WHERE object = 'deal' AND volatile AND selected";
+    assert_eq!(server.rows(&[volatile]), "t");
     let deals = vendor.control.live("deals");
     let count = |server: &Server, table: &str| -> usize {
         server.rows(&[&format!("SELECT count(*) FROM crm.{table}")]).trim().parse().unwrap()
@@ -51,13 +58,18 @@ async fn deals_of_hubspot_are_rows_after_a_sync() {
     vendor.control.merge("deals", deals[2].id, deals[3].id);
     vendor.control.create("deals", &[("dealname", "new 'é\"")]).unwrap();
     vendor.control.clock().advance(Duration::from_secs(180));
-    let synced = server.rows(&["CALL sync('crm', 'diff', object => 'deal')"]);
+    let said = server.psql(&["CALL sync('crm', 'diff', object => 'deal')"]);
+    let (synced, told) = (String::from_utf8(said.stdout).unwrap(), String::from_utf8(said.stderr).unwrap());
     assert!(synced.contains("|diff|succeeded"), "{synced}");
+    assert!(told.contains("calls of the API") && told.contains("a diff does not see these change"), "{told}");
+    let gone = "SELECT deleted, merged, left_filter FROM tributary.run ORDER BY id DESC LIMIT 1";
+    assert_eq!(server.rows(&[gone]), "2|1|0");
     assert_eq!(count(&server, "deal"), vendor.control.live("deals").len());
     let amount = server.rows(&[&format!("SELECT amount FROM crm.deal WHERE id = '{}'", deals[0].id)]);
     assert_eq!(amount.trim(), "12345678901234567.890000000");
     // A second diff finds the same rows, and changes nothing.
     let again = server.rows(&["CALL sync('crm', 'diff', object => 'deal')"]);
+    assert!(!server.said().contains("not mirrored"), "{}", server.said());
     let fields: Vec<_> = again.trim().split('|').collect();
     assert_eq!((fields[5], fields[6], fields[7]), ("0", "0", "0"), "{again}");
 }

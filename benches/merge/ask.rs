@@ -158,6 +158,7 @@ fn fields(spec: &WriteSpec) -> Vec<ObjectField> {
         selected: true,
         key_position: None,
         is_name: false,
+        volatile: false,
     };
     spec.columns.iter().map(field).collect()
 }

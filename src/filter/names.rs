@@ -70,6 +70,7 @@ mod tests {
             selected: true,
             key_position: None,
             is_name: false,
+            volatile: false,
         };
         names.iter().map(field).collect()
     }

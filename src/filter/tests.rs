@@ -24,6 +24,7 @@ fn fields() -> Vec<ObjectField> {
         selected: true,
         key_position: None,
         is_name: false,
+        volatile: false,
     })
     .collect()
 }

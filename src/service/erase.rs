@@ -346,6 +346,7 @@ mod tests {
             selected: true,
             key_position: Some(position),
             is_name: false,
+            volatile: false,
         }
     }
 

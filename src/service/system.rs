@@ -59,6 +59,7 @@ const TABLES: &[(&str, Columns)] = &[
             ("selected", B),
             ("key_position", I),
             ("is_name", B),
+            ("volatile", B),
             ("note", T),
             ("column_name", T),
         ],
@@ -338,6 +339,7 @@ impl Catalog {
                     field.selected.into(),
                     field.key_position.map(i64::from).into(),
                     field.is_name.into(),
+                    field.volatile.into(),
                     field.note.clone().into(),
                     field.column.as_str().into(),
                 ]

@@ -54,6 +54,7 @@ fn field(info: &FieldInfo, name: String, column: String, selected: bool) -> Obje
         selected,
         key_position: None,
         is_name: false,
+        volatile: info.volatile,
     }
 }
 

@@ -48,6 +48,7 @@ use self::request::{Known, Scope};
 use self::token::Tokens;
 use crate::catalog::{Manifest, as_text};
 use crate::error::{Error, Kind, Result, did_you_mean};
+use crate::model::Micros;
 use crate::source::{Capabilities, Expected, FieldInfo, Identity, ObjectInfo, Page, Read, Source};
 
 pub use explain::{Explained, explain};
@@ -256,6 +257,10 @@ impl Source for RestSource {
         info.suggested_cursor.clone_from(&object.modified);
         let named = object.fields.iter().find(|field| field.is_name).map(|field| field.info.api.clone());
         info.suggested_name = info.suggested_name.take().filter(|api| has(api)).or(named);
+    }
+
+    fn waits_until(&self) -> Option<Micros> {
+        self.client.waits_until()
     }
 
     async fn expect(&self, read: &Read) -> Result<Option<Expected>> {

@@ -66,6 +66,17 @@ impl State {
         Ok((sync_id, runs))
     }
 
+    /// Says of a run that is going on why it does not move; `None` says that it does.
+    pub async fn note_wait(&self, run: i64, why: Option<&str>) -> Result<()> {
+        sqlx::query("UPDATE runs SET cause = $1 WHERE id = $2 AND status = 'running'")
+            .bind(why)
+            .bind(run)
+            .execute(&self.pool)
+            .await
+            .map_err(failed)?;
+        Ok(())
+    }
+
     /// Records how a run ended. Its release is noted by [`State::publish`].
     pub async fn finish_run(&self, run: &Run) -> Result<()> {
         sqlx::query(

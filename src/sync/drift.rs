@@ -24,10 +24,13 @@ pub(super) fn fit(object: &Object, fields: &[FieldInfo]) -> Result<Fitted> {
             if let Some(info) = fields.iter().find(|info| info.api == field.api) {
                 field.data_type = info.data_type.clone();
                 field.native_type = info.native_type.clone();
+                field.volatile = info.volatile;
             }
             continue;
         }
-        let Some(info) = fields.iter().find(|info| info.api == field.api) else {
+        let found = fields.iter().find(|info| info.api == field.api);
+        field.volatile = found.map_or(field.volatile, |info| info.volatile);
+        let Some(info) = found else {
             if field.key_position.is_some() {
                 return Err(missing_key(object, &field.api, fields));
             }

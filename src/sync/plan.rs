@@ -228,6 +228,7 @@ mod tests {
             selected: true,
             key_position: Some(0),
             is_name: false,
+            volatile: false,
         };
         Object {
             id: "1".into(),

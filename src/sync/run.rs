@@ -1,7 +1,8 @@
 //! One run: one object, from lease to commit.
 
+use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +15,9 @@ use crate::error::{Error, Kind, Result};
 use crate::model::{Object, Run, now_micros};
 use crate::snapshot::{Commit, Prepared, Snapshot};
 use crate::source::What;
+
+/// How often is looked whether a source makes a run wait.
+const WAITS_EVERY: Duration = Duration::from_secs(1);
 
 /// How a run ended.
 pub(super) struct Ended {
@@ -91,12 +95,14 @@ async fn leased(
         return Err(Error::new(Kind::Conflict, format!("`{}` is being synced already", object.full_name()))
             .with_hint("wait for that run, or end it with `CALL cancel(run)`"));
     };
+    let waits = tell_waits(syncer, request, object, run.id, progress);
     let work = transfer(syncer, request, object, run, fence, progress, cancel);
     let name = object.full_name();
     let result = tokio::select! {
         biased;
         () = cancel.cancelled() => Err(cancelled(object)),
         error = keep_lease(syncer, &object.id, &name, fence) => Err(error),
+        never = waits => match never {},
         result = work => result,
     };
     // What the run did stands, whatever becomes of the lease: it expires by itself.
@@ -104,6 +110,35 @@ async fn leased(
         tracing::warn!(object.id = %object.id, error = ?error, "could not give a lease back");
     }
     result
+}
+
+/// Tells, as long as the run lasts, when its source makes it wait.
+async fn tell_waits(
+    syncer: &Syncer,
+    request: &Request,
+    object: &Object,
+    run: i64,
+    progress: &ProgressSender,
+) -> Infallible {
+    let mut told = None;
+    loop {
+        tokio::time::sleep(WAITS_EVERY).await;
+        let until = request.source.waits_until();
+        if until == told {
+            continue;
+        }
+        told = until;
+        let why = until.and_then(chrono::DateTime::from_timestamp_micros).map(|until| {
+            format!("waiting: the source allows calls again at {}", until.format("%H:%M:%S UTC"))
+        });
+        if let Some(why) = &why {
+            tell(progress, object, why.clone());
+        }
+        // For people only: a state that is away for a moment is no reason to stop.
+        if let Err(error) = syncer.state.note_wait(run, why.as_deref()).await {
+            tracing::debug!(run.id = run, error = ?error, "could not note that a run waits");
+        }
+    }
 }
 
 /// Renews the lease for ever; returns when it is lost.
@@ -170,6 +205,9 @@ async fn transfer(
 
     let wanted = ahead.read()?;
     for note in request.source.notes(&wanted).await? {
+        tell(progress, &ahead.object, note);
+    }
+    if let (What::Since(_), Some(note)) = (&wanted.what, unseen(&ahead.object)) {
         tell(progress, &ahead.object, note);
     }
     for warning in request.source.warnings(&wanted).await? {
@@ -246,6 +284,14 @@ async fn expect(
     let message = format!("{} records expected, {} calls of the API", expected.rows, expected.calls);
     tell(progress, &ahead.object, message);
     Ok(())
+}
+
+/// What a diff does not see, for people.
+fn unseen(object: &Object) -> Option<String> {
+    let volatile: Vec<_> =
+        object.selected().filter(|field| field.volatile).map(|field| field.name.as_str()).collect();
+    (!volatile.is_empty())
+        .then(|| format!("a diff does not see these change, a full sync does: {}", volatile.join(", ")))
 }
 
 fn count(run: &mut Run, prepared: &Prepared) {

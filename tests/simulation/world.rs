@@ -512,6 +512,7 @@ pub(super) fn field(name: &str, data_type: FieldType, is_key: bool) -> ObjectFie
         selected: true,
         key_position: is_key.then_some(0),
         is_name: false,
+        volatile: false,
     }
 }
 

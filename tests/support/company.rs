@@ -293,6 +293,7 @@ fn field(name: &str) -> ObjectField {
         selected: true,
         key_position: None,
         is_name: false,
+        volatile: false,
     }
 }
 

@@ -266,6 +266,7 @@ fn release() -> Release {
         selected: true,
         key_position: None,
         is_name: false,
+        volatile: false,
     };
     let numbers = vec![field("id", FieldType::Int64), field("name", FieldType::Text)];
     let object = |name: &str, fields: Vec<ObjectField>| ReleaseObject {

@@ -22,7 +22,7 @@ use super::{Patience, outcome::Refused};
 use crate::catalog::Manifest;
 use crate::catalog::manifest::{Auth, Outcome, Quota, Request};
 use crate::error::{Error, Kind, Result};
-use crate::model::Micros;
+use crate::model::{Micros, now_micros};
 
 /// Attempts at one request that fail without an answer, or with one that says to try again.
 const ATTEMPTS: u32 = 5;
@@ -185,6 +185,8 @@ pub(crate) struct Client {
     clock: AtomicI64,
     /// Calls of the day so far, and allowed.
     quota: Mutex<Option<(u64, u64)>>,
+    /// Until when the source last made us wait.
+    waits_until: AtomicI64,
     /// What the login still needs.
     incomplete: Option<Error>,
 }
@@ -211,6 +213,7 @@ impl Client {
             patience,
             clock: AtomicI64::new(0),
             quota: Mutex::default(),
+            waits_until: AtomicI64::new(0),
             incomplete,
         }
     }
@@ -228,6 +231,11 @@ impl Client {
     /// Calls of the day so far and allowed, as the source last told.
     pub(crate) fn quota(&self) -> Option<(u64, u64)> {
         *self.quota.lock()
+    }
+
+    /// Until when the source makes us wait, while it does.
+    pub(crate) fn waits_until(&self) -> Option<Micros> {
+        Some(self.waits_until.load(Ordering::Relaxed)).filter(|until| *until > now_micros())
     }
 
     /// The tokens, or what they still need.
@@ -325,7 +333,7 @@ impl Client {
                 }
                 Outcome::Retry if attempts + 1 < ATTEMPTS => {
                     match self.told(&answer).or(*wait) {
-                        Some(wait) => tokio::time::sleep(wait.min(LONGEST_WAIT)).await,
+                        Some(wait) => self.sleep(wait).await,
                         None => self.pause(attempts).await,
                     }
                     attempts += 1;
@@ -405,8 +413,15 @@ impl Client {
             Some(told) => told.max(least.unwrap_or_default()),
             None => least.unwrap_or_else(|| self.patience.unit.mul_f64(rand::random_range(1.0..10.0))),
         };
+        self.sleep(wait).await;
+    }
+
+    /// Sleeps as the source told, at most an hour.
+    async fn sleep(&self, wait: Duration) {
         let wait = wait.min(LONGEST_WAIT);
         tracing::debug!(source.name = %self.manifest.name.value, wait_ms = wait.as_millis() as u64, "waiting as told");
+        let until = now_micros().saturating_add(wait.as_micros() as i64);
+        self.waits_until.fetch_max(until, Ordering::Relaxed);
         tokio::time::sleep(wait).await;
     }
 

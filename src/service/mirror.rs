@@ -25,7 +25,7 @@ impl App {
     /// Keeps a copy of a connection.
     pub(super) async fn mirror_connection(&self, connection: &Connection) {
         let plain = Connection { status: "not connected".into(), identity: None, ..connection.clone() };
-        self.mirror(&connection_name(connection.id, "definition.json"), &plain).await;
+        self.mirror(&connection_name(connection.id, connection_file(connection)), &plain).await;
     }
 
     /// Keeps a copy of an object's definition.
@@ -98,7 +98,7 @@ impl App {
     pub async fn mirror_missing(&self) -> Result<()> {
         let kept: BTreeSet<_> = self.warehouse.mirror_names("catalog").await?.into_iter().collect();
         for connection in self.state.connections().await? {
-            if !kept.contains(&connection_name(connection.id, "definition.json")) {
+            if !kept.contains(&connection_name(connection.id, connection_file(&connection))) {
                 self.mirror_connection(&connection).await;
             }
         }
@@ -131,6 +131,15 @@ impl App {
 
 fn connection_name(id: i64, file: &str) -> String {
     format!("catalog/connections/{id}/{file}")
+}
+
+/// Copies are never written over, and the last name counts: once the account is known, which never changes, there is
+/// another one.
+fn connection_file(connection: &Connection) -> &'static str {
+    match connection.account {
+        Some(_) => "definition.of_account.json",
+        None => "definition.json",
+    }
 }
 
 fn object_name(id: &str, file: &str) -> String {

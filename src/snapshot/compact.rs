@@ -12,17 +12,15 @@ use std::sync::Arc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::delta::{Entries, TableState};
-use super::failure;
-use super::keys::Keys;
 use super::lane::{FILE_ROWS, Layout};
 use super::log::{self, Landed};
-use super::merge::{arrival, staged_schema, unstaged};
+use super::merge::{arrival, unstaged};
 use super::parquet_read::Footers;
 use super::plan::{Plan, PlanWriter};
 use super::prepared::ATTEMPTS;
 use super::sorted::{KeyRange, Location, count_within, key_range, sorted};
-use super::spec::schema_of;
 use super::table::{Shared, Table};
+use super::thread::Thread;
 use super::tuning::Tuning;
 use super::version::{Snapshot, TableFile};
 use crate::error::{Error, Kind, Result};
@@ -73,7 +71,7 @@ impl Table {
         // A caller that goes away stops the threads that work for it.
         let stop = cancel.child_token();
         let _guard: DropGuard = stop.clone().drop_guard();
-        let work = Worker { shared, stop };
+        let work = Worker { shared, stop, thread: Thread::start("compaction")? };
         if let Some(choice) = Choice::of(&snapshot, extent) {
             for unit in work.units(&snapshot, choice).await? {
                 work.compact(&unit, &mut done).await?;
@@ -97,21 +95,21 @@ enum Unit {
 struct Worker {
     shared: Arc<Shared>,
     stop: CancellationToken,
+    thread: Thread,
 }
 
 impl Worker {
     async fn units(&self, snapshot: &Arc<Snapshot>, choice: Choice) -> Result<Vec<Unit>> {
         let (snapshot, footers) = (snapshot.clone(), self.shared.footers.clone());
-        let units = tokio::task::spawn_blocking(move || units(&snapshot, &footers, choice));
-        units.await.map_err(failure::task)?
+        self.thread.run(move || units(&snapshot, &footers, choice)).await?
     }
 
     /// Compacts one unit, unless others change its files meanwhile.
     async fn compact(&self, unit: &Unit, done: &mut Compacted) -> Result<()> {
         let Some(snapshot) = self.shared.refresh().await? else { return Ok(()) };
         let (unit, footers, stop) = (unit.clone(), self.shared.footers.clone(), self.stop.clone());
-        let merged = tokio::task::spawn_blocking(move || merge(&snapshot, &footers, &unit, &stop));
-        let Some(plan) = merged.await.map_err(failure::task)?? else { return Ok(()) };
+        let merged = self.thread.run(move || merge(&snapshot, &footers, &unit, &stop)).await;
+        let Some(plan) = merged?? else { return Ok(()) };
         match self.commit(&plan).await? {
             true => {
                 done.rows += plan.added.iter().map(|file| file.rows).sum::<u64>();
@@ -162,17 +160,6 @@ fn still_has(snapshot: &Snapshot, plan: &Plan) -> bool {
     plan.changes.iter().all(|(file, _)| files.get(file.path.as_str()) == Some(&vector(file)))
 }
 
-fn layout(snapshot: &Snapshot) -> Result<Arc<Layout>> {
-    let schema = schema_of(snapshot.columns());
-    Ok(Arc::new(Layout {
-        folder: snapshot.folder.clone(),
-        staged: staged_schema(&schema),
-        keys: Arc::new(Keys::new(&schema, snapshot.key())?),
-        key: snapshot.key().to_vec(),
-        schema,
-    }))
-}
-
 /// The units of what was chosen. Blocks.
 fn units(snapshot: &Snapshot, footers: &Footers, choice: Choice) -> Result<Vec<Unit>> {
     let mut units: Vec<_> = choice.run_groups.into_iter().map(|paths| Unit::Runs { paths }).collect();
@@ -182,7 +169,7 @@ fn units(snapshot: &Snapshot, footers: &Footers, choice: Choice) -> Result<Vec<U
         }
         return Ok(units);
     }
-    let layout = layout(snapshot)?;
+    let layout = Arc::new(Layout::of(snapshot)?);
     let mut bases = Vec::new();
     for file in snapshot.files.iter().filter(|file| is_base(file)) {
         bases.extend(key_range(&layout, footers, file)?.map(|(first, last)| (first, last, file)));
@@ -222,7 +209,7 @@ fn merge(
     unit: &Unit,
     stop: &CancellationToken,
 ) -> Result<Option<Plan>> {
-    let layout = layout(snapshot)?;
+    let layout = Arc::new(Layout::of(snapshot)?);
     let (paths, range, into_base) = match unit {
         Unit::Base { paths, range } => (paths, range.clone(), true),
         Unit::Runs { paths } => (paths, KeyRange::default(), false),

@@ -4,7 +4,7 @@
 //! bitmap and a CRC. All vectors of one commit share one file.
 
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -54,12 +54,11 @@ impl Descriptor {
 pub(crate) struct Deleted {
     pub(crate) descriptor: Descriptor,
     pub(crate) rows: RoaringTreemap,
-    selection: OnceLock<RowSelection>,
 }
 
 impl Deleted {
     pub(crate) fn new(descriptor: Descriptor, rows: RoaringTreemap) -> Arc<Self> {
-        Arc::new(Deleted { descriptor, rows, selection: OnceLock::new() })
+        Arc::new(Deleted { descriptor, rows })
     }
 
     /// Reads the vector that `descriptor` names in the table at `root`.
@@ -82,7 +81,7 @@ impl Deleted {
 
     /// The rows that are left of a file of `total` rows.
     pub(crate) fn selection(&self, total: u64) -> RowSelection {
-        self.selection.get_or_init(|| selection(&self.rows, total)).clone()
+        selection(&self.rows, total)
     }
 }
 

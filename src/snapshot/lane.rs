@@ -13,10 +13,12 @@ use arrow::row::OwnedRow;
 
 use super::failure;
 use super::keys::Keys;
-use super::merge::{staged, unstaged};
+use super::merge::{staged, staged_schema, unstaged};
 use super::parquet_write::{FileWriter, Folder, NewFile};
+use super::spec::schema_of;
 use super::spill::Spill;
 use super::tuning::Tuning;
+use super::version::Snapshot;
 use super::window::Window;
 use crate::error::{Error, Result};
 
@@ -41,6 +43,18 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
+    /// That of a version.
+    pub(crate) fn of(snapshot: &Snapshot) -> Result<Self> {
+        let schema = schema_of(snapshot.columns());
+        Ok(Layout {
+            folder: snapshot.folder.clone(),
+            staged: staged_schema(&schema),
+            keys: Arc::new(Keys::new(&schema, snapshot.key())?),
+            key: snapshot.key().to_vec(),
+            schema,
+        })
+    }
+
     /// Starts a Parquet file sorted by key.
     pub(crate) fn file(&self, kind: &str, tuning: &Tuning) -> Result<FileWriter> {
         // Base files do not overlap: their statistics tell which one has a key. Runs lie over each other.

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection};
 use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder};
 use parquet::arrow::{ProjectionMask, async_reader::ParquetRecordBatchStream};
+use parquet::bloom_filter::Sbbf;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
@@ -33,6 +34,8 @@ const BATCH_ROWS: usize = 8192;
 #[derive(Debug, Default)]
 pub(crate) struct Footers {
     known: Mutex<VecDeque<(Path, Arc<ParquetMetaData>)>>,
+    /// Bloom filters of the first key column, where a file has one.
+    filters: Mutex<VecDeque<(Path, Option<Arc<Sbbf>>)>>,
 }
 
 impl Footers {
@@ -50,6 +53,25 @@ impl Footers {
     /// Drops what is known of a file that is deleted.
     pub(crate) fn forget(&self, path: &Path) {
         self.known.lock().retain(|(known, _)| known != path);
+        self.filters.lock().retain(|(known, _)| known != path);
+    }
+
+    /// The Bloom filter over a column of a file of one row group; `None` where there is none. Blocks.
+    pub(crate) fn filter(&self, reader: &FileReader, column: usize) -> Result<Option<Arc<Sbbf>>> {
+        let known = self.filters.lock().iter().find(|(known, _)| *known == reader.path).cloned();
+        if let Some((_, filter)) = known {
+            return Ok(filter);
+        }
+        let filter = match reader.metadata().num_row_groups() {
+            1 => reader.filter(column)?.map(Arc::new),
+            _ => None,
+        };
+        let mut filters = self.filters.lock();
+        while filters.len() >= Self::KEPT {
+            filters.pop_front();
+        }
+        filters.push_back((reader.path.clone(), filter.clone()));
+        Ok(filter)
     }
 
     fn put(&self, path: Path, footer: Arc<ParquetMetaData>) {
@@ -116,8 +138,22 @@ impl FileReader {
         self.metadata.schema()
     }
 
+    /// The place of a column that is no list among the columns as Parquet counts them.
+    pub(crate) fn leaf(&self, name: &str) -> Option<usize> {
+        let columns = self.metadata().file_metadata().schema_descr().columns();
+        columns.iter().position(|column| column.path().parts() == [name])
+    }
+
     pub(crate) fn metadata(&self) -> &ParquetMetaData {
         self.metadata.metadata()
+    }
+
+    /// Reads the Bloom filter over a column of the first row group.
+    fn filter(&self, column: usize) -> Result<Option<Sbbf>> {
+        let source = StoreFile { store: self.store.clone(), path: self.path.clone() };
+        let mut builder = ParquetRecordBatchStreamBuilder::new_with_metadata(source, self.metadata.clone());
+        let filter = self.folder.runtime.block_on(builder.get_row_group_column_bloom_filter(0, column));
+        filter.map_err(|e| failure::parquet(&what(&self.folder, &self.path), e))
     }
 
     /// Reads `columns`, and only the pages that hold a row of `selection`.

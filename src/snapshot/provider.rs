@@ -1,8 +1,10 @@
-//! Reading a version in a query: a plain Parquet scan whose deletion vectors are row selections.
+//! Reading a version in a query: a plain Parquet scan whose deletion vectors are row selections. Of one key, the
+//! row itself is read.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::Session;
@@ -10,19 +12,23 @@ use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, Result, Statistics, internal_datafusion_err};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::physical_plan::parquet::ParquetRowSelection;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, FileSource, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::{TableProvider, TableType};
+use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::projection::{ProjectionExpr, ProjectionExprs};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use object_store::ObjectMeta;
+use parquet::arrow::arrow_reader::RowSelection;
 
 use super::difference::Part;
 use super::dv::selected;
+use super::lookup::{key_of, look_up};
 use super::parquet_scan::ScanFiles;
 use super::spec::schema_of;
 use super::verified_store::VerifiedStore;
@@ -39,7 +45,10 @@ pub(crate) struct SnapshotTable {
     schema: SchemaRef,
     /// The same columns under the names on disk.
     stored: SchemaRef,
-    files: Vec<PartitionedFile>,
+    columns: Vec<(String, FieldType)>,
+    parts: Vec<Part>,
+    /// Whether the parts are all rows of the version.
+    is_whole: bool,
 }
 
 impl std::fmt::Debug for SnapshotTable {
@@ -52,7 +61,7 @@ impl SnapshotTable {
     /// All rows of a version.
     pub(crate) fn new(snapshot: Arc<Snapshot>, fields: &[ObjectField]) -> Self {
         let parts: Vec<Part> = snapshot.files.iter().map(|file| (file.clone(), None)).collect();
-        Self::part(snapshot, fields, &parts)
+        SnapshotTable { is_whole: true, ..Self::part(snapshot, fields, &parts) }
     }
 
     /// Some rows of a version.
@@ -60,34 +69,68 @@ impl SnapshotTable {
         let columns = |name: fn(&ObjectField) -> &String| -> Vec<_> {
             fields.iter().map(|field| (name(field).clone(), field.data_type.clone())).collect()
         };
-        let stored = columns(|field| &field.column);
-        let parts = parts.iter().filter(|(file, _)| file.live() > 0);
-        let files = parts.map(|part| partitioned(&snapshot, part, &stored)).collect();
-        let schema = schema_of(&columns(|field| &field.name));
-        SnapshotTable { schema, stored: schema_of(&stored), files, snapshot }
+        let parts = parts.iter().filter(|(file, _)| file.live() > 0).cloned().collect();
+        let (schema, columns) = (schema_of(&columns(|field| &field.name)), columns(|field| &field.column));
+        SnapshotTable { schema, stored: schema_of(&columns), columns, parts, is_whole: false, snapshot }
     }
+
+    /// The row that `filters` ask for by its key, where they do.
+    async fn row(
+        &self,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let reads_columns = projection.is_none_or(|projection| !projection.is_empty());
+        let key = match self.is_whole && reads_columns {
+            true => key_of(&self.snapshot, &self.schema, &self.stored, filters),
+            false => None,
+        };
+        let Some(key) = key else { return Ok(None) };
+        let (snapshot, stored) = (self.snapshot.clone(), project(&self.stored, projection)?);
+        let found = tokio::task::spawn_blocking(move || look_up(&snapshot, key, &stored)).await;
+        let found = found.map_err(|error| internal_datafusion_err!("a lookup ended: {error}"))?;
+        let found = found.map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let schema = project(&self.schema, projection)?;
+        let options = RecordBatchOptions::new().with_row_count(Some(found.num_rows()));
+        let row = RecordBatch::try_new_with_options(schema.clone(), found.columns().to_vec(), &options)?;
+        let row: Arc<dyn ExecutionPlan> = MemorySourceConfig::try_new_exec(&[vec![row]], schema, None)?;
+        Ok(Some(row))
+    }
+}
+
+fn project(schema: &SchemaRef, projection: Option<&Vec<usize>>) -> Result<SchemaRef> {
+    Ok(match projection {
+        Some(projection) => Arc::new(schema.project(projection)?),
+        None => schema.clone(),
+    })
 }
 
 /// A file as a scan takes it: what is known of it, and which of its rows are still there.
 fn partitioned(snapshot: &Snapshot, (file, rows): &Part, columns: &[(String, FieldType)]) -> PartitionedFile {
-    let modified = chrono::DateTime::from_timestamp_micros(file.modified).unwrap_or_default();
-    let meta = ObjectMeta {
+    let statistics = statistics(snapshot, file, columns);
+    let Some(rows) = rows else {
+        // The selection of what is left may be large; a clone shares it.
+        let scanned = file.scanned.get_or_init(|| {
+            let deleted = file.deleted.as_ref();
+            scanned(snapshot, file, deleted.map(|deleted| deleted.selection(file.stats.rows)))
+        });
+        return scanned.clone().with_statistics(Arc::new(statistics));
+    };
+    let mut statistics = statistics.to_inexact();
+    statistics.num_rows = Precision::Exact(rows.len() as usize);
+    let selection = selected(rows, file.stats.rows);
+    scanned(snapshot, file, Some(selection)).with_statistics(Arc::new(statistics))
+}
+
+/// A file of which only the selected rows count.
+fn scanned(snapshot: &Snapshot, file: &TableFile, selection: Option<RowSelection>) -> PartitionedFile {
+    let scanned = PartitionedFile::from(ObjectMeta {
         location: snapshot.folder.path(&file.path),
-        last_modified: modified,
+        last_modified: chrono::DateTime::from_timestamp_micros(file.modified).unwrap_or_default(),
         size: file.size,
         e_tag: None,
         version: None,
-    };
-    let mut statistics = statistics(snapshot, file, columns);
-    let selection = match rows {
-        Some(rows) => {
-            statistics = statistics.to_inexact();
-            statistics.num_rows = Precision::Exact(rows.len() as usize);
-            Some(selected(rows, file.stats.rows))
-        }
-        None => file.deleted.as_ref().map(|deleted| deleted.selection(file.stats.rows)),
-    };
-    let scanned = PartitionedFile::from(meta).with_statistics(Arc::new(statistics));
+    });
     match selection {
         Some(selection) => scanned.with_extension(ParquetRowSelection::new(selection)),
         None => scanned,
@@ -143,13 +186,14 @@ impl TableProvider for SnapshotTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        if self.files.is_empty() {
-            let schema = match projection {
-                Some(projection) => Arc::new(self.schema.project(projection)?),
-                None => self.schema.clone(),
-            };
-            return Ok(Arc::new(EmptyExec::new(schema)));
+        if self.parts.is_empty() {
+            return Ok(Arc::new(EmptyExec::new(project(&self.schema, projection)?)));
         }
+        if let Some(row) = self.row(projection, filters).await? {
+            return Ok(row);
+        }
+        let parts = self.parts.iter();
+        let files: Vec<_> = parts.map(|part| partitioned(&self.snapshot, part, &self.columns)).collect();
         let options = TableParquetOptions {
             global: state.config().options().execution.parquet.clone(),
             ..TableParquetOptions::default()
@@ -160,11 +204,11 @@ impl TableProvider for SnapshotTable {
         let table = self.snapshot.folder.name.clone();
         let store = VerifiedStore::new(store, table, self.snapshot.known.clone());
         let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
-        let files = ScanFiles::new(store, cache, self.snapshot.clone());
+        let readers = ScanFiles::new(store, cache, self.snapshot.clone());
         let source = ParquetSource::new(self.stored.clone())
             .with_table_parquet_options(options)
             .with_pushdown_filters(pushdown)
-            .with_parquet_file_reader_factory(Arc::new(files));
+            .with_parquet_file_reader_factory(Arc::new(readers));
         let source: Arc<dyn FileSource> = Arc::new(source);
         let source = match self.projection(projection) {
             Some(projection) => source
@@ -176,14 +220,14 @@ impl TableProvider for SnapshotTable {
             let known: Vec<_> = files.filter_map(|file| file.statistics.as_deref()).collect();
             Statistics::try_merge_iter(known, &self.stored)
         };
-        let groups = FileGroup::new(self.files.clone()).split_files(state.config().target_partitions());
+        let groups = FileGroup::new(files.clone()).split_files(state.config().target_partitions());
         let groups = groups.into_iter().map(|group| {
             let statistics = merge(&mut group.iter())?;
             Ok(group.with_statistics(Arc::new(statistics)))
         });
         let scan = FileScanConfigBuilder::new(url, source)
             .with_file_groups(groups.collect::<Result<Vec<_>>>()?)
-            .with_statistics(merge(&mut self.files.iter())?)
+            .with_statistics(merge(&mut files.iter())?)
             .with_limit(limit)
             .build();
         Ok(DataSourceExec::from_data_source(scan))

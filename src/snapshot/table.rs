@@ -175,7 +175,7 @@ impl Shared {
     }
 
     async fn load(&self, logged: Logged, known: Option<&Snapshot>) -> Result<Arc<Snapshot>> {
-        let snapshot = Snapshot::load(&self.folder, logged, known).await?;
+        let snapshot = Snapshot::load(&self.folder, &self.footers, logged, known).await?;
         let mut handed = self.handed.lock();
         handed.retain(|version| version.strong_count() > 0);
         handed.push(Arc::downgrade(&snapshot));

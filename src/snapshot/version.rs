@@ -1,9 +1,10 @@
 //! One immutable version of a table.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::row::OwnedRow;
 use datafusion::datasource::TableProvider;
+use datafusion::datasource::listing::PartitionedFile;
 use delta_kernel::snapshot::SnapshotRef;
 use futures::{StreamExt, TryStreamExt};
 
@@ -32,6 +33,8 @@ pub struct Snapshot {
     pub(crate) files: Vec<Arc<TableFile>>,
     /// The checksums of its files.
     pub(crate) known: Arc<Known>,
+    /// Footers of files lately looked into.
+    pub(crate) footers: Arc<Footers>,
     rows: u64,
 }
 
@@ -55,6 +58,8 @@ pub(crate) struct TableFile {
     pub(crate) range: Option<(OwnedRow, OwnedRow)>,
     /// `None` for a file that another program added.
     pub(crate) checksums: Option<Arc<Checksums>>,
+    /// The file as a scan takes it, which of its rows are left included, once somebody needed that.
+    pub(crate) scanned: OnceLock<PartitionedFile>,
 }
 
 impl TableFile {
@@ -74,6 +79,7 @@ impl Snapshot {
     /// same.
     pub(crate) async fn load(
         folder: &Folder,
+        footers: &Arc<Footers>,
         logged: Logged,
         before: Option<&Snapshot>,
     ) -> Result<Arc<Self>> {
@@ -96,7 +102,15 @@ impl Snapshot {
         let rows = files.iter().map(|file| file.live()).sum();
         let known = files.iter().filter_map(|file| Some((folder.path(&file.path), file.checksums.clone()?)));
         let known = Arc::new(known.collect());
-        Ok(Arc::new(Snapshot { folder: folder.clone(), kernel: logged.kernel, state, files, known, rows }))
+        Ok(Arc::new(Snapshot {
+            folder: folder.clone(),
+            kernel: logged.kernel,
+            state,
+            files,
+            known,
+            footers: footers.clone(),
+            rows,
+        }))
     }
 
     /// Its number. Versions of a table count up from 0.
@@ -192,6 +206,7 @@ impl TableFile {
             deleted,
             range,
             checksums,
+            scanned: OnceLock::new(),
         })
     }
 }

@@ -127,6 +127,7 @@ mod tests {
             deleted: (deleted > 0).then(vector),
             range: None,
             checksums: None,
+            scanned: std::sync::OnceLock::new(),
         })
     }
 

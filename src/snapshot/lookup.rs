@@ -1,0 +1,89 @@
+//! A query for one key: its row is found and read while the query is planned, so that nothing is planned for files.
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Int32Type, Int64Type, Schema, SchemaRef};
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::{Expr, Operator};
+use parquet::bloom_filter::Sbbf;
+
+use super::find::{Window, find, read_rows};
+use super::keys::Keys;
+use super::lane::Layout;
+use super::version::Snapshot;
+use crate::error::Result;
+
+/// The key that `filters` ask for, as one row of the key columns; `None` where they leave more than one key.
+/// `schema` has the names of SQL, `stored` those on disk of the same columns.
+pub(crate) fn key_of(
+    snapshot: &Snapshot,
+    schema: &Schema,
+    stored: &SchemaRef,
+    filters: &[Expr],
+) -> Option<RecordBatch> {
+    let (mut fields, mut values) = (Vec::new(), Vec::<ArrayRef>::new());
+    for column in snapshot.key() {
+        let index = stored.index_of(column).ok()?;
+        let (_, kept) = snapshot.columns().iter().find(|(name, _)| name == column)?;
+        let data_type = kept.arrow();
+        // Numbers that are no numbers are equal to nothing but themselves in an index, and zeros have signs there.
+        if *stored.field(index).data_type() != data_type || data_type.is_floating() {
+            return None;
+        }
+        let name = schema.field(index).name();
+        let value = filters.iter().find_map(|filter| equal_to(filter, name))?;
+        if value.is_null() || value.data_type() != data_type {
+            return None;
+        }
+        fields.push(stored.field(index).clone().with_nullable(true));
+        values.push(value.to_array().ok()?);
+    }
+    if values.is_empty() {
+        return None;
+    }
+    RecordBatch::try_new(Schema::new(fields).into(), values).ok()
+}
+
+/// What a filter says that a column is equal to.
+fn equal_to<'a>(filter: &'a Expr, name: &str) -> Option<&'a ScalarValue> {
+    let Expr::BinaryExpr(binary) = filter else { return None };
+    match (&*binary.left, binary.op, &*binary.right) {
+        (Expr::Column(column), Operator::Eq, Expr::Literal(value, _))
+        | (Expr::Literal(value, _), Operator::Eq, Expr::Column(column))
+            if column.name == name =>
+        {
+            Some(value)
+        }
+        _ => None,
+    }
+}
+
+/// The live row of `key` with the columns of `schema`, or no row. Blocks.
+pub(crate) fn look_up(snapshot: &Snapshot, key: RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let layout = Layout::of(snapshot)?;
+    let window = Window::new(&Keys::new(&key.schema(), snapshot.key())?, key)?;
+    for file in snapshot.files.iter().filter(|file| file.live() > 0 && window.may_be_in(file)) {
+        let reader = file.open(&snapshot.folder, &snapshot.footers)?;
+        let leaf = reader.leaf(&snapshot.key()[0]);
+        let filter = leaf.map(|leaf| snapshot.footers.filter(&reader, leaf)).transpose()?.flatten();
+        if filter.is_some_and(|filter| !may_have(&filter, &window.batch)) {
+            continue;
+        }
+        let hits = find(&layout, &snapshot.footers, file, &window)?;
+        if !hits.is_empty() {
+            let layout = Layout { schema: schema.clone(), ..layout };
+            return read_rows(&layout, &snapshot.footers, file, &hits);
+        }
+    }
+    Ok(RecordBatch::new_empty(schema.clone()))
+}
+
+/// Whether a file with this filter of its first key column may have the key.
+fn may_have(filter: &Sbbf, key: &RecordBatch) -> bool {
+    let first = key.column(0);
+    match first.data_type() {
+        DataType::Utf8 => filter.check(first.as_string::<i32>().value(0)),
+        DataType::Int32 => filter.check(&first.as_primitive::<Int32Type>().value(0)),
+        DataType::Int64 => filter.check(&first.as_primitive::<Int64Type>().value(0)),
+        _ => true,
+    }
+}

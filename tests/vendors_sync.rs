@@ -1,6 +1,6 @@
 //! From a simulated vendor to rows in psql: connect, adopt, sync, change, sync again.
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -72,6 +72,23 @@ async fn deals_of_hubspot_are_rows_after_a_sync() {
     assert!(!server.said().contains("not mirrored"), "{}", server.said());
     let fields: Vec<_> = again.trim().split('|').collect();
     assert_eq!((fields[5], fields[6], fields[7]), ("0", "0", "0"), "{again}");
+
+    // A state that is lost and rebuilt still knows whose rows these are.
+    let account = "SELECT account FROM tributary.connection";
+    let before = server.rows(&[account]);
+    assert!(before.starts_with("hubspot/"), "{before}");
+    let data = server.data.clone();
+    let (_, again) = server.stop();
+    for file in std::fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().path()) {
+        if file.file_name().unwrap().to_str().unwrap().starts_with("state.db") {
+            std::fs::remove_file(file).unwrap();
+        }
+    }
+    let recover =
+        Command::new(env!("CARGO_BIN_EXE_tributary")).arg("recover").arg("--data").arg(&data).output();
+    assert!(recover.unwrap().status.success());
+    let server = again.start();
+    assert_eq!(server.rows(&[account]), before);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,7 +24,15 @@ const TABLES: &[(&str, Columns)] = &[
     ("connector", &[("name", T), ("label", T), ("secrets", T)]),
     (
         "connection",
-        &[("name", T), ("connector", T), ("status", T), ("identity", T), ("settings", T), ("created_at", Z)],
+        &[
+            ("name", T),
+            ("connector", T),
+            ("status", T),
+            ("identity", T),
+            ("account", T),
+            ("settings", T),
+            ("created_at", Z),
+        ],
     ),
     (
         "object",
@@ -277,6 +285,7 @@ impl Catalog {
                 connection.connector.into(),
                 connection.status.into(),
                 connection.identity.into(),
+                connection.account.into(),
                 settings.into(),
                 time(connection.created_at),
             ]

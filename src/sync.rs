@@ -136,7 +136,11 @@ impl Syncer {
         let mut published = Vec::new();
         let (mut failed, mut unrecorded) = (None, Vec::new());
         for (object, run) in request.objects.iter().zip(started) {
-            let ended = run::run(self, request, object, run, progress, cancel).await;
+            let ended = match failed {
+                // Every further call would be refused like the last one.
+                Some((Kind::Unauthenticated, sqlstate)) => run::without_login(object, run, sqlstate),
+                _ => run::run(self, request, object, run, progress, cancel).await,
+            };
             if let Some(snapshot) = ended.snapshot {
                 published.push(ReleaseObject {
                     object_id: object.id.clone(),

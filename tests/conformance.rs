@@ -251,6 +251,45 @@ async fn a_diff_that_is_too_much_for_one_query_is_halved() {
 }
 
 #[tokio::test]
+async fn types_round_trip() {
+    each(async |vendor| {
+        let (object, [key, ..]) = vendor.object();
+        let fields = vendor.source().fields(object).await.unwrap();
+        let others: Vec<_> = fields.iter().filter(|field| field.api != key).collect();
+        let names: Vec<_> =
+            std::iter::once(key).chain(others.iter().map(|field| field.api.as_str())).collect();
+        let mut replica = Replica::new(vendor.source(), object, &names);
+        let synced = replica.full().await.unwrap();
+        assert_eq!(synced.misfits, 0);
+        let truth = vendor.values();
+        assert_eq!(replica.table.len(), truth.len());
+        let mut types = std::collections::BTreeSet::new();
+        for (id, values) in &truth {
+            for (field, kept) in others.iter().zip(&replica.table[id]) {
+                let expected = values.get(&field.api).map(|value| canonical(value, &field.data_type));
+                assert_eq!(*kept, expected, "{} {id}.{} {}", vendor.connector(), field.api, field.data_type);
+                types.extend(kept.is_some().then(|| field.data_type.to_string()));
+            }
+        }
+        assert!(types.len() >= 5, "{types:?}");
+    })
+    .await;
+}
+
+/// A vendor's value as the table shows it.
+fn canonical(value: &str, data_type: &FieldType) -> String {
+    match data_type {
+        FieldType::TimestampTz => {
+            let moment = chrono::DateTime::parse_from_rfc3339(value).unwrap().to_utc();
+            moment.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)
+        }
+        FieldType::Decimal(..) => replica::plain(value),
+        FieldType::List(_) => format!("[{}]", value.split(';').collect::<Vec<_>>().join(", ")),
+        _ => value.to_string(),
+    }
+}
+
+#[tokio::test]
 async fn deletes_and_merges_are_pruned() {
     each(async |vendor| {
         let mut replica = replica(&vendor);

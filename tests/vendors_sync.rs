@@ -189,3 +189,39 @@ async fn a_kill_in_the_middle_of_pages_loses_nothing() {
         assert!((total.parse::<f64>().unwrap() - sum).abs() < 0.001, "{after} is not {sum}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_is_revoked_ends_the_sync_and_asks_for_a_person() {
+    let options = hubspot::Options { limits: hubspot::Limits::none(), ..hubspot::Options::default() };
+    let vendor = hubspot::start(options).await.unwrap();
+    let server = server("hubspot", &vendor.base_url);
+    let token = format!("CALL set_secret('crm', 'token', '{}')", hubspot::PRIVATE_TOKEN);
+    server.rows(&["CALL connect('hubspot', name => 'crm')", &token]);
+    server.rows(&["CALL add_object('crm', 'company')", "CALL add_object('crm', 'deal')", "CALL sync('crm')"]);
+    let seen = ["SELECT count(*) FROM crm.company", "SELECT count(*) FROM crm.deal"];
+    let before = server.rows(&seen);
+    vendor.control.revoke(hubspot::PRIVATE_TOKEN);
+    vendor.control.traffic().reset();
+    let error = server.error("CALL sync('crm', 'full')");
+    assert!(error.contains("28000") && error.contains("HubSpot refuses the login"), "{error}");
+    assert!(error.contains("connect again, or set another private app token"), "{error}");
+    assert_eq!(vendor.control.traffic().total(), 1, "no further calls");
+    let causes = server.rows(&["SELECT cause FROM tributary.run ORDER BY id DESC LIMIT 1"]);
+    assert_eq!(causes, "not read: the source refuses the login of this connection");
+    let status = "SELECT status, identity IS NOT NULL FROM tributary.connection";
+    assert_eq!(server.rows(&[status]), "needs you|t");
+    assert_eq!(server.rows(&seen), before, "what was read is there");
+    // Another token with fewer rights: what it may not read is told in words, the rest is read.
+    let scopes = ["crm.objects.deals.read", "crm.schemas.deals.read", "oauth"];
+    let other = vendor.control.private_app(&scopes);
+    server.rows(&[&format!("CALL set_secret('crm', 'token', '{other}')")]);
+    let said = server.psql(&["CALL sync('crm', 'full')"]);
+    let (rows, told) = (String::from_utf8(said.stdout).unwrap(), String::from_utf8(said.stderr).unwrap());
+    assert!(
+        rows.contains("|crm.company|full|failed|") && rows.contains("|crm.deal|full|succeeded|"),
+        "{rows}"
+    );
+    assert!(told.contains("missing: crm.objects.companies.read"), "{told}");
+    assert_eq!(server.rows(&[status]), "connected|t");
+    assert_eq!(server.rows(&seen), before);
+}

@@ -87,6 +87,7 @@ impl App {
         let outcome = self.syncer.run(&request, started, &progress, &cancel).await;
         self.running.lock().remove(&sync_id);
         let outcome = outcome?;
+        self.note_login(&request, &outcome).await?;
         self.mirror_widened(&request.objects).await?;
         if let Some(release) = &outcome.release {
             self.announce(release.clone());
@@ -95,6 +96,20 @@ impl App {
             request.objects.into_iter().zip(&outcome.runs).filter(|(_, run)| run.version.is_some());
         self.compact_later(committed.map(|(object, _)| object).collect());
         Ok(outcome)
+    }
+
+    /// Notes what a sync says about the login of its connection.
+    async fn note_login(&self, request: &Request, outcome: &Outcome) -> Result<()> {
+        let Some(connection) = request.objects.first().map(|object| object.connection_id) else {
+            return Ok(());
+        };
+        let is_refused = outcome.failed.is_some_and(|(kind, _)| kind == Kind::Unauthenticated);
+        let has_read = outcome.runs.iter().any(|run| run.version.is_some());
+        match (is_refused, has_read) {
+            (true, _) => self.state.mark_connection(connection, "needs you").await,
+            (false, true) => self.state.mark_connection(connection, "connected").await,
+            (false, false) => Ok(()),
+        }
     }
 
     /// Cancels the sync that a run belongs to. What is published stays.

@@ -73,6 +73,18 @@ impl State {
         Ok(())
     }
 
+    /// Notes how a connection stands; who was logged in last stays known.
+    pub async fn mark_connection(&self, id: i64, status: &str) -> Result<()> {
+        sqlx::query("UPDATE connections SET status = $1 WHERE id = $2 AND status <> $3")
+            .bind(status)
+            .bind(id)
+            .bind(status)
+            .execute(&self.pool)
+            .await
+            .map_err(failed)?;
+        Ok(())
+    }
+
     /// Notes which account the rows of a connection come from.
     pub async fn set_connection_account(&self, id: i64, account: &str) -> Result<()> {
         sqlx::query("UPDATE connections SET account = $1 WHERE id = $2")

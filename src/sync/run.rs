@@ -82,6 +82,15 @@ pub(super) async fn run(
     ended
 }
 
+/// A run that does not begin, because an earlier one of the same sync was refused the login.
+pub(super) fn without_login(object: &Object, mut run: Run, sqlstate: &'static str) -> Ended {
+    run.ended_at = Some(now_micros());
+    run.status = "failed".into();
+    run.cause = Some("not read: the source refuses the login of this connection".into());
+    run.remedy = Some("log in again, then sync".into());
+    Ended { run, object: object.clone(), snapshot: None, failed: Some((Kind::Unauthenticated, sqlstate)) }
+}
+
 /// Holds the object's lease around the work and gives up when it is lost.
 async fn leased(
     syncer: &Syncer,

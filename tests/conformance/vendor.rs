@@ -1,6 +1,6 @@
 //! The vendors that the suite runs against: what it needs to know of each, and how records change there.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -151,6 +151,41 @@ impl Vendor {
                 let row = |live: salesforce::Live| {
                     let get = |name: &str| text(live.fields.get(name));
                     (live.id.clone(), vec![get("Name"), get("StageName"), get("Amount")])
+                };
+                running.control.live("Opportunity").into_iter().map(row).collect()
+            }
+        }
+    }
+
+    /// Every value that the vendor has of the object, by key and field.
+    pub(crate) fn values(&self) -> BTreeMap<String, BTreeMap<String, String>> {
+        let moment = |millis: i64| chrono::DateTime::from_timestamp_millis(millis).unwrap().to_rfc3339();
+        match self {
+            Vendor::HubSpot(running) => {
+                let row = |live: hubspot::Live| {
+                    let fixed = [
+                        ("id", live.id.to_string()),
+                        ("created_at", moment(live.created_at)),
+                        ("updated_at", moment(live.updated_at)),
+                        ("archived", "false".into()),
+                    ];
+                    let fixed = fixed.map(|(name, value)| (name.to_string(), value));
+                    (live.id.to_string(), live.properties.into_iter().chain(fixed).collect())
+                };
+                running.control.live("deals").into_iter().map(row).collect()
+            }
+            Vendor::Salesforce(running) => {
+                let text = |cell: &salesforce::Cell| match cell {
+                    salesforce::Cell::Null | salesforce::Cell::Compound(_) => None,
+                    salesforce::Cell::Bool(value) => Some(value.to_string()),
+                    salesforce::Cell::Time(millis) => Some(moment(*millis)),
+                    salesforce::Cell::Number(text)
+                    | salesforce::Cell::Text(text)
+                    | salesforce::Cell::Date(text) => Some(text.clone()),
+                };
+                let row = |live: salesforce::Live| {
+                    let fields = live.fields.iter();
+                    (live.id, fields.filter_map(|(name, cell)| Some((name.clone(), text(cell)?))).collect())
                 };
                 running.control.live("Opportunity").into_iter().map(row).collect()
             }

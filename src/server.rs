@@ -271,7 +271,9 @@ fn greet(config: &Config, address: std::net::SocketAddr, password: Option<&str>,
     say(&format!("connect with: {shown}psql -h {host} -p {port} -U {FIRST_ADMIN} {}", config.company))?;
     if demo {
         say("try: SELECT stage, sum(opportunity.amount) FROM opportunity GROUP BY 1")?;
-        say("     CALL sync('hubspot', 'diff') -- deals of the simulated HubSpot change; a minute later a diff sees it")?;
+        say(
+            "     CALL sync('hubspot', 'diff') -- deals of the simulated HubSpot change; a minute later a diff sees it",
+        )?;
     }
     say(&format!("listening on {address}"))
 }

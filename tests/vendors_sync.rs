@@ -203,8 +203,8 @@ async fn a_login_that_is_revoked_ends_the_sync_and_asks_for_a_person() {
     vendor.control.revoke(hubspot::PRIVATE_TOKEN);
     vendor.control.traffic().reset();
     let error = server.error("CALL sync('crm', 'full')");
-    assert!(error.contains("28000") && error.contains("HubSpot refuses the login"), "{error}");
-    assert!(error.contains("connect again, or set another private app token"), "{error}");
+    assert!(error.contains("28000: sync of crm.company failed: the source refuses the token"), "{error}");
+    assert!(error.contains("HINT:  set another one with `CALL set_secret(...)`"), "{error}");
     assert_eq!(vendor.control.traffic().total(), 1, "no further calls");
     let causes = server.rows(&["SELECT cause FROM tributary.run ORDER BY id DESC LIMIT 1"]);
     assert_eq!(causes, "not read: the source refuses the login of this connection");

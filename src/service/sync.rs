@@ -87,7 +87,7 @@ impl App {
         let outcome = self.syncer.run(&request, started, &progress, &cancel).await;
         self.running.lock().remove(&sync_id);
         let outcome = outcome?;
-        self.note_login(&request, &outcome).await?;
+        self.note_source_login(&request, &outcome).await?;
         self.mirror_widened(&request.objects).await?;
         if let Some(release) = &outcome.release {
             self.announce(release.clone());
@@ -99,7 +99,7 @@ impl App {
     }
 
     /// Notes what a sync says about the login of its connection.
-    async fn note_login(&self, request: &Request, outcome: &Outcome) -> Result<()> {
+    async fn note_source_login(&self, request: &Request, outcome: &Outcome) -> Result<()> {
         let Some(connection) = request.objects.first().map(|object| object.connection_id) else {
             return Ok(());
         };

@@ -437,6 +437,8 @@ async fn trouble_that_passes_is_waited_out() {
             Fault::HalfJson,
             Fault::LoginPage,
             Fault::Slow(Duration::from_millis(50)),
+            // Half an answer, and then neither more nor an end.
+            Fault::Stalled,
         ] {
             vendor.traffic().fail_next_at(vendor.list_path(), 2, fault.clone());
             let mut replica = replica(&vendor);

@@ -114,7 +114,11 @@ impl Vendor {
         change(&mut manifest);
         let mut catalog = Catalog::default();
         catalog.add(manifest);
-        let patience = Patience { unit: Duration::from_millis(2), ..Patience::default() };
+        let patience = Patience {
+            between_bytes: Duration::from_secs(1),
+            unit: Duration::from_millis(2),
+            ..Patience::default()
+        };
         let bases = [(self.connector().to_string(), self.base().to_string())].into();
         let connectors = Connectors::new(catalog, Options { bases, patience }).unwrap();
         let tokens: Option<Arc<dyn Tokens>> = match self {

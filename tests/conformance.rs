@@ -1,5 +1,6 @@
 //! One list of tests that every connector of the catalog passes, run against simulated vendors over real HTTP.
 
+mod own;
 mod replica;
 mod vendor;
 

@@ -68,6 +68,8 @@ pub struct Outcome {
     pub runs: Vec<Run>,
     /// Kind and SQLSTATE of the first failure, when there was one.
     pub failed: Option<(Kind, &'static str)>,
+    /// Whether the source refused the login.
+    pub is_refused: bool,
     /// The release it published; `None` when nothing was committed.
     pub release: Option<Release>,
 }
@@ -134,13 +136,16 @@ impl Syncer {
         let Started { sync_id, runs: started } = started;
         let mut runs = Vec::with_capacity(started.len());
         let mut published = Vec::new();
-        let (mut failed, mut unrecorded) = (None, Vec::new());
+        let (mut failed, mut refused, mut unrecorded) = (None, None, Vec::new());
         for (object, run) in request.objects.iter().zip(started) {
-            let ended = match failed {
+            let ended = match refused {
                 // Every further call would be refused like the last one.
-                Some((Kind::Unauthenticated, sqlstate)) => run::without_login(object, run, sqlstate),
-                _ => run::run(self, request, object, run, progress, cancel).await,
+                Some(sqlstate) => run::without_login(object, run, sqlstate),
+                None => run::run(self, request, object, run, progress, cancel).await,
             };
+            if let Some((Kind::Unauthenticated, sqlstate)) = ended.failed {
+                refused = Some(sqlstate);
+            }
             if let Some(snapshot) = ended.snapshot {
                 published.push(ReleaseObject {
                     object_id: object.id.clone(),
@@ -164,7 +169,7 @@ impl Syncer {
         for run in unrecorded {
             self.state.finish_run(&run).await?;
         }
-        Ok(Outcome { sync_id, runs, failed, release })
+        Ok(Outcome { sync_id, runs, failed, is_refused: refused.is_some(), release })
     }
 
     /// Publishes a release in which `changes` replace what the newest one says of those objects and `removed`

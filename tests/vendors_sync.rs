@@ -224,4 +224,9 @@ async fn a_login_that_is_revoked_ends_the_sync_and_asks_for_a_person() {
     assert!(told.contains("missing: crm.objects.companies.read"), "{told}");
     assert_eq!(server.rows(&[status]), "connected|t");
     assert_eq!(server.rows(&seen), before);
+    // Refused in the middle, after another failure, it asks for a person all the same.
+    let control = vendor.control.clone();
+    vendor.control.traffic().before("/objects/deals", 0, move || assert!(control.revoke(&other)));
+    server.psql(&["CALL sync('crm', 'full')"]);
+    assert_eq!(server.rows(&[status]), "needs you|t");
 }

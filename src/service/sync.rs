@@ -103,9 +103,8 @@ impl App {
         let Some(connection) = request.objects.first().map(|object| object.connection_id) else {
             return Ok(());
         };
-        let is_refused = outcome.failed.is_some_and(|(kind, _)| kind == Kind::Unauthenticated);
         let has_read = outcome.runs.iter().any(|run| run.version.is_some());
-        match (is_refused, has_read) {
+        match (outcome.is_refused, has_read) {
             (true, _) => self.state.mark_connection(connection, "needs you").await,
             (false, true) => self.state.mark_connection(connection, "connected").await,
             (false, false) => Ok(()),

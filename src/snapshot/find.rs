@@ -13,7 +13,7 @@ use roaring::RoaringTreemap;
 use super::failure;
 use super::keys::Keys;
 use super::lane::Layout;
-use super::parquet_read::{FileReader, Footers};
+use super::parquet_read::FileReader;
 use super::version::TableFile;
 use crate::error::{Error, Kind, Result};
 
@@ -70,14 +70,13 @@ pub(crate) fn partition(len: usize, before: impl Fn(usize) -> bool) -> usize {
     low
 }
 
-/// The live rows of `file` that have a key of `window`, by position. Blocks.
+/// The live rows of `file`, opened as `reader`, that have a key of `window`, by position. Blocks.
 pub(crate) fn find(
     layout: &Layout,
-    footers: &Footers,
+    reader: &FileReader,
     file: &TableFile,
     window: &Window,
 ) -> Result<Vec<Hit>> {
-    let reader = file.open(&layout.folder, footers)?;
     let schema = reader.schema().clone();
     let columns = layout
         .key
@@ -89,7 +88,7 @@ pub(crate) fn find(
             })
         })
         .collect::<Result<Vec<_>>>()?;
-    let ranges = candidate_ranges(layout, &reader, |low, high| !window.between(low, high).is_empty())?;
+    let ranges = candidate_ranges(layout, reader, |low, high| !window.between(low, high).is_empty())?;
     if ranges.is_empty() {
         return Ok(Vec::new());
     }
@@ -204,15 +203,9 @@ pub(crate) fn selection(ranges: &[Range<u64>]) -> RowSelection {
     RowSelection::from(selectors)
 }
 
-/// Reads the whole rows of `hits` from `file`, in their order, with the columns of `layout`; columns the file
+/// Reads the whole rows of `hits` from a file, in their order, with the columns of `layout`; columns the file
 /// does not have are NULL. Blocks.
-pub(crate) fn read_rows(
-    layout: &Layout,
-    footers: &Footers,
-    file: &TableFile,
-    hits: &[Hit],
-) -> Result<RecordBatch> {
-    let reader = file.open(&layout.folder, footers)?;
+pub(crate) fn read_rows(layout: &Layout, reader: &FileReader, hits: &[Hit]) -> Result<RecordBatch> {
     let schema = reader.schema().clone();
     let present = present(&layout.schema, &schema);
     let ranges: Vec<_> = hits.iter().map(|hit| hit.position..hit.position + 1).collect();

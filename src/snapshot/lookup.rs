@@ -65,15 +65,13 @@ pub(crate) fn look_up(snapshot: &Snapshot, key: RecordBatch, schema: &SchemaRef)
     let window = Window::new(&Keys::new(&key.schema(), snapshot.key())?, key)?;
     for file in snapshot.files.iter().filter(|file| file.live() > 0 && window.may_be_in(file)) {
         let reader = file.open(&snapshot.folder, &snapshot.footers)?;
-        let leaf = reader.leaf(&snapshot.key()[0]);
-        let filter = leaf.map(|leaf| snapshot.footers.filter(&reader, leaf)).transpose()?.flatten();
-        if filter.is_some_and(|filter| !may_have(&filter, &window.batch)) {
+        if reader.filter(&layout.key[0])?.is_some_and(|filter| !may_have(filter, &window.batch)) {
             continue;
         }
-        let hits = find(&layout, &snapshot.footers, file, &window)?;
+        let hits = find(&layout, &reader, file, &window)?;
         if !hits.is_empty() {
             let layout = Layout { schema: schema.clone(), ..layout };
-            return read_rows(&layout, &snapshot.footers, file, &hits);
+            return read_rows(&layout, &reader, &hits);
         }
     }
     Ok(RecordBatch::new_empty(schema.clone()))

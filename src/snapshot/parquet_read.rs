@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
@@ -30,18 +30,24 @@ pub(crate) const FOOTER_HINT: usize = 256 * 1024;
 /// Rows read at once.
 const BATCH_ROWS: usize = 8192;
 
-/// Footers of files lately looked into. Files never change, so an entry is always right.
+/// What is known of files lately looked into. Files never change, so an entry is always right.
 #[derive(Debug, Default)]
 pub(crate) struct Footers {
-    known: Mutex<VecDeque<(Path, Arc<ParquetMetaData>)>>,
-    /// Bloom filters of the first key column, where a file has one.
-    filters: Mutex<VecDeque<(Path, Option<Arc<Sbbf>>)>>,
+    known: Mutex<VecDeque<(Path, Arc<Footer>)>>,
+}
+
+/// What is known of one file.
+#[derive(Debug)]
+struct Footer {
+    metadata: ArrowReaderMetadata,
+    /// The Bloom filter of the first key column, where the file has one, once somebody needed it.
+    filter: OnceLock<Option<Sbbf>>,
 }
 
 impl Footers {
     const KEPT: usize = 128;
 
-    fn get(&self, path: &Path) -> Option<Arc<ParquetMetaData>> {
+    fn get(&self, path: &Path) -> Option<Arc<Footer>> {
         let mut known = self.known.lock();
         let position = known.iter().position(|(known, _)| known == path)?;
         let entry = known.remove(position)?;
@@ -53,28 +59,9 @@ impl Footers {
     /// Drops what is known of a file that is deleted.
     pub(crate) fn forget(&self, path: &Path) {
         self.known.lock().retain(|(known, _)| known != path);
-        self.filters.lock().retain(|(known, _)| known != path);
     }
 
-    /// The Bloom filter over a column of a file of one row group; `None` where there is none. Blocks.
-    pub(crate) fn filter(&self, reader: &FileReader, column: usize) -> Result<Option<Arc<Sbbf>>> {
-        let known = self.filters.lock().iter().find(|(known, _)| *known == reader.path).cloned();
-        if let Some((_, filter)) = known {
-            return Ok(filter);
-        }
-        let filter = match reader.metadata().num_row_groups() {
-            1 => reader.filter(column)?.map(Arc::new),
-            _ => None,
-        };
-        let mut filters = self.filters.lock();
-        while filters.len() >= Self::KEPT {
-            filters.pop_front();
-        }
-        filters.push_back((reader.path.clone(), filter.clone()));
-        Ok(filter)
-    }
-
-    fn put(&self, path: Path, footer: Arc<ParquetMetaData>) {
+    fn put(&self, path: Path, footer: Arc<Footer>) {
         let mut known = self.known.lock();
         while known.len() >= Self::KEPT {
             known.pop_front();
@@ -89,7 +76,7 @@ pub(crate) struct FileReader {
     /// Gives out only what is as it was written.
     store: Arc<dyn ObjectStore>,
     path: Path,
-    metadata: ArrowReaderMetadata,
+    footer: Arc<Footer>,
 }
 
 impl NewFile {
@@ -123,47 +110,56 @@ impl FileReader {
                         .with_prefetch_hint(Some(FOOTER_HINT))
                         .load_and_finish(&mut source, size),
                 );
-                let footer = Arc::new(footer.map_err(|e| failure::parquet(&what, e))?);
+                let footer = footer.map_err(|e| failure::parquet(&what, e))?;
+                let metadata = ArrowReaderMetadata::try_new(Arc::new(footer), ArrowReaderOptions::new())
+                    .map_err(|e| failure::parquet(&what, e))?;
+                let footer = Arc::new(Footer { metadata, filter: OnceLock::new() });
                 footers.put(path.clone(), footer.clone());
                 footer
             }
         };
-        let metadata = ArrowReaderMetadata::try_new(footer, ArrowReaderOptions::new())
-            .map_err(|e| failure::parquet(&what, e))?;
-        Ok(FileReader { folder: folder.clone(), store, path, metadata })
+        Ok(FileReader { folder: folder.clone(), store, path, footer })
     }
 
     /// Schema of the file.
     pub(crate) fn schema(&self) -> &SchemaRef {
-        self.metadata.schema()
-    }
-
-    /// The place of a column that is no list among the columns as Parquet counts them.
-    pub(crate) fn leaf(&self, name: &str) -> Option<usize> {
-        let columns = self.metadata().file_metadata().schema_descr().columns();
-        columns.iter().position(|column| column.path().parts() == [name])
+        self.footer.metadata.schema()
     }
 
     pub(crate) fn metadata(&self) -> &ParquetMetaData {
-        self.metadata.metadata()
+        self.footer.metadata.metadata()
     }
 
-    /// Reads the Bloom filter over a column of the first row group.
-    fn filter(&self, column: usize) -> Result<Option<Sbbf>> {
+    /// The Bloom filter over the first key column, `first`, of a file of one row group; `None` where there is none.
+    pub(crate) fn filter(&self, first: &str) -> Result<Option<&Sbbf>> {
+        if let Some(known) = self.footer.filter.get() {
+            return Ok(known.as_ref());
+        }
+        let columns = self.metadata().file_metadata().schema_descr().columns();
+        let place = columns.iter().position(|column| column.path().parts() == [first]);
+        let filter = match place {
+            Some(place) if self.metadata().num_row_groups() == 1 => {
+                let read = async |mut builder: ParquetRecordBatchStreamBuilder<StoreFile>| {
+                    builder.get_row_group_column_bloom_filter(0, place).await
+                };
+                let filter = self.folder.runtime.block_on(read(self.builder()));
+                filter.map_err(|e| failure::parquet(&what(&self.folder, &self.path), e))?
+            }
+            _ => None,
+        };
+        Ok(self.footer.filter.get_or_init(|| filter).as_ref())
+    }
+
+    fn builder(&self) -> ParquetRecordBatchStreamBuilder<StoreFile> {
         let source = StoreFile { store: self.store.clone(), path: self.path.clone() };
-        let mut builder = ParquetRecordBatchStreamBuilder::new_with_metadata(source, self.metadata.clone());
-        let filter = self.folder.runtime.block_on(builder.get_row_group_column_bloom_filter(0, column));
-        filter.map_err(|e| failure::parquet(&what(&self.folder, &self.path), e))
+        ParquetRecordBatchStreamBuilder::new_with_metadata(source, self.footer.metadata.clone())
     }
 
     /// Reads `columns`, and only the pages that hold a row of `selection`.
     pub(crate) fn read(&self, columns: &[usize], selection: Option<RowSelection>) -> Result<Batches> {
-        let source = StoreFile { store: self.store.clone(), path: self.path.clone() };
         let mask =
             ProjectionMask::roots(self.metadata().file_metadata().schema_descr(), columns.iter().copied());
-        let mut builder = ParquetRecordBatchStreamBuilder::new_with_metadata(source, self.metadata.clone())
-            .with_batch_size(BATCH_ROWS)
-            .with_projection(mask);
+        let mut builder = self.builder().with_batch_size(BATCH_ROWS).with_projection(mask);
         if let Some(selection) = selection {
             builder = builder.with_row_selection(selection);
         }

@@ -121,7 +121,7 @@ impl Planner<'_, '_> {
         let mut found = vec![false; window.rows()];
         let mut by_file = Vec::new();
         for (index, file) in self.files.iter().enumerate().filter(|(_, file)| window.may_be_in(file)) {
-            let hits = find(layout, self.footers, file, &window)?;
+            let hits = find(layout, &file.open(&layout.folder, self.footers)?, file, &window)?;
             hits.iter().for_each(|hit| found[hit.row] = true);
             if !hits.is_empty() {
                 by_file.push((index, hits));
@@ -174,7 +174,8 @@ impl Planner<'_, '_> {
             return Ok(vec![false; hits.len()]);
         }
         self.compared += cost;
-        let old = read_rows(layout, self.footers, &self.files[index], hits)?;
+        let reader = self.files[index].open(&layout.folder, self.footers)?;
+        let old = read_rows(layout, &reader, hits)?;
         let rows: UInt32Array = hits.iter().map(|hit| hit.row as u32).collect::<Vec<_>>().into();
         let new = take_record_batch(&window.batch, &rows).map_err(failure::arrow)?;
         let converter = RowConverter::new(fields).map_err(failure::arrow)?;

@@ -31,6 +31,7 @@ pub mod token;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -244,7 +245,7 @@ impl Source for RestSource {
                 Some(object) => object,
                 None => Arc::new(discover::describe(&client, &known, &read.object).await?),
             };
-            Reading { client, known, object, read, spent: Arc::default() }.run(&pages).await
+            Reading { client, known, object, read, spent: AtomicU64::default() }.run(&pages).await
         })
         .boxed()
     }
@@ -266,7 +267,7 @@ impl Source for RestSource {
     async fn expect(&self, read: &Read) -> Result<Option<Expected>> {
         let object = self.object(&read.object).await?;
         let (client, known, read) = (self.client.clone(), self.known.clone(), read.clone());
-        Reading { client, known, object, read, spent: Arc::default() }.expect().await
+        Reading { client, known, object, read, spent: AtomicU64::default() }.expect().await
     }
 
     async fn notes(&self, read: &Read) -> Result<Vec<String>> {

@@ -44,10 +44,7 @@ impl Reading {
                 return Ok(Ended::default());
             }
             let page_scope = pager.scope(scope);
-            let target = match pager.next() {
-                Next::Link(link) => Target::Link(link),
-                _ => Target::Request(&batches.request),
-            };
+            let target = pager.target(&batches.request);
             let (part, answer) = self.answer(target, &page_scope, &|answer| recipe.json(answer)).await?;
             self.advance(&mut pager, &answer, &part)?;
             waiting.extend(part.keys.into_iter().filter_map(|key| key.into_iter().next()));

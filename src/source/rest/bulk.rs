@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::client::Target;
 use super::out::Out;
 use super::outcome::Refused;
 use super::page::{Next, Pager};
@@ -76,10 +75,7 @@ impl Reading {
         let recipe = Recipe::new(&crate::catalog::Pointer::default(), columns, &Also::default(), &[]);
         while !matches!(pager.next(), Next::End) {
             let page_scope = pager.scope(scope);
-            let target = match pager.next() {
-                Next::Link(link) => Target::Link(link),
-                _ => Target::Request(&bulk.fetch),
-            };
+            let target = pager.target(&bulk.fetch);
             let (part, answer) = self.answer(target, &page_scope, &|answer| recipe.csv(answer)).await?;
             self.advance(&mut pager, &answer, &part)?;
             if !out.take(part.columns, part.rows, part.misfits, &[]).await? {

@@ -34,18 +34,14 @@ impl Reading {
         let times = window.as_ref().map(Window::written).transpose()?;
         let deleted_since = read.deleted_at.clone().map(|at| (at, from));
         let merged = plan.also(read, true).merged;
-        let also = Also { key: own_key(read), deleted_since, merged, ..Also::default() };
-        let facts: Vec<&Pointer> =
-            read.complete_from.iter().chain(&read.complete_to).chain(&read.next).collect();
-        let recipe = |pager: &Pager| {
-            let facts: Vec<_> = pager.facts().into_iter().chain(facts.iter().copied()).collect();
-            let also = Also { seek: pager.seeks().cloned(), ..also.clone() };
-            Recipe::new(&read.records, Vec::new(), &also, &facts)
-        };
         let scope = plan.fill(scope, &plan.names_of_merges(), &Ask { times, ..Ask::default() })?;
         let mut pager = Pager::new(&read.page, self.label());
-        let recipe = recipe(&pager);
-        let own = pager.facts().len();
+        let seek = pager.seeks().cloned();
+        let also = Also { key: own_key(read), deleted_since, merged, seek, ..Also::default() };
+        let mut facts: Vec<&Pointer> = pager.facts();
+        let own = facts.len();
+        facts.extend(read.complete_from.iter().chain(&read.complete_to).chain(&read.next));
+        let recipe = Recipe::new(&read.records, Vec::new(), &also, &facts);
         let (mut complete_to, mut next) = (until, None);
         while !matches!(pager.next(), Next::End) {
             let (part, answer) = self.page(&pager, read, &scope, &recipe).await?;

@@ -1,9 +1,12 @@
 //! What a read will take: the records that the source counts, and the calls that follow from them.
 
+use std::sync::atomic::Ordering;
+
 use super::outcome::Refused;
 use super::plan::{Ask, Plan, Position, Window};
 use super::read::Reading;
 use super::request::Scope;
+use crate::catalog::as_text;
 use crate::catalog::manifest::{ListRead, Outcome, Page};
 use crate::error::Result;
 use crate::source::{Expected, What};
@@ -31,7 +34,7 @@ impl Reading {
         };
         let Some(rows) = self.count(&plan, &scope, window.as_ref()).await? else { return Ok(None) };
         let wanted = rows.min(self.read.max_rows.unwrap_or(u64::MAX));
-        let spent = self.spent.load(std::sync::atomic::Ordering::Relaxed);
+        let spent = self.spent.load(Ordering::Relaxed);
         let bulk = plan
             .reads
             .bulk
@@ -71,7 +74,7 @@ impl Reading {
                 return Ok(None);
             }
         };
-        Ok(count.at.find(&answer).map(crate::catalog::as_text).and_then(|rows| rows.parse().ok()))
+        Ok(count.at.find(&answer).map(as_text).and_then(|rows| rows.parse().ok()))
     }
 }
 

@@ -6,10 +6,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use serde_json::{Value, json};
 
 use super::cell::Cell;
-use super::client::Answer;
+use super::client::{Answer, Target};
 use super::request::Scope;
 use crate::catalog::Pointer;
-use crate::catalog::manifest::Page;
+use crate::catalog::manifest::{Page, Request};
 use crate::error::{Error, Kind, Result};
 
 /// Pages without a record, in a row, after which a read ends: a source may filter after paging, not for ever.
@@ -69,6 +69,14 @@ impl Pager {
     /// How the next page is asked for.
     pub(crate) fn next(&self) -> &Next {
         &self.next
+    }
+
+    /// What is sent for the next page, where `request` asks for pages that no answer gave a URL of.
+    pub(crate) fn target<'a>(&'a self, request: &'a Request) -> Target<'a> {
+        match &self.next {
+            Next::Link(link) => Target::Link(link),
+            _ => Target::Request(request),
+        }
     }
 
     /// Records of all pages so far.

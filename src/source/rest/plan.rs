@@ -94,10 +94,14 @@ impl<'a> Plan<'a> {
         found.ok_or_else(|| Error::internal(format!("nothing reads every `{}`", self.object.name)))
     }
 
+    /// Whether a read is the one that lists the keys of what changed.
+    pub(crate) fn is_list_of_changes(&self, read: &ListRead) -> bool {
+        self.reads.changes.as_ref().is_some_and(|changes| std::ptr::eq(changes, read))
+    }
+
     /// Whether a read takes only keys from its pages, whose records are then read by key.
     pub(crate) fn is_by_key(&self, read: &ListRead) -> bool {
-        let is_changes = self.reads.changes.as_ref().is_some_and(|changes| std::ptr::eq(changes, read));
-        read.get || is_changes || self.chunks(read.fields.as_ref()).len() > 1
+        read.get || self.is_list_of_changes(read) || self.chunks(read.fields.as_ref()).len() > 1
     }
 
     /// The fields of one request each. With more than one, every one has the key.

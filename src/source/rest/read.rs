@@ -35,7 +35,7 @@ pub(crate) struct Reading {
     pub(crate) object: Arc<Object>,
     pub(crate) read: Read,
     /// Calls that it made so far.
-    pub(crate) spent: Arc<AtomicU64>,
+    pub(crate) spent: AtomicU64,
 }
 
 /// What is asked for in a read by pages.
@@ -135,9 +135,8 @@ impl Reading {
         let read = self.changed(plan)?;
         let position = Position::parse(watermark)?;
         let until = position.until(read, now);
-        let is_list_of_keys = plan.reads.changes.as_ref().is_some_and(|changes| std::ptr::eq(changes, read));
         let mut also = plan.also(read, true);
-        if is_list_of_keys {
+        if plan.is_list_of_changes(read) {
             also.key = own_key(read);
         }
         let mut windows = vec![position.window(read, until, self.label())?];
@@ -275,11 +274,7 @@ impl Reading {
         recipe: &Recipe,
     ) -> Result<(Part, Answer), Refused> {
         let scope = pager.scope(scope);
-        let target = match pager.next() {
-            Next::Link(link) => Target::Link(link),
-            _ => Target::Request(&read.request),
-        };
-        self.answer(target, &scope, &|answer| recipe.json(answer)).await
+        self.answer(pager.target(&read.request), &scope, &|answer| recipe.json(answer)).await
     }
 
     pub(crate) async fn answer(

@@ -16,8 +16,8 @@ use super::spill::Spill;
 use super::tuning::Tuning;
 use crate::error::Result;
 
-/// Runs merged at once; each costs about half a megabyte.
-const FAN_IN: usize = 64;
+/// Runs merged at once; each costs about a third of a megabyte.
+pub(crate) const FAN_IN: usize = 32;
 
 /// The files of the new version, and what became superfluous on the way.
 #[derive(Debug, Default)]

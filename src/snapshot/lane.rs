@@ -26,7 +26,7 @@ use crate::error::{Error, Result};
 pub(crate) const FILE_ROWS: u64 = 1_000_000;
 /// What is sorted at once.
 const PIECE_ROWS: usize = 128 * 1024;
-const PIECE_BYTES: usize = 16 << 20;
+const PIECE_BYTES: usize = 8 << 20;
 
 /// When more than one row in so many comes too late there is no order to wait for.
 const LATE_SHARE: usize = 8;

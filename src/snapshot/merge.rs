@@ -12,10 +12,13 @@ use arrow::row::Rows;
 
 use super::failure;
 use super::keys::Keys;
+use super::lane::size_of_rows;
 use crate::error::Result;
 
-/// Rows of one merged batch.
+/// Most rows of one merged batch.
 const BATCH_ROWS: usize = 8192;
+/// Bytes of the batches that picked rows refer to at which they become a merged batch, however few they are.
+const HELD_BYTES: usize = 16 << 20;
 const ARRIVAL: &str = "\u{1}arrival";
 
 /// Sorted batches, each with the arrival column.
@@ -66,12 +69,21 @@ pub(crate) struct Merge {
     /// A binary heap, smallest key first; within a key the earliest arrival first.
     heap: Vec<Place>,
     picks: Vec<(usize, usize)>,
+    /// Bytes of the batches taken since the last merged batch.
+    taken_bytes: usize,
     duplicates: u64,
 }
 
 impl Merge {
     pub(crate) fn new(keys: Arc<Keys>, runs: Vec<Run>) -> Result<Self> {
-        let mut merge = Merge { keys, held: Vec::new(), heap: Vec::new(), picks: Vec::new(), duplicates: 0 };
+        let mut merge = Merge {
+            keys,
+            held: Vec::new(),
+            heap: Vec::new(),
+            picks: Vec::new(),
+            taken_bytes: 0,
+            duplicates: 0,
+        };
         for mut run in runs {
             if let Some(held) = merge.hold(&mut run)? {
                 merge.heap.push(Place { run, held, row: 0 });
@@ -93,7 +105,7 @@ impl Merge {
         if let Some(batch) = self.whole_slice()? {
             return Ok(Some(batch));
         }
-        while self.picks.len() < BATCH_ROWS && !self.heap.is_empty() {
+        while self.has_room() && !self.heap.is_empty() {
             let mut pick = (self.heap[0].held, self.heap[0].row);
             self.advance()?;
             while let Some(next) = self.heap.first() {
@@ -107,6 +119,11 @@ impl Merge {
             self.picks.push(pick);
         }
         self.flush()
+    }
+
+    /// Whether the next merged batch takes another row; always a first one.
+    fn has_room(&self) -> bool {
+        self.picks.is_empty() || self.picks.len() < BATCH_ROWS && self.taken_bytes < HELD_BYTES
     }
 
     /// What is left of the batch of the first run, when no other run has a key in its range: it needs no copy.
@@ -139,6 +156,7 @@ impl Merge {
 
     /// Lets go of the batches that no run is at.
     fn forget(&mut self) {
+        self.taken_bytes = 0;
         let mut held: Vec<_> = std::mem::take(&mut self.held).into_iter().map(Some).collect();
         for place in &mut self.heap {
             if let Some(current) = held[place.held].take() {
@@ -153,6 +171,7 @@ impl Merge {
             let batch = batch?;
             if batch.num_rows() > 0 {
                 let rows = self.keys.rows(&batch)?;
+                self.taken_bytes += size_of_rows(&batch);
                 self.held.push(Held { batch, rows });
                 return Ok(Some(self.held.len() - 1));
             }

@@ -11,12 +11,15 @@ use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
 
+use super::lane::size_of_rows;
 use super::{disk, failure};
 use crate::error::Result;
 
 const WHAT: &str = "cannot set rows aside for sorting";
-/// Rows of one batch of a spill: what a merge holds in memory per spill.
+/// Most rows of one batch of a spill.
 const BATCH_ROWS: usize = 2048;
+/// Bytes of one batch of a spill, unless a row is larger: what a merge holds in memory per spill, once or twice.
+const BATCH_BYTES: usize = 128 << 10;
 
 /// A sorted run of rows outside memory. It may be read any number of times.
 #[derive(Debug, Clone)]
@@ -41,8 +44,9 @@ impl Spill {
         let mut writer = StreamWriter::try_new(out, schema).map_err(failure_of)?;
         for batch in batches {
             let batch = batch?;
-            for start in (0..batch.num_rows()).step_by(BATCH_ROWS) {
-                let rows = BATCH_ROWS.min(batch.num_rows() - start);
+            let step = batch_rows(&batch);
+            for start in (0..batch.num_rows()).step_by(step) {
+                let rows = step.min(batch.num_rows() - start);
                 writer.write(&batch.slice(start, rows)).map_err(failure_of)?;
             }
         }
@@ -59,6 +63,12 @@ impl Spill {
         let reader = StreamReader::try_new(input, None).map_err(failure_of)?;
         Ok(reader.map(|batch| batch.map_err(failure_of)))
     }
+}
+
+/// Into how many rows to cut `batch`.
+fn batch_rows(batch: &RecordBatch) -> usize {
+    let row_bytes = size_of_rows(batch) / batch.num_rows().max(1);
+    (BATCH_BYTES / row_bytes.max(1)).clamp(1, BATCH_ROWS)
 }
 
 /// Reads without the file's own position, so that several readers do not disturb each other.

@@ -6,7 +6,7 @@ use arrow::array::{BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
 use arrow::row::{RowConverter, SortField};
 
-use super::assemble::narrow;
+use super::assemble::{FAN_IN, narrow};
 use super::failure;
 use super::find::{Hit, Window, find, read_rows};
 use super::lane::{LaneResult, Layout};
@@ -24,8 +24,6 @@ use crate::error::Result;
 const WINDOW_ROWS: usize = 64 * 1024;
 /// Old rows read, at most, to see whether new ones differ from them.
 const COMPARED_ROWS: u64 = 256 * 1024;
-/// Spills merged at once.
-const FAN_IN: usize = 64;
 
 /// The changes as they arrived, sorted; readable any number of times.
 pub(crate) struct Changes {

@@ -8,8 +8,10 @@ use std::ops::Range;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
 
-/// Bytes under one checksum: what is read at least.
-pub(crate) const BLOCK: u64 = 128 * 1024;
+/// Bytes under one checksum: what is read at least. A lookup reads one for each column.
+pub(crate) const BLOCK: u64 = 32 * 1024;
+/// The same in files of earlier versions.
+const EARLIER_BLOCK: u64 = 128 * 1024;
 
 /// The checksums of a file. CRC-32 finds every error of up to 32 bits in a row, and others with a chance of
 /// 1 : 2^32 to miss one.
@@ -17,6 +19,8 @@ pub(crate) const BLOCK: u64 = 128 * 1024;
 pub(crate) struct Checksums {
     /// Bytes of the file.
     pub(crate) size: u64,
+    /// Bytes of a block.
+    block: u64,
     blocks: Vec<u32>,
 }
 
@@ -26,7 +30,10 @@ impl Checksums {
         let bytes = BASE64_STANDARD_NO_PAD.decode(text).ok()?;
         let (blocks, []) = bytes.as_chunks::<4>() else { return None };
         let blocks: Vec<_> = blocks.iter().map(|block| u32::from_le_bytes(*block)).collect();
-        (blocks.len() as u64 == size.div_ceil(BLOCK)).then_some(Checksums { size, blocks })
+        // The number of blocks tells how large they are; a single one is the whole file in either case.
+        let mut sizes = [BLOCK, EARLIER_BLOCK].into_iter();
+        let block = sizes.find(|block| blocks.len() as u64 == size.div_ceil(*block))?;
+        Some(Checksums { size, block, blocks })
     }
 
     /// As the log keeps them.
@@ -37,16 +44,16 @@ impl Checksums {
 
     /// The whole blocks that hold `range`.
     pub(crate) fn blocks_of(&self, range: &Range<u64>) -> Range<u64> {
-        let start = range.start / BLOCK * BLOCK;
-        start..range.end.next_multiple_of(BLOCK).min(self.size)
+        let start = range.start / self.block * self.block;
+        start..range.end.next_multiple_of(self.block).min(self.size)
     }
 
     /// The first block of `bytes` that is not as it was written. `bytes` begin at `start`, which begins a block.
     pub(crate) fn damaged(&self, start: u64, bytes: &[u8]) -> Option<Range<u64>> {
-        let first = (start / BLOCK) as usize;
+        let first = (start / self.block) as usize;
         let known = self.blocks.get(first..).unwrap_or_default();
-        bytes.chunks(BLOCK as usize).enumerate().find_map(|(at, block)| {
-            let begin = start + at as u64 * BLOCK;
+        bytes.chunks(self.block as usize).enumerate().find_map(|(at, block)| {
+            let begin = start + at as u64 * self.block;
             (known.get(at) != Some(&crc32fast::hash(block))).then_some(begin..begin + block.len() as u64)
         })
     }
@@ -78,7 +85,7 @@ impl Summing {
         if !self.size.is_multiple_of(BLOCK) {
             self.blocks.push(self.open.finalize());
         }
-        Checksums { size: self.size, blocks: self.blocks }
+        Checksums { size: self.size, block: BLOCK, blocks: self.blocks }
     }
 }
 
@@ -160,6 +167,23 @@ mod tests {
             assert!(sums.damaged(block, &damaged[block as usize..]).is_some());
         }
         assert!(sums.damaged(0, &bytes[..bytes.len() - 1]).is_some(), "a file that became shorter");
+    }
+
+    #[test]
+    fn the_larger_blocks_of_earlier_versions_are_understood() {
+        for size in [1, BLOCK, BLOCK + 1, EARLIER_BLOCK, EARLIER_BLOCK + 1, 5 * EARLIER_BLOCK + 7] {
+            let bytes: Vec<u8> = (0..size).map(|i| (i % 251) as u8).collect();
+            let sums: Vec<u8> = bytes
+                .chunks(EARLIER_BLOCK as usize)
+                .flat_map(|block| crc32fast::hash(block).to_le_bytes())
+                .collect();
+            let sums = Checksums::parse(&BASE64_STANDARD_NO_PAD.encode(sums), size).unwrap();
+            assert_eq!(sums.damaged(0, &bytes), None, "{size}");
+            let mut damaged = bytes.clone();
+            damaged[size as usize - 1] ^= 1;
+            let found = sums.damaged(0, &damaged);
+            assert_eq!(found.map(|range| range.start), Some((size - 1) / sums.block * sums.block), "{size}");
+        }
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod log_store;
 mod lookup;
 mod merge;
 mod mirror;
+mod pages;
 mod parquet_read;
 mod parquet_scan;
 mod parquet_write;

@@ -2,17 +2,17 @@
 
 use std::ops::Range;
 
-use arrow::array::{Array, RecordBatch, new_null_array};
+use arrow::array::{RecordBatch, new_null_array};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::row::Rows;
-use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use roaring::RoaringTreemap;
 
 use super::failure;
 use super::keys::Keys;
 use super::lane::Layout;
+use super::pages::KeyPages;
 use super::parquet_read::FileReader;
 use super::version::TableFile;
 use crate::error::{Error, Kind, Result};
@@ -88,7 +88,7 @@ pub(crate) fn find(
             })
         })
         .collect::<Result<Vec<_>>>()?;
-    let ranges = candidate_ranges(layout, reader, |low, high| !window.between(low, high).is_empty())?;
+    let ranges = KeyPages::of(layout, reader)?.wanted(|low, high| !window.between(low, high).is_empty());
     if ranges.is_empty() {
         return Ok(Vec::new());
     }
@@ -126,7 +126,7 @@ pub(crate) fn find(
 /// The positions of all rows of a file with the key of `window`, which has one row, in whatever order the file is
 /// and whether or not the rows are deleted. Blocks.
 pub(crate) fn positions(layout: &Layout, reader: &FileReader, window: &Window) -> Result<RoaringTreemap> {
-    let ranges = candidate_ranges(layout, reader, |low, high| !window.between(low, high).is_empty())?;
+    let ranges = KeyPages::of(layout, reader)?.wanted(|low, high| !window.between(low, high).is_empty());
     let index_of = |schema: &Schema| -> Result<Vec<usize>> {
         layout.key.iter().map(|name| schema.index_of(name).map_err(failure::arrow)).collect()
     };
@@ -144,50 +144,6 @@ pub(crate) fn positions(layout: &Layout, reader: &FileReader, window: &Window) -
             .extend(keys.iter().zip(&mut at).filter(|(key, _)| *key == window.keys.row(0)).map(|(_, at)| at));
     }
     Ok(found)
-}
-
-/// Ranges of rows in pages that are `wanted`, judged by the smallest and the largest value of the first key
-/// column, encoded.
-pub(crate) fn candidate_ranges(
-    layout: &Layout,
-    reader: &FileReader,
-    is_wanted: impl Fn(&[u8], &[u8]) -> bool,
-) -> Result<Vec<Range<u64>>> {
-    let metadata = reader.metadata();
-    let total = metadata.file_metadata().num_rows() as u64;
-    let (Some(column_index), Some(offset_index)) = (metadata.column_index(), metadata.offset_index()) else {
-        return Ok(std::iter::once(0..total).collect());
-    };
-    let failed = |e| failure::parquet(&format!("cannot read the page index of `{}`", layout.folder.name), e);
-    let name = &layout.key[0];
-    let converter =
-        StatisticsConverter::try_new(name, reader.schema(), metadata.file_metadata().schema_descr())
-            .map_err(failed)?;
-    let Some(leaf) = converter.parquet_column_index() else { return Ok(std::iter::once(0..total).collect()) };
-    let groups: Vec<usize> = (0..metadata.num_row_groups()).collect();
-    let lows = converter.data_page_mins(column_index, offset_index, &groups).map_err(failed)?;
-    let highs = converter.data_page_maxes(column_index, offset_index, &groups).map_err(failed)?;
-    let (low_keys, high_keys) =
-        (layout.keys.first_encoded(lows.clone())?, layout.keys.first_encoded(highs.clone())?);
-    let (mut ranges, mut page, mut base): (Vec<Range<u64>>, _, _) = (Vec::new(), 0, 0u64);
-    for group in groups {
-        let rows = metadata.row_group(group).num_rows() as u64;
-        let pages = offset_index[group][leaf].page_locations();
-        for (number, location) in pages.iter().enumerate() {
-            let end = pages.get(number + 1).map_or(rows, |next| next.first_row_index as u64);
-            let range = base + location.first_row_index as u64..base + end;
-            let unknown = lows.is_null(page) || highs.is_null(page);
-            let wanted = unknown || is_wanted(low_keys.row(page).data(), high_keys.row(page).data());
-            page += 1;
-            match ranges.last_mut() {
-                _ if !wanted => {}
-                Some(last) if last.end == range.start => last.end = range.end,
-                _ => ranges.push(range),
-            }
-        }
-        base += rows;
-    }
-    Ok(ranges)
 }
 
 /// Selects `ranges`, which ascend.

@@ -21,6 +21,7 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataR
 
 use super::checksum::Checksums;
 use super::failure;
+use super::pages::KeyPages;
 use super::parquet_write::{Folder, NewFile};
 use super::verified_store::VerifiedStore;
 use crate::error::Result;
@@ -42,6 +43,8 @@ struct Footer {
     metadata: ArrowReaderMetadata,
     /// The Bloom filter of the first key column, where the file has one, once somebody needed it.
     filter: OnceLock<Option<Sbbf>>,
+    /// The pages of the first key column, once somebody needed them.
+    key_pages: OnceLock<Arc<KeyPages>>,
 }
 
 impl Footers {
@@ -113,7 +116,8 @@ impl FileReader {
                 let footer = footer.map_err(|e| failure::parquet(&what, e))?;
                 let metadata = ArrowReaderMetadata::try_new(Arc::new(footer), ArrowReaderOptions::new())
                     .map_err(|e| failure::parquet(&what, e))?;
-                let footer = Arc::new(Footer { metadata, filter: OnceLock::new() });
+                let footer =
+                    Arc::new(Footer { metadata, filter: OnceLock::new(), key_pages: OnceLock::new() });
                 footers.put(path.clone(), footer.clone());
                 footer
             }
@@ -148,6 +152,21 @@ impl FileReader {
             _ => None,
         };
         Ok(self.footer.filter.get_or_init(|| filter).as_ref())
+    }
+
+    /// The pages of the first key column as they are known, where those are the `right` ones, else as they are `read`.
+    pub(crate) fn key_pages(
+        &self,
+        is_right: impl Fn(&KeyPages) -> bool,
+        read: impl FnOnce() -> Result<KeyPages>,
+    ) -> Result<Arc<KeyPages>> {
+        if let Some(known) = self.footer.key_pages.get().filter(|known| is_right(known)) {
+            return Ok(known.clone());
+        }
+        let pages = Arc::new(read()?);
+        // Somebody else may have been quicker, which is as good.
+        self.footer.key_pages.set(pages.clone()).ok();
+        Ok(pages)
     }
 
     fn builder(&self) -> ParquetRecordBatchStreamBuilder<StoreFile> {

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use arrow::array::{Int64Array, RecordBatch};
 use arrow::row::OwnedRow;
 
-use super::find::{candidate_ranges, partition, present, selection, whole};
+use super::find::{partition, present, selection, whole};
 use super::lane::Layout;
 use super::merge::{Merge, Run, staged};
+use super::pages::KeyPages;
 use super::parquet_read::{FileReader, Footers};
 use super::version::TableFile;
 use crate::error::Result;
@@ -178,7 +179,7 @@ fn live_ranges(
     file: &TableFile,
     range: &KeyRange,
 ) -> Result<Vec<Range<u64>>> {
-    let pages = candidate_ranges(layout, reader, |first, last| range.may_hold(first, last))?;
+    let pages = KeyPages::of(layout, reader)?.wanted(|first, last| range.may_hold(first, last));
     let Some(deleted) = &file.deleted else { return Ok(pages) };
     let mut gone = deleted.rows.iter().peekable();
     let mut live = Vec::new();

@@ -25,6 +25,7 @@ mod fsync_store;
 mod keys;
 mod lane;
 mod leftovers;
+mod live;
 mod log;
 mod log_store;
 mod lookup;

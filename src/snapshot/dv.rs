@@ -4,8 +4,10 @@
 //! bitmap and a CRC. All vectors of one commit share one file.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use arrow::array::BooleanBufferBuilder;
+use arrow::buffer::BooleanBuffer;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
@@ -54,11 +56,13 @@ impl Descriptor {
 pub(crate) struct Deleted {
     pub(crate) descriptor: Descriptor,
     pub(crate) rows: RoaringTreemap,
+    /// What [`Deleted::mask`] gives, once somebody asked.
+    mask: OnceLock<BooleanBuffer>,
 }
 
 impl Deleted {
     pub(crate) fn new(descriptor: Descriptor, rows: RoaringTreemap) -> Arc<Self> {
-        Arc::new(Deleted { descriptor, rows })
+        Arc::new(Deleted { descriptor, rows, mask: OnceLock::new() })
     }
 
     /// Reads the vector that `descriptor` names in the table at `root`.
@@ -77,6 +81,19 @@ impl Deleted {
             .filter(|rows| i64::try_from(rows.len()) == Ok(descriptor.cardinality))
             .ok_or_else(|| Error::new(Kind::Corrupt, format!("{what}: `{path}` is damaged")))?;
         Ok(Deleted::new(descriptor.clone(), rows))
+    }
+
+    /// A bit for each row of a file of `total` rows: whether it is left.
+    pub(crate) fn mask(&self, total: u64) -> BooleanBuffer {
+        let mask = self.mask.get_or_init(|| {
+            let mut mask = BooleanBufferBuilder::new(total as usize);
+            mask.append_n(total as usize, true);
+            for row in self.rows.iter().take_while(|row| *row < total) {
+                mask.set_bit(row as usize, false);
+            }
+            mask.finish()
+        });
+        mask.clone()
     }
 
     /// The rows that are left of a file of `total` rows.

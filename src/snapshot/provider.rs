@@ -1,11 +1,12 @@
-//! Reading a version in a query: a plain Parquet scan whose deletion vectors are row selections. Of one key, the
-//! row itself is read.
+//! Reading a version in a query: a plain Parquet scan whose deletion vectors are row selections, or masks after it
+//! where many rows were deleted. Of one key, the row itself is read.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
-use arrow::datatypes::SchemaRef;
+use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::common::stats::Precision;
@@ -28,6 +29,7 @@ use parquet::arrow::arrow_reader::RowSelection;
 
 use super::difference::Part;
 use super::dv::selected;
+use super::live::{file_number, has_many_gaps, live_rows, numbered};
 use super::lookup::{key_of, look_up};
 use super::parquet_scan::ScanFiles;
 use super::spec::schema_of;
@@ -122,6 +124,22 @@ fn partitioned(snapshot: &Snapshot, (file, rows): &Part, columns: &[(String, Fie
     scanned(snapshot, file, Some(selection)).with_statistics(Arc::new(statistics))
 }
 
+/// A file as a scan takes it that numbers its rows: deleted ones are among them.
+fn numbered_file(
+    snapshot: &Snapshot,
+    file: &TableFile,
+    number: usize,
+    columns: &[(String, FieldType)],
+) -> PartitionedFile {
+    let mut statistics = statistics(snapshot, file, columns).to_inexact();
+    // Those of the two added columns.
+    statistics.column_statistics.extend([ColumnStatistics::new_unknown(), ColumnStatistics::new_unknown()]);
+    let mut scanned = scanned(snapshot, file, None);
+    scanned.partition_values = vec![file_number(number)];
+    scanned.statistics = Some(Arc::new(statistics));
+    scanned
+}
+
 /// A file of which only the selected rows count.
 fn scanned(snapshot: &Snapshot, file: &TableFile, selection: Option<RowSelection>) -> PartitionedFile {
     let scanned = PartitionedFile::from(ObjectMeta {
@@ -192,8 +210,21 @@ impl TableProvider for SnapshotTable {
         if let Some(row) = self.row(projection, filters).await? {
             return Ok(row);
         }
-        let parts = self.parts.iter();
-        let files: Vec<_> = parts.map(|part| partitioned(&self.snapshot, part, &self.columns)).collect();
+        let masks = self.masks(projection);
+        let files: Vec<_> = match &masks {
+            Some(_) => {
+                let files = self.parts.iter().enumerate();
+                files
+                    .map(|(number, (file, _))| numbered_file(&self.snapshot, file, number, &self.columns))
+                    .collect()
+            }
+            None => self.parts.iter().map(|part| partitioned(&self.snapshot, part, &self.columns)).collect(),
+        };
+        let schema = match &masks {
+            Some(_) => numbered(&self.stored),
+            None => self.stored.clone().into(),
+        };
+        let all_columns = schema.table_schema().clone();
         let options = TableParquetOptions {
             global: state.config().options().execution.parquet.clone(),
             ..TableParquetOptions::default()
@@ -205,12 +236,12 @@ impl TableProvider for SnapshotTable {
         let store = VerifiedStore::new(store, table, self.snapshot.known.clone());
         let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
         let readers = ScanFiles::new(store, cache, self.snapshot.clone());
-        let source = ParquetSource::new(self.stored.clone())
+        let source = ParquetSource::new(schema)
             .with_table_parquet_options(options)
             .with_pushdown_filters(pushdown)
             .with_parquet_file_reader_factory(Arc::new(readers));
         let source: Arc<dyn FileSource> = Arc::new(source);
-        let source = match self.projection(projection) {
+        let source = match self.projection(projection, &all_columns) {
             Some(projection) => source
                 .try_pushdown_projection(&projection)?
                 .ok_or_else(|| internal_datafusion_err!("Parquet files take no projection"))?,
@@ -218,7 +249,7 @@ impl TableProvider for SnapshotTable {
         };
         let merge = |files: &mut dyn Iterator<Item = &PartitionedFile>| {
             let known: Vec<_> = files.filter_map(|file| file.statistics.as_deref()).collect();
-            Statistics::try_merge_iter(known, &self.stored)
+            Statistics::try_merge_iter(known, &all_columns)
         };
         let groups = FileGroup::new(files.clone()).split_files(state.config().target_partitions());
         let groups = groups.into_iter().map(|group| {
@@ -227,26 +258,47 @@ impl TableProvider for SnapshotTable {
         });
         let scan = FileScanConfigBuilder::new(url, source)
             .with_file_groups(groups.collect::<Result<Vec<_>>>()?)
-            .with_statistics(merge(&mut files.iter())?)
-            .with_limit(limit)
-            .build();
-        Ok(DataSourceExec::from_data_source(scan))
+            .with_statistics(merge(&mut files.iter())?);
+        let Some(masks) = masks else {
+            return Ok(DataSourceExec::from_data_source(scan.with_limit(limit).build()));
+        };
+        let scan = DataSourceExec::from_data_source(scan.build());
+        live_rows(scan, masks, !filters.is_empty(), limit)
     }
 }
 
 impl SnapshotTable {
-    /// Stored columns as SQL calls them; `None` when that is all of them under the same names.
-    fn projection(&self, projection: Option<&Vec<usize>>) -> Option<ProjectionExprs> {
+    /// What is left of each file, where masks tell that better than selections do: in a table with many deleted rows.
+    /// Files of other programs do not number their row groups.
+    fn masks(&self, projection: Option<&Vec<usize>>) -> Option<Vec<Option<BooleanBuffer>>> {
+        let has_gaps = |(file, _): &Part| {
+            file.deleted.as_ref().is_some_and(|deleted| has_many_gaps(deleted, file.stats.rows))
+        };
+        // Without columns rows are only counted, which needs no scan.
+        let suits = self.is_whole
+            && projection.is_none_or(|projection| !projection.is_empty())
+            && self.parts.iter().any(has_gaps)
+            && self.parts.iter().all(|(file, _)| file.checksums.is_some());
+        let mask = |(file, _): &Part| file.deleted.as_ref().map(|deleted| deleted.mask(file.stats.rows));
+        suits.then(|| self.parts.iter().map(mask).collect())
+    }
+
+    /// Stored columns as SQL calls them, and after them those that the scan adds to them, of `all`; `None` when that
+    /// is all of them under the same names.
+    fn projection(&self, projection: Option<&Vec<usize>>, all: &Schema) -> Option<ProjectionExprs> {
         if projection.is_none() && self.schema == self.stored {
             return None;
         }
+        let own = self.stored.fields().len();
         let column = |index: usize| {
-            let stored = Column::new(self.stored.field(index).name(), index);
-            ProjectionExpr::new(Arc::new(stored), self.schema.field(index).name())
+            let stored = Column::new(all.field(index).name(), index);
+            let name = if index < own { self.schema.field(index).name() } else { all.field(index).name() };
+            ProjectionExpr::new(Arc::new(stored), name)
         };
+        let added = own..all.fields().len();
         Some(match projection {
-            Some(indices) => ProjectionExprs::new(indices.iter().copied().map(column)),
-            None => ProjectionExprs::new((0..self.schema.fields().len()).map(column)),
+            Some(indices) => ProjectionExprs::new(indices.iter().copied().chain(added).map(column)),
+            None => ProjectionExprs::new((0..own).chain(added).map(column)),
         })
     }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{Method, Request, Response, StatusCode};
+use axum::http::{Method, Request, Response};
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use ring::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
@@ -31,7 +31,10 @@ pub(crate) struct Google {
 }
 
 type Buckets = Arc<Mutex<BTreeMap<String, Bucket>>>;
-type Answer = Result<Response<Body>, Response<Body>>;
+type Answer = Result<Response<Body>, Refused>;
+
+/// A status and the code beside it.
+struct Refused(u16, &'static str);
 
 #[derive(Default)]
 struct Bucket {
@@ -127,12 +130,12 @@ async fn handle(State(buckets): State<Buckets>, request: Request<Body>) -> Respo
     let mut buckets = buckets.lock().unwrap();
     let answer = allowed(&asked).and_then(|()| {
         if matches!(asked.method, Method::PUT | Method::POST) && !has_length {
-            return Err(refusal(411, "MissingContentLength"));
+            return Err(Refused(411, "MissingContentLength"));
         }
-        let bucket = buckets.get_mut(&decoded(bucket)).ok_or_else(|| refusal(404, "NoSuchBucket"))?;
+        let bucket = buckets.get_mut(&decoded(bucket)).ok_or_else(|| Refused(404, "NoSuchBucket"))?;
         bucket.answer(&asked)
     });
-    let mut answer = answer.unwrap_or_else(|refused| refused);
+    let mut answer = answer.unwrap_or_else(|refused| refused.answer());
     if asked.method == Method::HEAD && !answer.status().is_success() {
         *answer.body_mut() = Body::empty();
     }
@@ -140,7 +143,7 @@ async fn handle(State(buckets): State<Buckets>, request: Request<Body>) -> Respo
 }
 
 /// Whether the service account signed the login, and it is still good.
-fn allowed(asked: &Asked) -> Result<(), Response<Body>> {
+fn allowed(asked: &Asked) -> Result<(), Refused> {
     let is_good = || {
         let (signed, signature) = asked.header("authorization")?.strip_prefix("Bearer ")?.rsplit_once('.')?;
         let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).ok()?;
@@ -153,7 +156,7 @@ fn allowed(asked: &Asked) -> Result<(), Response<Body>> {
         (claims["iss"] == ACCOUNT && claims["sub"] == ACCOUNT && claims["scope"] == SCOPE)
             .then_some(from <= now + 60 && now < until && until <= from + 3600)
     };
-    is_good().filter(|is_good| *is_good).map(|_| ()).ok_or_else(|| refusal(401, "AuthenticationRequired"))
+    is_good().filter(|is_good| *is_good).map(|_| ()).ok_or_else(|| Refused(401, "AuthenticationRequired"))
 }
 
 impl Bucket {
@@ -161,7 +164,7 @@ impl Bucket {
         let upload = asked.parameter("uploadId");
         match (asked.method.as_str(), asked.key.is_empty()) {
             ("GET", true) => self.list(asked),
-            (_, true) => Err(refusal(405, "MethodNotAllowed")),
+            (_, true) => Err(Refused(405, "MethodNotAllowed")),
             ("GET" | "HEAD", _) => self.get(asked),
             ("PUT", _) if upload.is_some() => self.part(asked),
             ("PUT", _) if asked.header("x-goog-copy-source").is_some() => self.copy(asked),
@@ -178,20 +181,20 @@ impl Bucket {
             }
             ("DELETE", _) => {
                 self.expect_generation(asked)?;
-                self.objects.remove(&asked.key).ok_or_else(|| refusal(404, "NoSuchKey"))?;
+                self.objects.remove(&asked.key).ok_or_else(|| Refused(404, "NoSuchKey"))?;
                 Ok(Response::builder().status(204).body(Body::empty()).unwrap())
             }
-            _ => Err(refusal(405, "MethodNotAllowed")),
+            _ => Err(Refused(405, "MethodNotAllowed")),
         }
     }
 
     /// A generation of 0 stands for an object that is not there.
-    fn expect_generation(&self, asked: &Asked) -> Result<(), Response<Body>> {
+    fn expect_generation(&self, asked: &Asked) -> Result<(), Refused> {
         let Some(expected) = asked.header("x-goog-if-generation-match") else { return Ok(()) };
-        let expected: u64 = expected.parse().map_err(|_| refusal(400, "InvalidArgument"))?;
+        let expected: u64 = expected.parse().map_err(|_| Refused(400, "InvalidArgument"))?;
         match self.objects.get(&asked.key).map_or(0, |object| object.generation) == expected {
             true => Ok(()),
-            false => Err(refusal(412, "PreconditionFailed")),
+            false => Err(Refused(412, "PreconditionFailed")),
         }
     }
 
@@ -208,12 +211,12 @@ impl Bucket {
     }
 
     fn get(&self, asked: &Asked) -> Answer {
-        let object = self.objects.get(&asked.key).ok_or_else(|| refusal(404, "NoSuchKey"))?;
+        let object = self.objects.get(&asked.key).ok_or_else(|| Refused(404, "NoSuchKey"))?;
         if asked.parameter("generation").is_some_and(|wanted| wanted != object.generation.to_string()) {
-            return Err(refusal(404, "NoSuchKey"));
+            return Err(Refused(404, "NoSuchKey"));
         }
         if asked.header("if-match").is_some_and(|tag| tag != object.e_tag) {
-            return Err(refusal(412, "PreconditionFailed"));
+            return Err(Refused(412, "PreconditionFailed"));
         }
         if asked.header("if-none-match").is_some_and(|tag| tag == object.e_tag) {
             return Ok(headers(object).status(304).body(Body::empty()).unwrap());
@@ -232,7 +235,7 @@ impl Bucket {
             (first, last) => (first.parse().unwrap(), size.min(last.parse::<usize>().unwrap() + 1)),
         };
         if start >= end {
-            return Err(refusal(416, "InvalidRange"));
+            return Err(Refused(416, "InvalidRange"));
         }
         let range = format!("bytes {start}-{}/{size}", end - 1);
         let bytes = object.bytes[start..end].to_vec();
@@ -245,15 +248,15 @@ impl Bucket {
         let source: String = url::form_urlencoded::parse(format!("x={source}").as_bytes())
             .next()
             .map_or_else(String::new, |(_, source)| source.into());
-        let (_, key) = source.split_once('/').ok_or_else(|| refusal(400, "InvalidArgument"))?;
-        let from = self.objects.get(key).cloned().ok_or_else(|| refusal(404, "NoSuchKey"))?;
+        let (_, key) = source.split_once('/').ok_or_else(|| Refused(400, "InvalidArgument"))?;
+        let from = self.objects.get(key).cloned().ok_or_else(|| Refused(404, "NoSuchKey"))?;
         let answer = self.put(&asked.key, from.bytes, Some(from.e_tag.clone()));
         xml(answer, &format!("<CopyObjectResult><ETag>{}</ETag></CopyObjectResult>", from.e_tag))
     }
 
     fn list(&self, asked: &Asked) -> Answer {
         if asked.parameter("list-type") != Some("2") {
-            return Err(refusal(400, "InvalidArgument"));
+            return Err(Refused(400, "InvalidArgument"));
         }
         let prefix = asked.parameter("prefix").unwrap_or_default();
         let delimiter = asked.parameter("delimiter").filter(|text| !text.is_empty());
@@ -308,15 +311,15 @@ impl Bucket {
         )
     }
 
-    fn upload(&mut self, asked: &Asked) -> Result<&mut Upload, Response<Body>> {
+    fn upload(&mut self, asked: &Asked) -> Result<&mut Upload, Refused> {
         let upload = self.uploads.get_mut(asked.parameter("uploadId").unwrap_or_default());
-        upload.filter(|upload| upload.key == asked.key).ok_or_else(|| refusal(404, "NoSuchUpload"))
+        upload.filter(|upload| upload.key == asked.key).ok_or_else(|| Refused(404, "NoSuchUpload"))
     }
 
     fn part(&mut self, asked: &Asked) -> Answer {
         let number = asked.parameter("partNumber").and_then(|number| number.parse().ok());
         let number = number.filter(|number| (1..=10_000).contains(number));
-        let number = number.ok_or_else(|| refusal(400, "InvalidArgument"))?;
+        let number = number.ok_or_else(|| Refused(400, "InvalidArgument"))?;
         let e_tag = digest(&asked.body);
         self.upload(asked)?.parts.insert(number, (e_tag.clone(), asked.body.clone()));
         Ok(Response::builder().header("etag", e_tag).body(Body::empty()).unwrap())
@@ -336,19 +339,19 @@ impl Bucket {
                 inside(part, "PartNumber").and_then(|number| number.parse().ok()).unwrap_or(0);
             let tag = inside(part, "ETag").unwrap_or_default().replace("&quot;", "\"");
             let Some((_, part)) = upload.parts.get(&number).filter(|(known, _)| *known == tag) else {
-                return Err(refusal(400, "InvalidPart"));
+                return Err(Refused(400, "InvalidPart"));
             };
             if number <= before {
-                return Err(refusal(400, "InvalidPartOrder"));
+                return Err(Refused(400, "InvalidPartOrder"));
             }
             if smallest < LEAST_PART {
-                return Err(refusal(400, "EntityTooSmall"));
+                return Err(Refused(400, "EntityTooSmall"));
             }
             (before, smallest) = (number, part.len());
             bytes.extend_from_slice(part);
         }
         if named.is_empty() {
-            return Err(refusal(400, "MalformedCompleteMultipartUploadRequest"));
+            return Err(Refused(400, "MalformedCompleteMultipartUploadRequest"));
         }
         self.uploads.remove(asked.parameter("uploadId").unwrap_or_default());
         let e_tag = format!("\"{}-{}\"", digest(&bytes).trim_matches('"'), named.len());
@@ -380,8 +383,11 @@ fn xml(answer: axum::http::response::Builder, body: &str) -> Answer {
     Ok(answer.header("content-type", "application/xml; charset=UTF-8").body(body.into()).unwrap())
 }
 
-fn refusal(status: u16, code: &str) -> Response<Body> {
-    let status = StatusCode::from_u16(status).unwrap();
-    let body = format!("<?xml version='1.0' encoding='UTF-8'?><Error><Code>{code}</Code></Error>");
-    Response::builder().status(status).header("content-type", "application/xml").body(body.into()).unwrap()
+impl Refused {
+    fn answer(self) -> Response<Body> {
+        let Refused(status, code) = self;
+        let body = format!("<?xml version='1.0' encoding='UTF-8'?><Error><Code>{code}</Code></Error>");
+        let answer = Response::builder().status(status).header("content-type", "application/xml");
+        answer.body(body.into()).unwrap()
+    }
 }

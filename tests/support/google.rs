@@ -132,7 +132,7 @@ async fn handle(State(buckets): State<Buckets>, request: Request<Body>) -> Respo
         if matches!(asked.method, Method::PUT | Method::POST) && !has_length {
             return Err(Refused(411, "MissingContentLength"));
         }
-        let bucket = buckets.get_mut(&decoded(bucket)).ok_or_else(|| Refused(404, "NoSuchBucket"))?;
+        let bucket = buckets.get_mut(&decoded(bucket)).ok_or(Refused(404, "NoSuchBucket"))?;
         bucket.answer(&asked)
     });
     let mut answer = answer.unwrap_or_else(|refused| refused.answer());
@@ -156,7 +156,7 @@ fn allowed(asked: &Asked) -> Result<(), Refused> {
         (claims["iss"] == ACCOUNT && claims["sub"] == ACCOUNT && claims["scope"] == SCOPE)
             .then_some(from <= now + 60 && now < until && until <= from + 3600)
     };
-    is_good().filter(|is_good| *is_good).map(|_| ()).ok_or_else(|| Refused(401, "AuthenticationRequired"))
+    is_good().filter(|is_good| *is_good).map(|_| ()).ok_or(Refused(401, "AuthenticationRequired"))
 }
 
 impl Bucket {
@@ -181,7 +181,7 @@ impl Bucket {
             }
             ("DELETE", _) => {
                 self.expect_generation(asked)?;
-                self.objects.remove(&asked.key).ok_or_else(|| Refused(404, "NoSuchKey"))?;
+                self.objects.remove(&asked.key).ok_or(Refused(404, "NoSuchKey"))?;
                 Ok(Response::builder().status(204).body(Body::empty()).unwrap())
             }
             _ => Err(Refused(405, "MethodNotAllowed")),
@@ -211,7 +211,7 @@ impl Bucket {
     }
 
     fn get(&self, asked: &Asked) -> Answer {
-        let object = self.objects.get(&asked.key).ok_or_else(|| Refused(404, "NoSuchKey"))?;
+        let object = self.objects.get(&asked.key).ok_or(Refused(404, "NoSuchKey"))?;
         if asked.parameter("generation").is_some_and(|wanted| wanted != object.generation.to_string()) {
             return Err(Refused(404, "NoSuchKey"));
         }
@@ -248,8 +248,8 @@ impl Bucket {
         let source: String = url::form_urlencoded::parse(format!("x={source}").as_bytes())
             .next()
             .map_or_else(String::new, |(_, source)| source.into());
-        let (_, key) = source.split_once('/').ok_or_else(|| Refused(400, "InvalidArgument"))?;
-        let from = self.objects.get(key).cloned().ok_or_else(|| Refused(404, "NoSuchKey"))?;
+        let (_, key) = source.split_once('/').ok_or(Refused(400, "InvalidArgument"))?;
+        let from = self.objects.get(key).cloned().ok_or(Refused(404, "NoSuchKey"))?;
         let answer = self.put(&asked.key, from.bytes, Some(from.e_tag.clone()));
         xml(answer, &format!("<CopyObjectResult><ETag>{}</ETag></CopyObjectResult>", from.e_tag))
     }
@@ -313,13 +313,13 @@ impl Bucket {
 
     fn upload(&mut self, asked: &Asked) -> Result<&mut Upload, Refused> {
         let upload = self.uploads.get_mut(asked.parameter("uploadId").unwrap_or_default());
-        upload.filter(|upload| upload.key == asked.key).ok_or_else(|| Refused(404, "NoSuchUpload"))
+        upload.filter(|upload| upload.key == asked.key).ok_or(Refused(404, "NoSuchUpload"))
     }
 
     fn part(&mut self, asked: &Asked) -> Answer {
         let number = asked.parameter("partNumber").and_then(|number| number.parse().ok());
         let number = number.filter(|number| (1..=10_000).contains(number));
-        let number = number.ok_or_else(|| Refused(400, "InvalidArgument"))?;
+        let number = number.ok_or(Refused(400, "InvalidArgument"))?;
         let e_tag = digest(&asked.body);
         self.upload(asked)?.parts.insert(number, (e_tag.clone(), asked.body.clone()));
         Ok(Response::builder().header("etag", e_tag).body(Body::empty()).unwrap())

@@ -171,9 +171,10 @@ pub(super) fn shown(known: &Definition, value: &str) -> String {
         return format!("{:04o}", number as i64);
     }
     let Some((units, own)) = units(known).filter(|_| number > 0.0) else { return value.to_string() };
+    let is_integer = matches!(known.kind, Kindly::Integer(..));
     for (name, size) in units {
         let whole = number * own / size;
-        if *size <= own || (whole.fract() == 0.0 && whole >= 1.0) {
+        if (is_integer && *size <= own) || (whole >= 1.0 && (whole.round() / whole - 1.0).abs() <= 1e-8) {
             return format!("{}{name}", general(whole, 15));
         }
     }

@@ -26,6 +26,7 @@ mod error;
 mod functions;
 mod guard;
 mod interrupt;
+mod notify;
 mod output;
 mod parse;
 mod pin;
@@ -42,10 +43,12 @@ mod zone;
 pub use catalog::type_name;
 pub use engine::{Engine, EngineConfig};
 pub use error::translate;
-pub use parse::{CopyFormat, CopyOptions, Parsed, redact};
+pub use notify::Notification;
+pub use parse::{CopyFormat, CopyOptions, ForceQuote, Parsed, redact};
 pub use session::{
     Execution, Notice, NoticeSender, Prepared, Session, SessionUser, StatementKind, TransactionStatus,
 };
+pub use settings::{DateForm, DateOrder, DateStyle, IntervalStyle, Style, general};
 pub use tables::{AsOf, SystemTable, SystemTables, Tables};
 pub use verb::{AdminStatement, GrantTarget, Password, VerbCall, VerbParam, VerbSignature, Verbs};
 pub use zone::Zone;

@@ -205,7 +205,7 @@ async fn only_what_changed_is_read() {
     world.change("UPDATE deal SET stage = 'Lost', updated_at = clock_timestamp() WHERE id IN (7, 9)").await;
     world.change("INSERT INTO deal (id) VALUES (9000)").await;
     world.sync("diff").await;
-    let plan = world.server.rows(&["EXPLAIN ANALYZE SELECT * FROM diff('crm.deal', 2, 3)"]);
+    let plan = world.server.rows(&["EXPLAIN (ANALYZE, VERBOSE) SELECT * FROM diff('crm.deal', 2, 3)"]);
     let read: Vec<_> = plan
         .lines()
         .filter(|line| line.contains("DataSourceExec"))

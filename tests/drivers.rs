@@ -11,6 +11,7 @@ use crate::support::server::Server;
 
 mod compare;
 mod psql;
+mod session;
 
 const JDBC: &str = "/usr/share/java/postgresql.jar";
 

@@ -8,6 +8,7 @@ use crate::support::postgres::{self, Database};
 use crate::support::proxy::{Fault, Seen};
 use crate::support::server::Server;
 
+mod google;
 mod nodes;
 
 /// Deals with changes to come.
@@ -101,6 +102,11 @@ async fn azure_holds_a_warehouse() {
     whole_flow(&Bucket::new(Kind::Azure)).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn google_holds_a_warehouse() {
+    whole_flow(&Bucket::new(Kind::Google)).await;
+}
+
 /// Every so many requests something else goes wrong.
 fn troubled(every: usize) -> impl FnMut(&Seen) -> Option<Fault> + Send + 'static {
     let faults = [
@@ -109,6 +115,7 @@ fn troubled(every: usize) -> impl FnMut(&Seen) -> Option<Fault> + Send + 'static
         Fault::Broken,
         Fault::Delay(Duration::from_millis(300)),
         Fault::Cut,
+        Fault::TooMany,
     ];
     let mut count = 0;
     move |_| {
@@ -119,7 +126,7 @@ fn troubled(every: usize) -> impl FnMut(&Seen) -> Option<Fault> + Send + 'static
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_with_hiccups_costs_time_and_nothing_else() {
-    for kind in [Kind::S3, Kind::Azure] {
+    for kind in [Kind::S3, Kind::Azure, Kind::Google] {
         let bucket = Bucket::new(kind);
         bucket.proxy.rule(troubled(4));
         whole_flow(&bucket).await;
@@ -129,7 +136,12 @@ async fn a_store_with_hiccups_costs_time_and_nothing_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_whose_answer_is_lost_is_one_commit() {
-    let bucket = Bucket::new(Kind::S3);
+    for kind in [Kind::S3, Kind::Google] {
+        lose_commits(&Bucket::new(kind)).await;
+    }
+}
+
+async fn lose_commits(bucket: &Bucket) {
     let database = source().await;
     let server = bucket.used_by(Server::builder()).start();
     adopt(&server, &database);
@@ -161,8 +173,13 @@ fn version(server: &Server) -> i64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_that_may_not_write_or_expires_fails_the_run_by_name() {
-    for (fault, words) in [(Fault::Denied, "has no right to"), (Fault::Expired, "has expired")] {
-        let bucket = Bucket::new(Kind::S3);
+    for (kind, fault, words) in [
+        (Kind::S3, Fault::Denied, "has no right to"),
+        (Kind::S3, Fault::Expired, "has expired"),
+        (Kind::Google, Fault::Denied, "has no right to"),
+        (Kind::Google, Fault::LoggedOut, "is not let in to"),
+    ] {
+        let bucket = Bucket::new(kind);
         let database = source().await;
         let server = bucket.used_by(Server::builder()).start();
         adopt(&server, &database);
@@ -191,15 +208,18 @@ async fn a_login_that_may_not_write_or_expires_fails_the_run_by_name() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bucket_that_is_missing_or_read_only_is_told_at_start() {
-    let bucket = Bucket::new(Kind::S3);
-    let missing = bucket.login(Server::builder()).args(&["--storage", "s3://no-such-bucket/x"]).start();
-    until(|| missing.said().contains("the bucket of the storage `s3://no-such-bucket/x` does not exist"));
-    assert_eq!(missing.rows(&["SELECT 1"]), "1");
-    bucket.proxy.rule(|seen| (seen.method == "PUT").then_some(Fault::Denied));
-    let read_only = bucket.used_by(Server::builder()).start();
-    until(|| {
-        read_only.said().contains("storage cannot be used") && read_only.said().contains("has no right to")
-    });
+    for (kind, url) in [(Kind::S3, "s3://no-such-bucket/x"), (Kind::Google, "gs://no-such-bucket/x")] {
+        let bucket = Bucket::new(kind);
+        let missing = bucket.login(Server::builder()).args(&["--storage", url]).start();
+        until(|| missing.said().contains(&format!("the bucket of the storage `{url}` does not exist")));
+        assert_eq!(missing.rows(&["SELECT 1"]), "1");
+        bucket.proxy.rule(|seen| (seen.method == "PUT").then_some(Fault::Denied));
+        let read_only = bucket.used_by(Server::builder()).start();
+        until(|| {
+            let said = read_only.said();
+            said.contains("storage cannot be used") && said.contains("has no right to")
+        });
+    }
     let error = Server::builder().args(&["--storage", "ftp://x/y"]).try_start().err().unwrap().said;
     assert!(error.contains("ftp://x/y") && error.contains("s3://bucket/prefix"), "{error}");
 }

@@ -5,6 +5,7 @@ use server::Server;
 pub(crate) mod buckets;
 pub(crate) mod company;
 pub(crate) mod folder;
+pub(crate) mod google;
 pub(crate) mod postgres;
 pub(crate) mod proxy;
 pub(crate) mod server;

@@ -3,6 +3,8 @@
 mod driver;
 mod hostile;
 mod login;
+mod notify;
 mod protocol;
 mod same;
+mod settings;
 mod tls;

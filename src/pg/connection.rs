@@ -10,8 +10,8 @@ use futures::FutureExt;
 use pgwire::messages::response::{ReadyForQuery, TransactionStatus as Status};
 use pgwire::messages::startup::{BackendKeyData, ParameterStatus, SecretKey};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 
-use super::encode::Zone;
 use super::extended::{Portal, Statement};
 use super::frame::{MAX_MESSAGE, Message};
 use super::login::{Opened, Startup};
@@ -20,24 +20,7 @@ use super::sessions::Slot;
 use super::wire::{End, Unreadable, Wire};
 use super::{Server, prepare_socket, reply};
 use crate::error::{Error, Kind};
-use crate::query::{Notice, Session, SessionUser, TransactionStatus};
-
-/// The settings a client is told at the start, and their values where the session has none.
-const REPORTED: [(&str, &str); 13] = [
-    ("application_name", ""),
-    ("client_encoding", "UTF8"),
-    ("DateStyle", "ISO, MDY"),
-    ("default_transaction_read_only", "on"),
-    ("in_hot_standby", "off"),
-    ("integer_datetimes", "on"),
-    ("IntervalStyle", "postgres"),
-    ("is_superuser", "off"),
-    ("server_encoding", "UTF8"),
-    ("server_version", "15.18"),
-    ("session_authorization", ""),
-    ("standard_conforming_strings", "on"),
-    ("TimeZone", "UTC"),
-];
+use crate::query::{Notice, Notification, Session, SessionUser, TransactionStatus};
 
 /// Serves one accepted socket until it ends.
 pub(super) async fn run(server: Arc<Server>, stream: TcpStream, address: SocketAddr) {
@@ -110,6 +93,7 @@ pub(super) struct Connection {
     pub(super) wire: Box<Wire>,
     pub(super) slot: Slot,
     pub(super) session: Arc<Session>,
+    notifications: Option<mpsc::Receiver<Notification>>,
     pub(super) statements: HashMap<String, Arc<Statement>>,
     pub(super) portals: HashMap<String, Portal>,
     /// After an error in the extended protocol: everything up to Sync is read over.
@@ -145,22 +129,19 @@ impl Connection {
             Ok(warnings) => warnings,
             Err(error) => return Err((wire, error)),
         };
-        session.take_reported();
-        for (name, default) in REPORTED {
-            let value = session.setting(&name.to_ascii_lowercase()).unwrap_or_else(|| match name {
-                "session_authorization" => session.user().name.clone(),
-                "is_superuser" if session.user().is_admin => "on".into(),
-                _ => default.to_owned(),
-            });
-            wire.send(&ParameterStatus::new(name.to_owned(), value));
+        // Everything that is reported, at the first call.
+        for (name, value) in session.take_reported() {
+            wire.send(&ParameterStatus::new(name, value));
         }
         let key = SecretKey::Bytes(Bytes::copy_from_slice(slot.key()));
         wire.send(&BackendKeyData::new(slot.id(), key));
         for warning in warnings {
             wire.send(&reply::notice(&warning));
         }
-        let (statements, portals) = (HashMap::new(), HashMap::new());
-        Ok(Connection { server: server.clone(), wire, slot, session, statements, portals, skipping: false })
+        let notifications = session.notifications();
+        let (statements, portals, skipping) = (HashMap::new(), HashMap::new(), false);
+        let server = server.clone();
+        Ok(Connection { server, wire, slot, session, notifications, statements, portals, skipping })
     }
 
     /// Answers messages until the connection ends.
@@ -190,21 +171,54 @@ impl Connection {
 
     async fn next_message(&mut self) -> Result<Result<Message, Unreadable>, End> {
         let server = self.server.clone();
+        let (within, own) = (self.session.transaction(), self.session.idle_timeout());
+        let timeout = match (own, server.config.idle_timeout) {
+            (Some(own), Some(general)) => Some(own.min(general)),
+            (own, general) => own.or(general),
+        };
         let idle = async {
-            match server.config.idle_timeout {
+            match timeout {
                 Some(timeout) => tokio::time::sleep(timeout).await,
                 None => std::future::pending().await,
             }
         };
-        tokio::select! {
-            biased;
-            () = server.shutdown.cancelled() => Err(End::Fatal(shutting_down())),
-            () = self.slot.end().cancelled() => Err(End::Fatal(shutting_down())),
-            message = self.wire.message(MAX_MESSAGE) => message,
-            () = idle => {
-                let what = "terminating connection due to idle-session timeout";
-                Err(End::Fatal(Error::new(Kind::Unavailable, what).with_sqlstate("57P05")))
-            }
+        let mut idle = std::pin::pin!(idle);
+        loop {
+            let arrived = async {
+                match &mut self.notifications {
+                    // Those who are in a transaction are told at its end.
+                    Some(notifications) if self.session.transaction() == TransactionStatus::Idle => {
+                        notifications.recv().await
+                    }
+                    _ => std::future::pending().await,
+                }
+            };
+            let notification = tokio::select! {
+                biased;
+                () = server.shutdown.cancelled() => return Err(End::Fatal(shutting_down())),
+                () = self.slot.end().cancelled() => return Err(End::Fatal(shutting_down())),
+                message = self.wire.message(MAX_MESSAGE) => return message,
+                Some(notification) = arrived => notification,
+                () = &mut idle => {
+                    let (why, sqlstate) = match (within, own) {
+                        (TransactionStatus::Idle, _) | (_, None) => ("idle-session", "57P05"),
+                        _ => ("idle-in-transaction", "25P03"),
+                    };
+                    let what = format!("terminating connection due to {why} timeout");
+                    return Err(End::Fatal(Error::new(Kind::Unavailable, what).with_sqlstate(sqlstate)));
+                }
+            };
+            self.wire.send(&reply::notification(notification));
+            self.tell_arrived();
+            self.wire.flush().await?;
+        }
+    }
+
+    /// Puts the notifications that have arrived into the output.
+    fn tell_arrived(&mut self) {
+        let Some(notifications) = &mut self.notifications else { return };
+        while let Ok(notification) = notifications.try_recv() {
+            self.wire.send(&reply::notification(notification));
         }
     }
 
@@ -265,7 +279,9 @@ impl Connection {
 
     async fn sync(&mut self) -> Result<(), End> {
         self.skipping = false;
-        self.session.end_implicit();
+        if let Err(error) = self.session.end_implicit() {
+            self.fail(error.into())?;
+        }
         self.ready().await
     }
 
@@ -299,14 +315,10 @@ impl Connection {
         if status == Status::Idle {
             // A portal lives as long as its transaction.
             self.portals.clear();
+            self.tell_arrived();
         }
         self.wire.send(&ReadyForQuery::new(status));
         self.wire.flush().await
-    }
-
-    /// The time zone of the session.
-    pub(super) fn zone(&self) -> Zone {
-        self.session.setting("timezone").map_or(Zone::UTC, |zone| Zone::of_setting(&zone))
     }
 
     pub(super) fn shutting_down() -> Error {

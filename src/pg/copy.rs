@@ -4,19 +4,21 @@ use pgwire::messages::copy::{CopyDone, CopyOutResponse};
 
 use super::encode::{Layout, Rows};
 use super::wire::Wire;
-use crate::error::Result;
-use crate::query::{CopyFormat, CopyOptions};
+use crate::error::{Error, Kind, Result};
+use crate::query::{CopyFormat, CopyOptions, ForceQuote};
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
 /// The writer of one `COPY`.
 pub(super) struct Copy {
     options: CopyOptions,
+    /// Of each column, whether its values are quoted though they need not be.
+    forced: Vec<bool>,
 }
 
 impl Copy {
     pub(super) fn new(options: CopyOptions) -> Self {
-        Copy { options }
+        Copy { options, forced: Vec::new() }
     }
 
     /// The format codes its rows are laid out with.
@@ -28,7 +30,8 @@ impl Copy {
     }
 
     /// Announces the copy, and writes what stands before the first row.
-    pub(super) fn begin(&self, layout: &Layout, wire: &mut Wire) -> Result<()> {
+    pub(super) fn begin(&mut self, layout: &Layout, wire: &mut Wire) -> Result<()> {
+        self.forced = self.forced_columns(layout)?;
         let binary = self.options.format == CopyFormat::Binary;
         let columns = layout.names().count();
         let codes = vec![i16::from(binary); columns];
@@ -43,7 +46,7 @@ impl Copy {
                         self.delimit(index, out);
                         let at = out.len();
                         out.extend_from_slice(name.as_bytes());
-                        self.escape(at, columns == 1, out);
+                        self.escape(at, columns == 1, false, out);
                     }
                     out.push(b'\n');
                     Ok(())
@@ -73,7 +76,8 @@ impl Copy {
                 self.delimit(index, out);
                 let at = out.len();
                 if rows.write_bare(index, row, out)? {
-                    self.escape(at, alone, out);
+                    let forced = self.forced.get(index).copied().unwrap_or(false);
+                    self.escape(at, alone, forced, out);
                 } else {
                     out.extend_from_slice(self.options.null.as_bytes());
                 }
@@ -83,6 +87,17 @@ impl Copy {
         })
     }
 
+    fn forced_columns(&self, layout: &Layout) -> Result<Vec<bool>> {
+        let ForceQuote::Columns(wanted) = &self.options.force_quote else {
+            return Ok(layout.names().map(|_| true).collect());
+        };
+        if let Some(missing) = wanted.iter().find(|name| layout.names().all(|known| known != name.as_str())) {
+            let what = format!("column \"{missing}\" does not exist");
+            return Err(Error::new(Kind::NotFound, what).with_sqlstate("42703"));
+        }
+        Ok(layout.names().map(|name| wanted.iter().any(|wanted| wanted == name)).collect())
+    }
+
     fn delimit(&self, index: usize, out: &mut Vec<u8>) {
         if index > 0 {
             out.push(self.options.delimiter as u8);
@@ -90,14 +105,14 @@ impl Copy {
     }
 
     /// Makes the value that was written from `at` on safe within its line.
-    fn escape(&self, at: usize, alone: bool, out: &mut Vec<u8>) {
+    fn escape(&self, at: usize, alone: bool, forced: bool, out: &mut Vec<u8>) {
         match self.options.format {
-            CopyFormat::Csv => self.quote(at, alone, out),
+            CopyFormat::Csv => self.quote(at, alone, forced, out),
             _ => self.backslash(at, out),
         }
     }
 
-    fn quote(&self, at: usize, alone: bool, out: &mut Vec<u8>) {
+    fn quote(&self, at: usize, alone: bool, forced: bool, out: &mut Vec<u8>) {
         let (quote, escape, delimiter) =
             (self.options.quote as u8, self.options.escape as u8, self.options.delimiter as u8);
         let value = &out[at..];
@@ -105,7 +120,7 @@ impl Copy {
         let like_null = value == self.options.null.as_bytes();
         // A line of `\.` alone would end the data.
         let like_end = alone && value == b"\\.";
-        if !like_null && !like_end && !value.iter().any(special) {
+        if !forced && !like_null && !like_end && !value.iter().any(special) {
             return;
         }
         let value = out.split_off(at);
@@ -169,16 +184,18 @@ mod tests {
     use arrow::array::{ArrayRef, Int32Array, RecordBatch, StringArray};
 
     use super::*;
-    use crate::pg::encode::Zone;
+    use crate::pg::encode::{Style, Zone};
 
     fn line(format: CopyFormat, null: &str, value: Option<&str>) -> String {
         let delimiter = if format == CopyFormat::Csv { ',' } else { '\t' };
         let (null, header) = (null.to_owned(), false);
-        let copy = Copy::new(CopyOptions { format, header, delimiter, null, quote: '"', escape: '"' });
+        let force_quote = ForceQuote::Columns(Vec::new());
+        let (quote, escape) = ('"', '"');
+        let copy = Copy::new(CopyOptions { format, header, delimiter, null, quote, escape, force_quote });
         let columns: [(&str, ArrayRef); 2] =
             [("a", Arc::new(Int32Array::from(vec![7]))), ("b", Arc::new(StringArray::from(vec![value])))];
         let batch = RecordBatch::try_from_iter(columns).unwrap();
-        let layout = Layout::new(&batch.schema(), copy.codes(), Zone::UTC).unwrap();
+        let layout = Layout::new(&batch.schema(), copy.codes(), Style::in_zone(Zone::UTC)).unwrap();
         let mut out = Vec::new();
         copy.row(&layout.rows(&batch).unwrap(), 0, &mut out).unwrap();
         assert_eq!(out[1..5], (out.len() as u32 - 1).to_be_bytes());

@@ -4,6 +4,7 @@
 //! and the session's time zone. A row is then one call a column into one growing buffer, without an allocation a
 //! value.
 
+mod interval;
 mod nested;
 mod number;
 #[cfg(test)]
@@ -21,7 +22,7 @@ use super::types::{PgType, type_modifier};
 use crate::error::{Error, Kind, Result};
 
 pub(crate) use self::time::{days_from_civil, is_leap};
-pub(crate) use crate::query::Zone;
+pub(crate) use crate::query::{Style, Zone};
 
 /// Writes the value of one row. Called for non-null values only.
 type Encoder<'a> = Box<dyn Fn(usize, &mut Vec<u8>) -> Result<()> + Send + Sync + 'a>;
@@ -57,7 +58,7 @@ impl Format {
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
     columns: Vec<Column>,
-    zone: Zone,
+    style: Style,
 }
 
 #[derive(Debug, Clone)]
@@ -70,11 +71,11 @@ struct Column {
 
 impl Layout {
     /// The layout of a result with the format codes of a Bind message.
-    pub(crate) fn new(schema: &SchemaRef, codes: &[i16], zone: Zone) -> Result<Self> {
+    pub(crate) fn new(schema: &SchemaRef, codes: &[i16], style: Style) -> Result<Self> {
         let formats = Format::of_codes(codes, schema.fields().len(), "result")?;
         let columns = schema.fields().iter().zip(formats);
         let columns = columns.map(|(field, format)| Column::new(field, format)).collect();
-        Ok(Layout { columns, zone })
+        Ok(Layout { columns, style })
     }
 
     /// Whether a client that was told `self` can read rows laid out as `other`.
@@ -115,7 +116,7 @@ impl Layout {
         }
         let columns = batch.columns().iter().zip(&self.columns);
         let columns = columns.map(|(array, column)| {
-            let encode = value::encoder(array, column.pg_type, column.format, self.zone)?;
+            let encode = value::encoder(array, column.pg_type, column.format, self.style)?;
             Ok((array.logical_nulls().filter(|nulls| nulls.null_count() > 0), encode))
         });
         Ok(Rows { columns: columns.collect::<Result<_>>()?, count: batch.num_rows() })
@@ -218,7 +219,7 @@ fn sized(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> R
 /// One value as it stands in the first row of `array`, for tests and for record fields.
 #[cfg(test)]
 fn single(array: &arrow::array::ArrayRef, field: &Field, format: Format, zone: Zone) -> Option<Vec<u8>> {
-    let encode = value::encoder(array, PgType::of_field(field), format, zone).unwrap();
+    let encode = value::encoder(array, PgType::of_field(field), format, Style::in_zone(zone)).unwrap();
     if array.logical_nulls().is_some_and(|nulls| nulls.is_null(0)) {
         return None;
     }

@@ -117,7 +117,7 @@ impl Connection {
             .into());
         }
         let formats = Format::of_codes(&bind.parameter_formats, given, "parameter")?;
-        let zone = self.zone();
+        let zone = self.session.style().zone;
         let mut parameters = Vec::with_capacity(needed);
         let targets = statement.prepared.iter().flat_map(|prepared| prepared.parameters());
         let wanted = statement.parameters.iter().zip(targets).zip(formats);
@@ -216,7 +216,7 @@ impl Connection {
                     }
                     Execution::Rows { schema, stream, tag, count_in_tag } => {
                         if let Some(options) = prepared.parsed().copy_options() {
-                            let copy = Copy::new(options.clone());
+                            let mut copy = Copy::new(options.clone());
                             let layout = layout(&schema, copy.codes(), self)?;
                             copy.begin(&layout, &mut self.wire)?;
                             // A copy is one piece: a row limit does not apply to it.

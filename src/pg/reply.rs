@@ -1,9 +1,9 @@
 //! Errors and notices as messages.
 
-use pgwire::messages::response::{ErrorResponse, NoticeResponse};
+use pgwire::messages::response::{ErrorResponse, NoticeResponse, NotificationResponse};
 
 use crate::error::Error;
-use crate::query::Notice;
+use crate::query::{Notice, Notification};
 
 /// No text within an error or notice is longer; nobody reads more.
 const MAX_TEXT: usize = 16 * 1024;
@@ -33,6 +33,12 @@ pub(crate) fn notice(notice: &Notice) -> NoticeResponse {
     fields.extend(notice.detail.as_deref().map(|detail| (b'D', clean(detail))));
     fields.extend(notice.hint.as_deref().map(|hint| (b'H', clean(hint))));
     NoticeResponse::new(fields)
+}
+
+/// A NotificationResponse.
+pub(crate) fn notification(notification: Notification) -> NotificationResponse {
+    let (channel, payload) = (clean(&notification.channel), clean(&notification.payload));
+    NotificationResponse::new(notification.sender, channel, payload)
 }
 
 /// A zero byte would end the field in the middle and make the rest of the message unreadable.

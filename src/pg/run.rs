@@ -14,9 +14,9 @@ use tokio_util::sync::CancellationToken;
 use super::connection::Connection;
 use super::copy::Copy;
 use super::encode::Layout;
+use super::reply;
 use super::sqlstate;
 use super::wire::End;
-use super::{reply, wire::Wire};
 use crate::error::{Error, Kind, Result};
 use crate::query::{Notice, NoticeSender};
 
@@ -127,12 +127,12 @@ impl Connection {
                 biased;
                 stop = stopped(watch, &self.server.shutdown, self.slot.end()) => break stop,
                 done = &mut work => {
-                    pass_on(&mut self.wire, notices);
+                    self.pass_on(notices);
                     return done.map_err(Fault::Statement);
                 }
                 Some(notice) = notices.recv() => {
-                    self.wire.send(&reply::notice(&notice));
-                    pass_on(&mut self.wire, notices);
+                    self.tell(&notice);
+                    self.pass_on(notices);
                     // People watch progress: a notice is worth a packet of its own.
                     self.wire.flush_unless(&watch.cancel).await?;
                 }
@@ -146,13 +146,25 @@ impl Connection {
                 self.session.cancel();
                 // Whatever it says now: to the client it was cancelled.
                 let ended = tokio::time::timeout(GRACE, work).await;
-                pass_on(&mut self.wire, notices);
+                self.pass_on(notices);
                 let own = ended.ok().and_then(|result| result.err()).filter(|e| e.kind() == Kind::Cancelled);
                 Err(Fault::Statement(match stop {
                     Stop::TimedOut => timed_out(),
                     _ => own.filter(|error| error.detail().is_some()).unwrap_or_else(cancelled),
                 }))
             }
+        }
+    }
+
+    fn tell(&mut self, notice: &Notice) {
+        if self.session.tells(notice) {
+            self.wire.send(&reply::notice(notice));
+        }
+    }
+
+    fn pass_on(&mut self, notices: &mut mpsc::UnboundedReceiver<Notice>) {
+        while let Ok(notice) = notices.try_recv() {
+            self.tell(&notice);
         }
     }
 
@@ -235,12 +247,6 @@ async fn stopped(watch: &Watch, shutdown: &CancellationToken, end: &Cancellation
     }
 }
 
-fn pass_on(wire: &mut Wire, notices: &mut mpsc::UnboundedReceiver<Notice>) {
-    while let Ok(notice) = notices.try_recv() {
-        wire.send(&reply::notice(&notice));
-    }
-}
-
 fn cancelled() -> Error {
     Error::new(Kind::Cancelled, "canceling statement due to user request")
 }
@@ -262,5 +268,5 @@ pub(super) fn in_failed_transaction() -> Error {
 
 /// The columns of a result without their rows.
 pub(super) fn layout(schema: &SchemaRef, codes: &[i16], connection: &Connection) -> Result<Layout> {
-    Layout::new(schema, codes, connection.zone())
+    Layout::new(schema, codes, connection.session.style())
 }

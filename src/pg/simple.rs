@@ -31,7 +31,7 @@ impl Connection {
             }
             self.run_statement(statement).await?;
         }
-        self.session.end_implicit();
+        self.session.end_implicit()?;
         if statements.is_empty() {
             self.wire.send(&EmptyQueryResponse::new());
         }
@@ -56,9 +56,9 @@ impl Connection {
                 self.wire.send(&CommandComplete::new(tag));
             }
             Execution::Rows { schema, stream, tag, count_in_tag } => {
-                let copy = statement.copy_options().cloned().map(Copy::new);
+                let mut copy = statement.copy_options().cloned().map(Copy::new);
                 let layout = layout(&schema, copy.as_ref().map_or(&[], Copy::codes), self)?;
-                match &copy {
+                match &mut copy {
                     Some(copy) => copy.begin(&layout, &mut self.wire)?,
                     None => self.wire.send(&layout.describe()),
                 }

@@ -21,6 +21,8 @@ use url::Url;
 
 use super::diff;
 use super::functions::registry::Registry;
+use super::functions::relation;
+use super::notify::Post;
 use super::pin::Pins;
 use super::session::{Session, SessionUser};
 use super::tables::{SystemTables, Tables};
@@ -75,6 +77,7 @@ pub struct Engine {
     pub(super) registry: Registry,
     pub(super) state: SessionState,
     pub(super) pins: Arc<Pins>,
+    pub(super) post: Arc<Post>,
     newest: RwLock<Arc<Release>>,
     runtime: Option<tokio::runtime::Runtime>,
     turns: Arc<Semaphore>,
@@ -114,6 +117,7 @@ impl Engine {
             registry: Registry::new(),
             state,
             pins: Arc::default(),
+            post: Arc::default(),
             newest: RwLock::new(Arc::new(empty)),
             runtime: Some(runtime),
         }))
@@ -130,6 +134,20 @@ impl Engine {
     /// What everybody reads who asked for nothing else.
     pub fn newest(&self) -> Arc<Release> {
         self.newest.read().clone()
+    }
+
+    /// Sends a message of the server to the sessions that listen on `channel` and whose users may read one of the
+    /// `objects` of the connection. One that cannot be asked about is not told.
+    pub async fn notify(&self, channel: &str, payload: &str, connection: &str, objects: &[&str]) {
+        for (number, who) in self.post.listeners(channel) {
+            let mut may_read = who.is_admin;
+            for object in objects {
+                may_read = may_read || self.system.may_read(&who, connection, object).await.unwrap_or(false);
+            }
+            if may_read {
+                self.post.deliver(number, channel, payload);
+            }
+        }
     }
 
     /// A session of a user who has logged in.
@@ -173,7 +191,8 @@ impl Engine {
     /// Whether a name in FROM is one of a table function.
     pub(super) fn is_table_function(&self, name: &TableReference) -> bool {
         let table = name.table();
-        name.schema().is_none() && (table == diff::NAME || self.registry.table.contains_key(table))
+        let is_known = |table| table == diff::NAME || self.registry.table.contains_key(table);
+        name.schema().is_none() && (is_known(table) || relation::NAMES.contains(&table))
     }
 
     /// What physical operators run in.

@@ -8,6 +8,8 @@ pub(super) mod datetime;
 pub(super) mod division;
 pub(super) mod number;
 pub(super) mod registry;
+pub(super) mod relation;
 pub(super) mod rounding;
+mod setting;
 pub(super) mod system;
 pub(super) mod text;

@@ -3,27 +3,37 @@
 
 mod call;
 mod command;
+mod copy;
 mod cursor;
+mod explain;
+mod maintain;
 mod name;
 mod normalize;
+mod notify;
 mod people;
 mod portal;
 mod query;
 mod refuse;
+mod setting;
+mod transaction;
 
 use std::sync::Arc;
 
+use datafusion::common::TableReference;
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Whitespace};
 
 pub(super) use call::CallArgument;
-pub use command::{CopyFormat, CopyOptions};
-pub(super) use command::{Show, Value};
+pub use copy::{CopyFormat, CopyOptions, ForceQuote};
+pub(super) use explain::Explain;
+pub(super) use maintain::Mode as LockMode;
 pub(super) use name::shown as shown_name;
 pub(super) use normalize::{ALIKE, ANY, AT_ZONE, CAST, NAME_END, NUMBER, PARAMETER, type_name};
 pub(super) use portal::{ALL, Direction};
 pub(super) use refuse::Refusal;
+pub(super) use setting::{Show, Value};
+pub(super) use transaction::Modes;
 
 use self::cursor::{Cursor, Positions};
 use super::deep::{Deep, with_stack};
@@ -36,30 +46,89 @@ use crate::error::{Error, Result};
 pub(super) enum Command {
     Empty,
     Query(Box<ast::Query>),
-    Explain { query: Box<ast::Query>, analyze: bool, verbose: bool },
-    Copy { query: Box<ast::Query>, options: CopyOptions },
-    Declare { name: String, query: Box<ast::Query>, scroll: bool, hold: bool },
-    Fetch { name: String, direction: Direction, moves: bool },
+    Explain {
+        query: Box<ast::Query>,
+        options: Explain,
+    },
+    ExplainExecute {
+        name: String,
+        arguments: Vec<ast::Expr>,
+        options: Explain,
+    },
+    Copy {
+        query: Box<ast::Query>,
+        options: CopyOptions,
+    },
+    Declare {
+        name: String,
+        query: Box<ast::Query>,
+        scroll: bool,
+        hold: bool,
+    },
+    Fetch {
+        name: String,
+        direction: Direction,
+        moves: bool,
+    },
     Close(Option<String>),
-    Call { name: String, arguments: Vec<CallArgument> },
+    Call {
+        name: String,
+        arguments: Vec<CallArgument>,
+    },
     Admin(AdminStatement),
-    Set { name: String, value: Value, local: bool },
-    SetTransaction,
+    Set {
+        name: String,
+        value: Value,
+        local: bool,
+    },
+    SetTransaction(Modes),
+    /// `SET SESSION CHARACTERISTICS AS TRANSACTION`
+    SetTransactions(Modes),
     Show(Show),
     Reset(Option<String>),
     DiscardAll,
     DiscardPlans,
-    Begin,
-    Commit,
-    Rollback,
+    Begin(Modes),
+    Commit {
+        chain: bool,
+    },
+    Rollback {
+        chain: bool,
+    },
     Savepoint(String),
     ReleaseSavepoint(String),
     RollbackTo(String),
-    Prepare { name: String, types: Vec<ast::DataType>, statement: Parsed },
-    Execute { name: String, arguments: Vec<ast::Expr> },
+    Prepare {
+        name: String,
+        types: Vec<ast::DataType>,
+        statement: Parsed,
+    },
+    Execute {
+        name: String,
+        arguments: Vec<ast::Expr>,
+    },
     Deallocate(Option<String>),
-    Listen,
-    Unlisten,
+    Listen(String),
+    /// `None`: all channels.
+    Unlisten(Option<String>),
+    Notify {
+        channel: String,
+        payload: String,
+    },
+    /// `VACUUM` and `ANALYZE`
+    Maintain {
+        verb: &'static str,
+        tables: Vec<TableReference>,
+    },
+    Lock {
+        tables: Vec<TableReference>,
+        mode: LockMode,
+    },
+    /// What only an owner may do to a table, called `what` in the error.
+    Owner {
+        what: &'static str,
+        table: TableReference,
+    },
     Refused(Refusal),
 }
 
@@ -106,7 +175,7 @@ impl Parsed {
 
     /// Whether it is accepted in a failed transaction: `COMMIT`, `ROLLBACK`, `ROLLBACK TO`.
     pub fn ends_transaction(&self) -> bool {
-        matches!(*self.0.command, Command::Commit | Command::Rollback | Command::RollbackTo(_))
+        matches!(*self.0.command, Command::Commit { .. } | Command::Rollback { .. } | Command::RollbackTo(_))
     }
 
     /// How `COPY` wants its rows, when it is one.
@@ -151,11 +220,13 @@ pub(super) fn parse(sql: &str, verbs: &[VerbSignature]) -> Result<Vec<Parsed>> {
         .tokenize_with_location()
         .map_err(|error| positions.tokenizer_error(sql, &error))?;
     let mut statements = Vec::new();
-    for tokens in tokens.split(|token| token.token == Token::SemiColon) {
-        let tokens: Vec<_> = tokens.iter().filter(|token| !is_space(token)).cloned().collect();
+    for tokens in tokens.split_inclusive(|token| token.token == Token::SemiColon) {
+        let mut tokens: Vec<_> = tokens.iter().filter(|token| !is_space(token)).cloned().collect();
+        let end = tokens.pop_if(|token| token.token == Token::SemiColon);
+        let end = end.map(|token| positions.of(token.span.start));
         if !tokens.is_empty() {
             let count = tokens.len();
-            statements.push(with_stack(count, || statement(sql, &positions, tokens, verbs))?);
+            statements.push(with_stack(count, || statement(sql, &positions, tokens, end, verbs))?);
         }
     }
     if statements.is_empty() {
@@ -216,16 +287,19 @@ fn statement(
     sql: &str,
     positions: &Positions,
     tokens: Vec<TokenWithSpan>,
+    end: Option<u32>,
     verbs: &[VerbSignature],
 ) -> Result<Parsed> {
     let text = positions.slice(sql, &tokens).to_string();
     let start = tokens.first().map_or(0, |token| positions.of(token.span.start) - 1);
     let count = tokens.len();
-    let mut cursor = Cursor::new(tokens, positions);
+    let mut cursor = Cursor::new(tokens, end, positions);
     let (tag, command) = command::command(&mut cursor, &text, verbs)?;
     let redacted = match &command {
         Command::Call { name, .. } => call::redacted(name, &cursor, verbs),
-        Command::Admin(_) | Command::Execute { .. } => cursor.redacted(|_| true),
+        Command::Admin(_) | Command::Execute { .. } | Command::ExplainExecute { .. } => {
+            cursor.redacted(|_| true)
+        }
         Command::Prepare { name, statement, .. } => {
             format!("PREPARE {name} AS {}", statement.redacted_text())
         }

@@ -26,6 +26,7 @@ use super::catalog;
 use super::diff::{self, Calls};
 use super::error::translate;
 use super::functions::registry::Registry;
+use super::functions::relation;
 use super::functions::system::{self, Facts};
 use super::typing::{Parameters, TYPE_NAME, Typing};
 use crate::error::{Error, Kind, Result};
@@ -111,6 +112,9 @@ impl ContextProvider for Planner<'_> {
             .collect::<PlanResult<Vec<_>>>()?;
         if name == diff::NAME {
             return Ok(self.diffs.source(&args)?);
+        }
+        if let Some(relation) = relation::relation(name, &self.facts)? {
+            return Ok(provider_as_source(relation));
         }
         let Some(function) = self.registry.table.get(name) else {
             let error = Error::new(Kind::NotFound, format!("function {name} does not exist in FROM"));

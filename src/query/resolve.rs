@@ -29,6 +29,7 @@ const SYSTEM: &str = "tributary";
 pub(super) async fn tables(
     engine: &Engine,
     who: &SessionUser,
+    path: &[String],
     release: &Release,
     query: &ast::Query,
 ) -> Result<HashMap<TableReference, Arc<dyn TableSource>>> {
@@ -37,7 +38,7 @@ pub(super) async fn tables(
     let mut tables = HashMap::new();
     for name in names {
         // A table function is no table; the planner asks for it by another way.
-        match table(engine, who, release, &name).await {
+        match table(engine, who, path, release, &name).await {
             Ok(provider) => {
                 tables.insert(name, provider_as_source(provider));
             }
@@ -48,9 +49,11 @@ pub(super) async fn tables(
     Ok(tables)
 }
 
-async fn table(
+/// The table of that name. One without a schema is looked for in those of `path` first, then in all.
+pub(super) async fn table(
     engine: &Engine,
     who: &SessionUser,
+    path: &[String],
     release: &Release,
     name: &TableReference,
 ) -> Result<Arc<dyn TableProvider>> {
@@ -65,6 +68,14 @@ async fn table(
     if name.schema() == Some(SYSTEM) {
         return system_table(engine, who, name.table());
     }
+    let in_path = |schema: &&String| {
+        release.objects.iter().any(|object| object.connection == **schema && object.name == name.table())
+    };
+    let found = path.iter().find(in_path).filter(|_| name.schema().is_none());
+    let name = match found {
+        Some(schema) => &TableReference::partial(schema.as_str(), name.table()),
+        None => name,
+    };
     engine.tables.provider(readable(engine, who, release, name).await?).await
 }
 

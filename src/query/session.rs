@@ -2,6 +2,7 @@
 
 mod command;
 mod cursor;
+mod explain;
 mod rows;
 mod transaction;
 
@@ -23,10 +24,11 @@ use super::as_of;
 use super::deep::Deep;
 use super::engine::Engine;
 use super::functions::system::Facts;
+use super::notify::{Mailbox, Notification};
 use super::parse::{self, Command, Parsed};
 use super::pin::Pin;
 use super::run::Limits;
-use super::settings::{AS_OF, Settings, SharedSettings};
+use super::settings::{AS_OF, Settings, SharedSettings, Style};
 use super::tables::AsOf;
 use super::zone::Zone;
 use crate::error::{Error, Kind, Result};
@@ -110,11 +112,12 @@ pub struct Prepared {
     plan: Option<Arc<Planned>>,
 }
 
-/// A plan without parameters, for the release and the time zone it was made in.
+/// A plan without parameters, for the release, the time zone and the search path it was made in.
 #[derive(Debug)]
 struct Planned {
     release: i64,
     zone: Zone,
+    path: Vec<String>,
     plan: Deep<LogicalPlan>,
 }
 
@@ -172,6 +175,7 @@ pub struct Session {
     engine: Arc<Engine>,
     who: SessionUser,
     settings: SharedSettings,
+    mailbox: Arc<Mailbox>,
     inner: Mutex<Inner>,
 }
 
@@ -187,15 +191,24 @@ struct Inner {
 }
 
 impl Inner {
-    /// Ends the transaction, and with it what lives as long.
-    fn end(&mut self, settings: &mut Settings, commit: bool) -> Ended {
-        let ended = self.transaction.end(settings, commit);
+    /// Ends the transaction, and with it what lives as long. It is rolled back where its messages cannot be sent.
+    fn end(&mut self, settings: &mut Settings, mailbox: &Mailbox, commit: bool) -> Result<Ended> {
+        let sent = match commit && !self.transaction.has_failed() {
+            true => mailbox.commit(),
+            false => {
+                mailbox.abort();
+                Ok(())
+            }
+        };
+        let ended = self.transaction.end(settings, commit && sent.is_ok());
         match ended {
             Ended::None => {}
-            Ended::Implicit => self.cursors.end_transaction(commit),
+            Ended::Implicit => self.cursors.end_transaction(commit && sent.is_ok()),
             Ended::Committed | Ended::RolledBack => self.cursors.end_transaction(ended == Ended::Committed),
         }
-        ended
+        // What was to last as long as a transaction lasts no longer where there was none.
+        settings.end_transaction();
+        sent.map(|()| ended)
     }
 }
 
@@ -208,7 +221,8 @@ struct Named {
 impl Session {
     pub(super) fn new(engine: Arc<Engine>, who: SessionUser) -> Self {
         let settings = Arc::new(Mutex::new(Settings::new(&who.name, who.is_admin)));
-        Session { engine, who, settings, inner: Mutex::default() }
+        let mailbox = Arc::new(engine.post.open(&who));
+        Session { engine, who, settings, mailbox, inner: Mutex::default() }
     }
 
     /// The statements in a text. The guards against oversized and too deeply nested texts come first.
@@ -250,9 +264,10 @@ impl Session {
     /// every error sent to the client.
     pub fn fail_transaction(&self) {
         let mut inner = self.inner.lock();
-        match inner.transaction.is_implicit() {
-            true => drop(inner.end(&mut self.settings.lock(), false)),
-            false => inner.transaction.fail(),
+        match inner.transaction.is_client() {
+            true => inner.transaction.fail(),
+            // What is rolled back sends nothing, so that nothing can fail.
+            false => drop(inner.end(&mut self.settings.lock(), &self.mailbox, false)),
         }
     }
 
@@ -264,11 +279,26 @@ impl Session {
     }
 
     /// To be called at the end of a text, or of messages that belong together.
-    pub fn end_implicit(&self) {
+    ///
+    /// # Errors
+    /// `Limit` (54000) when the messages of a `NOTIFY` cannot be delivered; all is rolled back then.
+    pub fn end_implicit(&self) -> Result<()> {
         let mut inner = self.inner.lock();
-        if inner.transaction.is_implicit() {
-            inner.end(&mut self.settings.lock(), true);
+        if !inner.transaction.is_client() {
+            inner.end(&mut self.settings.lock(), &self.mailbox, true)?;
         }
+        Ok(())
+    }
+
+    /// The messages that other sessions, and the server, send to the channels this one listens on; `None` after the
+    /// first call.
+    pub fn notifications(&self) -> Option<mpsc::Receiver<Notification>> {
+        self.mailbox.take_receiver()
+    }
+
+    /// How values are written for this session.
+    pub fn style(&self) -> Style {
+        self.settings.lock().style()
     }
 
     /// The value of a setting, as `SHOW` prints it.
@@ -278,15 +308,37 @@ impl Session {
 
     /// How long a statement may take. [`Session::execute`] and its rows keep to it by themselves.
     pub fn statement_timeout(&self) -> Option<Duration> {
-        self.settings.lock().statement_timeout()
+        self.settings.lock().timeout("statement_timeout")
+    }
+
+    /// How long the session may stay without a statement as it is now: within a transaction
+    /// `idle_in_transaction_session_timeout`, else `idle_session_timeout`.
+    pub fn idle_timeout(&self) -> Option<Duration> {
+        self.settings.lock().timeout(match self.transaction() {
+            TransactionStatus::Idle => "idle_session_timeout",
+            _ => "idle_in_transaction_session_timeout",
+        })
+    }
+
+    /// Whether the client wants to be told a message: `client_min_messages`.
+    pub fn tells(&self, notice: &Notice) -> bool {
+        self.settings.lock().tells(notice.severity)
+    }
+
+    /// 25006 in a transaction that said that it only reads.
+    fn refuse_writing(&self, what: &str) -> Result<()> {
+        match self.settings.lock().value("transaction_read_only") {
+            Some("on") => {
+                let what = format!("cannot execute {what} in a read-only transaction");
+                Err(Error::new(Kind::Denied, what).with_sqlstate("25006"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Takes a parameter of the startup message; it becomes the value `RESET` goes back to.
     pub fn set_startup(&self, name: &str, value: &str) -> Result<()> {
         let name = name.to_lowercase();
-        if name == AS_OF {
-            as_of::parse(value, Zone::UTC)?;
-        }
         self.settings.lock().set_startup(&name, value)
     }
 
@@ -378,6 +430,7 @@ impl Session {
             statement_start: now,
             zone: self.settings.lock().zone(),
             settings: self.settings.clone(),
+            mailbox: self.mailbox.clone(),
         }
     }
 }

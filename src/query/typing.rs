@@ -1,6 +1,7 @@
 //! Types as PostgreSQL gives them: constants, casts, parameters, operators on numbers.
 
 mod clocks;
+mod open;
 
 use std::fmt;
 use std::sync::Arc;
@@ -110,6 +111,10 @@ impl ExprPlanner for Typing {
             Some(_) => comparison(raw, schema, self.zone),
             None => Ok(PlannerResult::Original(raw)),
         }
+    }
+
+    fn plan_array_literal(&self, elements: Vec<Expr>, schema: &DFSchema) -> Result<PlannerResult<Vec<Expr>>> {
+        Ok(PlannerResult::Original(open::elements(elements, schema)?))
     }
 
     fn plan_extract(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
@@ -463,6 +468,7 @@ fn arithmetic(
     zone: Zone,
 ) -> Result<PlannerResult<RawBinaryExpr>> {
     let RawBinaryExpr { op: written, left, right } = raw;
+    let (left, right) = open::operands(op, left, right, schema)?;
     let (left, left_type, right, right_type) = match sides(left, right, schema, zone)? {
         Ok(sides) => sides,
         Err((left, right)) => return Ok(PlannerResult::Original(RawBinaryExpr { op: written, left, right })),

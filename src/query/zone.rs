@@ -1,7 +1,7 @@
 //! Time zones: the one in which a session reads and shows points in time, and those named in statements.
 
 use chrono::{DateTime, Offset, TimeZone};
-use chrono_tz::Tz;
+use chrono_tz::{OffsetName, Tz};
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
@@ -94,6 +94,34 @@ impl Zone {
             Zone::Fixed(seconds) => seconds,
             Zone::Named(zone) => DateTime::from_timestamp_micros(micros)
                 .map_or(0, |at| zone.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc()),
+        }
+    }
+
+    /// The short name of the zone at a point in time, such as `CEST`.
+    pub fn abbreviation_at(self, micros: i64) -> String {
+        match self {
+            Zone::Fixed(0) => "UTC".into(),
+            Zone::Fixed(seconds) => {
+                let (sign, size) = (if seconds < 0 { '-' } else { '+' }, seconds.unsigned_abs());
+                match size / 60 % 60 {
+                    0 => format!("{sign}{:02}", size / 3_600),
+                    minutes => format!("{sign}{:02}:{minutes:02}", size / 3_600),
+                }
+            }
+            Zone::Named(zone) => {
+                let at = DateTime::from_timestamp_micros(micros).unwrap_or_default();
+                let offset = zone.offset_from_utc_datetime(&at.naive_utc());
+                if let Some(name) = offset.abbreviation() {
+                    return name.to_string();
+                }
+                // Many zones are called by their offset.
+                let seconds = offset.fix().local_minus_utc();
+                let (sign, size) = (if seconds < 0 { '-' } else { '+' }, seconds.unsigned_abs());
+                match size / 60 % 60 {
+                    0 => format!("{sign}{:02}", size / 3_600),
+                    minutes => format!("{sign}{:02}{minutes:02}", size / 3_600),
+                }
+            }
         }
     }
 
@@ -199,6 +227,19 @@ mod tests {
             let Some((zone, name)) = found else { continue };
             assert_eq!(f64::from(zone.offset_at(0)) / 3_600.0, hours, "{given}");
             assert_eq!(Zone::of_setting(&name).offset_at(0), zone.offset_at(0), "{given}");
+        }
+    }
+
+    #[test]
+    fn a_zone_is_called_by_its_abbreviation_or_its_offset() {
+        for (zone, expected) in [
+            ("Europe/Berlin", "CET"),
+            ("America/Sao_Paulo", "-03"),
+            ("Asia/Kathmandu", "+0530"),
+            ("<+05:30>-05:30", "+05:30"),
+            ("UTC", "UTC"),
+        ] {
+            assert_eq!(Zone::of_setting(zone).abbreviation_at(0), expected, "{zone}");
         }
     }
 

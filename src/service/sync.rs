@@ -38,8 +38,13 @@ impl App {
                 .to_string();
         self.audited(actor, "sync", &arguments, async {
             let request = self.request(actor, wanted).await?;
-            let app = self.clone();
-            let work = self.runtime.spawn(async move { app.run_sync(request, progress, cancel).await });
+            let (app, connection) = (self.clone(), connection.to_string());
+            let work = self.runtime.spawn(async move {
+                let objects: Vec<_> = request.objects.iter().map(|object| object.name.clone()).collect();
+                let (sync, outcome) = app.run_sync(request, progress, cancel).await?;
+                app.tell_of_sync(&connection, &objects, sync, &outcome).await;
+                outcome
+            });
             work.await.map_err(|error| Error::internal("a sync ended unexpectedly").with_source(error))?
         })
         .await
@@ -80,13 +85,21 @@ impl App {
         request: Request,
         progress: mpsc::UnboundedSender<Progress>,
         cancel: CancellationToken,
-    ) -> Result<Outcome> {
+    ) -> Result<(i64, Result<Outcome>)> {
         let started = self.syncer.start(&request).await?;
         let sync_id = started.sync_id;
         self.running.lock().insert(sync_id, cancel.clone());
         let outcome = self.syncer.run(&request, started, &progress, &cancel).await;
         self.running.lock().remove(&sync_id);
-        let outcome = outcome?;
+        let finished = match outcome {
+            Ok(outcome) => self.finish_sync(request, outcome).await,
+            Err(error) => Err(error),
+        };
+        Ok((sync_id, finished))
+    }
+
+    /// What follows from what a sync did.
+    async fn finish_sync(self: &Arc<Self>, request: Request, outcome: Outcome) -> Result<Outcome> {
         self.note_source_login(&request, &outcome).await?;
         self.mirror_widened(&request.objects).await?;
         if let Some(release) = &outcome.release {
@@ -96,6 +109,25 @@ impl App {
             request.objects.into_iter().zip(&outcome.runs).filter(|(_, run)| run.version.is_some());
         self.compact_later(committed.map(|(object, _)| object).collect());
         Ok(outcome)
+    }
+
+    /// Tells who listens on the channel `tributary_sync`, and may read of the connection, that a sync has ended. Its
+    /// outcome is the status of its runs, or `partial` where they ended differently.
+    async fn tell_of_sync(&self, connection: &str, objects: &[String], sync: i64, outcome: &Result<Outcome>) {
+        let Some(engine) = self.engine.get() else { return };
+        let runs = outcome.as_ref().map_or(&[][..], |outcome| &outcome.runs);
+        let word = match runs {
+            [] => "failed",
+            [first, rest @ ..] if rest.iter().all(|run| run.status == first.status) => &first.status,
+            _ => "partial",
+        };
+        let release =
+            outcome.as_ref().ok().and_then(|outcome| outcome.release.as_ref()).map(|release| release.id);
+        let payload = serde_json::json!({
+            "connection": connection, "sync": sync, "release": release, "outcome": word,
+        });
+        let objects: Vec<&str> = objects.iter().map(String::as_str).collect();
+        engine.notify("tributary_sync", &payload.to_string(), connection, &objects).await;
     }
 
     /// Notes what a sync says about the login of its connection.

@@ -5,7 +5,7 @@ use std::process::Command;
 use super::{BOTH, to_source};
 
 /// Standard output and standard error of psql for the same arguments on PostgreSQL and on tributary.
-fn on_both(arguments: &[&str]) -> [(String, String); 2] {
+pub(super) fn on_both(arguments: &[&str]) -> [(String, String); 2] {
     let run = |mut command: Command| {
         command.args(["-X", "-v", "VERBOSITY=sqlstate"]).args(arguments).env("PGTZ", "UTC");
         let out = command.output().expect("run scripts/test, it installs psql");
@@ -15,7 +15,17 @@ fn on_both(arguments: &[&str]) -> [(String, String); 2] {
     [run(to_source(&both.source, "psql")), run(both.server.client("psql"))]
 }
 
-fn same_on_both(arguments: &[&str]) -> String {
+/// What psql writes, byte by byte, for PostgreSQL and for tributary.
+pub(super) fn raw_on_both(arguments: &[&str]) -> [Vec<u8>; 2] {
+    let both = &*BOTH;
+    [to_source(&both.source, "psql"), both.server.client("psql")].map(|mut command| {
+        let out = command.args(["-X"]).args(arguments).env("PGTZ", "UTC").output().unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        out.stdout
+    })
+}
+
+pub(super) fn same_on_both(arguments: &[&str]) -> String {
     let [expected, found] = on_both(arguments);
     let first_difference = expected.0.lines().zip(found.0.lines()).find(|(a, b)| a != b);
     assert!(
@@ -97,7 +107,7 @@ fn a_query_is_described_without_running() {
 }
 
 /// Runs a script on both; statements that fail do not end it.
-fn same_script(script: &str) -> String {
+pub(super) fn same_script(script: &str) -> String {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), script).unwrap();
     let [expected, found] = on_both(&["-A", "-t", "-f", file.path().to_str().unwrap()]);

@@ -33,7 +33,7 @@ async fn nothing_writes() {
         "refresh materialized view x",
     ] {
         let error = run(&session, sql).await.expect_err(sql);
-        assert!(["25006", "0A000", "42601"].contains(&error.sqlstate()), "{sql}: {error:?}");
+        assert!(["25006", "0A000", "42501"].contains(&error.sqlstate()), "{sql}: {error:?}");
     }
     assert_eq!(run(&session, "insert into opportunity values (1)").await.unwrap_err().sqlstate(), "25006");
     assert_eq!(run(&session, "create table x (a int)").await.unwrap_err().sqlstate(), "25006");

@@ -137,6 +137,10 @@ async fn explain_has_one_column() {
     assert_eq!(answer.tag, "EXPLAIN");
     assert!(answer.rows.len() > 1);
     let answer = run(&session, "explain (analyze, costs off) select * from opportunity").await.unwrap();
-    assert!(answer.column().join("\n").contains("metrics"));
-    assert_eq!(run(&session, "explain (format json) select 1").await.unwrap_err().sqlstate(), "0A000");
+    assert!(answer.column().join("\n").contains("actual time="));
+    let answer = run(&session, "explain (analyze, verbose) select * from opportunity").await.unwrap();
+    assert!(answer.column().join("\n").contains("metrics=["));
+    let answer = run(&session, "explain (format json) select 1").await.unwrap();
+    assert_eq!((answer.types[0].as_str(), answer.rows.len()), ("json", 1));
+    assert_eq!(run(&session, "explain (format xml) select 1").await.unwrap_err().sqlstate(), "0A000");
 }

@@ -1,6 +1,4 @@
-//! Real servers of object stores, each started once a test run: moto for S3, Azurite for Azure. No emulator of
-//! Google's store that can be installed here knows its XML API with preconditions, which is what the product speaks;
-//! it is S3's but for the name of one header, so [`Proxy::google`] translates that in front of moto.
+//! Servers of object stores, each started once a test run: moto for S3, Azurite for Azure, [`google`] for Google's.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,6 +9,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use hmac::{Hmac, Mac};
 
+use super::google;
 use super::postgres::free_port;
 use super::proxy::{Proxy, request};
 use super::server::Builder;
@@ -38,10 +37,14 @@ impl Bucket {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let name = format!("bucket-{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let proxy = match kind {
-            Kind::S3 | Kind::Google => {
+            Kind::S3 => {
                 let status = request(moto(), &[&format!("PUT /{name} HTTP/1.1"), "Content-Length: 0"]);
                 assert!(status.contains(" 200 "), "{status}");
-                if kind == Kind::S3 { Proxy::start(moto()) } else { Proxy::google(moto()) }
+                Proxy::start(moto())
+            }
+            Kind::Google => {
+                google::google().make(&name);
+                Proxy::start(google::google().port)
             }
             Kind::Azure => {
                 make_container(&name);
@@ -76,14 +79,7 @@ impl Bucket {
                 .env("AWS_REGION", "us-east-1")
                 .env("AWS_ACCESS_KEY_ID", "tributary")
                 .env("AWS_SECRET_ACCESS_KEY", "storage-password"),
-            Kind::Google => server.env(
-                "GOOGLE_SERVICE_ACCOUNT_KEY",
-                &serde_json::json!({
-                    "gcs_base_url": endpoint, "disable_oauth": true, "client_email": "", "private_key": "",
-                    "private_key_id": "",
-                })
-                .to_string(),
-            ),
+            Kind::Google => server.env("GOOGLE_SERVICE_ACCOUNT_KEY", &google::key_file(&endpoint)),
             Kind::Azure => server
                 .env("AZURE_STORAGE_ACCOUNT_NAME", ACCOUNT)
                 .env("AZURE_STORAGE_ACCOUNT_KEY", KEY)

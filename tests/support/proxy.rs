@@ -23,6 +23,10 @@ pub(crate) enum Fault {
     Denied,
     /// 400 with the code of S3 for a session token that has expired.
     Expired,
+    /// 401, as Google says of a token that has expired.
+    LoggedOut,
+    /// 429, as Google says of an object that is written too often; the store never sees the request.
+    TooMany,
 }
 
 /// A request as the rules see it.
@@ -50,9 +54,6 @@ pub(crate) struct Proxy {
 
 struct Shared {
     store: u16,
-    /// Whether the store is asked in S3's words for what is asked here in those of Google's XML API, which differ
-    /// in one header.
-    is_google: bool,
     rule: Mutex<Option<Rule>>,
     requests: AtomicUsize,
     injected: AtomicUsize,
@@ -62,21 +63,11 @@ struct Shared {
 
 impl Proxy {
     /// In front of the store at `port` of this machine.
-    pub(crate) fn start(port: u16) -> Self {
-        Self::between(port, false)
-    }
-
-    /// Takes Google's words, in front of an S3 server.
-    pub(crate) fn google(port: u16) -> Self {
-        Self::between(port, true)
-    }
-
-    fn between(store: u16, is_google: bool) -> Self {
+    pub(crate) fn start(store: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let shared = Arc::new(Shared {
             store,
-            is_google,
             rule: Mutex::new(None),
             requests: AtomicUsize::new(0),
             injected: AtomicUsize::new(0),
@@ -155,6 +146,8 @@ fn serve(shared: &Shared, client: &TcpStream) -> std::io::Result<()> {
         Some(Fault::Broken) => return refuse(&mut client, "500 Internal Server Error", "InternalError"),
         Some(Fault::Denied) => return refuse(&mut client, "403 Forbidden", "AccessDenied"),
         Some(Fault::Expired) => return refuse(&mut client, "400 Bad Request", "ExpiredToken"),
+        Some(Fault::LoggedOut) => return refuse(&mut client, "401 Unauthorized", "AuthenticationRequired"),
+        Some(Fault::TooMany) => return refuse(&mut client, "429 Too Many Requests", "SlowDown"),
         Some(Fault::Cut) => return Ok(()),
         Some(Fault::Delay(time)) => std::thread::sleep(time),
         Some(Fault::LostAnswer) | None => {}
@@ -175,10 +168,7 @@ fn forward(shared: &Shared, head: &str, body: &[u8]) -> std::io::Result<Vec<u8>>
         .trim_end()
         .lines()
         .filter(|line| !line.to_lowercase().starts_with("connection:"))
-        .map(|line| match line.to_lowercase().strip_prefix("x-goog-if-generation-match:") {
-            Some(_) if shared.is_google => "if-none-match: *".to_string(),
-            _ => line.to_string(),
-        })
+        .map(str::to_string)
         .collect();
     lines.push("Connection: close".into());
     let mut store = TcpStream::connect(("127.0.0.1", shared.store))?;

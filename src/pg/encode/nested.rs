@@ -7,7 +7,7 @@ use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field};
 
 use super::value::encoder;
-use super::{Encoder, Format, Zone, sized};
+use super::{Encoder, Format, Style, sized};
 use crate::error::{Error, Kind, Result};
 use crate::pg::types::{PgType, Scalar};
 
@@ -29,18 +29,18 @@ pub(super) fn list<'a, O: OffsetSizeTrait>(
     array: &'a GenericListArray<O>,
     pg_type: PgType,
     format: Format,
-    zone: Zone,
+    style: Style,
 ) -> Result<Encoder<'a>> {
-    lists(levels_of(array), pg_type, format, zone)
+    lists(levels_of(array), pg_type, format, style)
 }
 
 pub(super) fn fixed<'a>(
     array: &'a FixedSizeListArray,
     pg_type: PgType,
     format: Format,
-    zone: Zone,
+    style: Style,
 ) -> Result<Encoder<'a>> {
-    lists(level_of_fixed(array), pg_type, format, zone)
+    lists(level_of_fixed(array), pg_type, format, style)
 }
 
 fn levels_of<O: OffsetSizeTrait>(array: &GenericListArray<O>) -> (Level<'_>, &dyn Array) {
@@ -59,7 +59,7 @@ fn lists<'a>(
     (first, values): (Level<'a>, &'a dyn Array),
     pg_type: PgType,
     format: Format,
-    zone: Zone,
+    style: Style,
 ) -> Result<Encoder<'a>> {
     let (mut levels, mut values) = (vec![first], values);
     loop {
@@ -79,7 +79,7 @@ fn lists<'a>(
     };
     let is_vector = element != pg_type.scalar;
     let element = PgType::scalar(element);
-    let encode = encoder(values, element, format, zone)?;
+    let encode = encoder(values, element, format, style)?;
     let lists = Lists { levels, element, nulls: values.logical_nulls(), encode };
     Ok(match format {
         Format::Text if is_vector => Box::new(move |row, out| lists.vector_text(row, out)),
@@ -229,11 +229,11 @@ fn is_space(byte: u8) -> bool {
 /// The columns of a record: type, nulls, closure.
 type Fields<'a> = Vec<(PgType, Option<NullBuffer>, Encoder<'a>)>;
 
-pub(super) fn record(array: &StructArray, format: Format, zone: Zone) -> Result<Encoder<'_>> {
+pub(super) fn record(array: &StructArray, format: Format, style: Style) -> Result<Encoder<'_>> {
     let columns = array.fields().iter().zip(array.columns());
     let fields = columns.map(|(field, column): (&Arc<Field>, &ArrayRef)| {
         let pg_type = PgType::of_field(field);
-        Ok((pg_type, column.logical_nulls(), encoder(column, pg_type, format, zone)?))
+        Ok((pg_type, column.logical_nulls(), encoder(column, pg_type, format, style)?))
     });
     let fields: Fields<'_> = fields.collect::<Result<_>>()?;
     Ok(match format {

@@ -2,23 +2,32 @@
 
 use arrow::datatypes::i256;
 
+use crate::query::general;
+
 /// An integer in text.
 pub(super) fn integer<T: itoa::Integer>(value: T, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-/// Shortest text that reads back as the same `double precision`: fixed from 1e-4 to below 1e15.
-pub(super) fn float8(value: f64, out: &mut Vec<u8>) {
+/// Shortest text that reads back as the same `double precision`: fixed from 1e-4 to below 1e15. With
+/// `extra_float_digits` not above 0, that many digits more or less than the 15 which are sure.
+pub(super) fn float8(value: f64, extra_digits: i8, out: &mut Vec<u8>) {
     match special(value) {
         Some(text) => out.extend_from_slice(text),
+        None if extra_digits <= 0 => general(value, rounded(15, extra_digits), out),
         None => shortest(ryu::Buffer::new().format_finite(value).as_bytes(), 15, out),
     }
 }
 
-/// Shortest text that reads back as the same `real`: fixed from 1e-4 to below 1e6.
-pub(super) fn float4(value: f32, out: &mut Vec<u8>) {
+fn rounded(sure: i8, extra_digits: i8) -> usize {
+    usize::try_from(sure + extra_digits).unwrap_or(1).max(1)
+}
+
+/// Shortest text that reads back as the same `real`: fixed from 1e-4 to below 1e6; see [`float8`].
+pub(super) fn float4(value: f32, extra_digits: i8, out: &mut Vec<u8>) {
     match special(f64::from(value)) {
         Some(text) => out.extend_from_slice(text),
+        None if extra_digits <= 0 => general(f64::from(value), rounded(6, extra_digits), out),
         None => shortest(ryu::Buffer::new().format_finite(value).as_bytes(), 6, out),
     }
 }
@@ -249,7 +258,7 @@ mod tests {
             (f64::INFINITY, "Infinity"),
             (f64::NEG_INFINITY, "-Infinity"),
         ] {
-            assert_eq!(text(|out| float8(value, out)), expected);
+            assert_eq!(text(|out| float8(value, 1, out)), expected);
         }
         for (value, expected) in [
             (1e5_f32, "100000"),
@@ -258,8 +267,24 @@ mod tests {
             (3.4028235e38, "3.4028235e+38"),
             (-2.5, "-2.5"),
         ] {
-            assert_eq!(text(|out| float4(value, out)), expected);
+            assert_eq!(text(|out| float4(value, 1, out)), expected);
         }
+    }
+
+    /// Answered by PostgreSQL with `extra_float_digits` of 0, -3 and -15.
+    #[test]
+    fn floats_may_have_fewer_digits() {
+        for (value, expected) in [
+            (1.0 / 3.0, ["0.333333333333333", "0.333333333333", "0.3"]),
+            (1e15, ["1e+15", "1e+15", "1e+15"]),
+            (123456789012345680.0, ["1.23456789012346e+17", "1.23456789012e+17", "1e+17"]),
+            (0.1, ["0.1", "0.1", "0.1"]),
+            (0.00001, ["1e-05", "1e-05", "1e-05"]),
+            (1234.5, ["1234.5", "1234.5", "1e+03"]),
+        ] {
+            assert_eq!([0, -3, -15].map(|extra| text(|out| float8(value, extra, out))), expected);
+        }
+        assert_eq!(text(|out| float4(1.0 / 3.0, 0, out)), "0.333333");
     }
 
     #[test]

@@ -94,7 +94,7 @@ fn scalars_in_binary() {
 fn a_value_that_does_not_fit_its_type_is_an_error() {
     let array: ArrayRef = Arc::new(Int64Array::from(vec![1 << 40]));
     let pg_type = PgType::of_field(&field(&array, Some("int4")));
-    let encode = value::encoder(&array, pg_type, Format::Binary, Zone::UTC).unwrap();
+    let encode = value::encoder(&array, pg_type, Format::Binary, Style::in_zone(Zone::UTC)).unwrap();
     assert_eq!(encode(0, &mut Vec::new()).unwrap_err().sqlstate(), "22003");
 }
 
@@ -145,8 +145,13 @@ fn nested_arrays_are_matrices() {
     assert_eq!(text(matrix(&[0, 0])), "{}");
     assert!(hex(matrix(&[1, 1])).starts_with("0000000200000000000000170000000200000001"));
     let ragged: ArrayRef = Arc::new(matrix(&[2, 1]));
-    let encode =
-        value::encoder(&ragged, PgType::of_arrow(ragged.data_type()), Format::Text, Zone::UTC).unwrap();
+    let encode = value::encoder(
+        &ragged,
+        PgType::of_arrow(ragged.data_type()),
+        Format::Text,
+        Style::in_zone(Zone::UTC),
+    )
+    .unwrap();
     assert_eq!(encode(0, &mut Vec::new()).unwrap_err().sqlstate(), "2202E");
 }
 
@@ -168,7 +173,7 @@ fn records_are_quoted_as_postgres_quotes() {
 fn rows_of_a_slice_are_those_of_the_slice() {
     let whole = Int32Array::from(vec![Some(1), None, Some(3), Some(4)]);
     let batch = RecordBatch::try_from_iter([("x", Arc::new(whole) as ArrayRef)]).unwrap().slice(1, 2);
-    let layout = Layout::new(&batch.schema(), &[], Zone::UTC).unwrap();
+    let layout = Layout::new(&batch.schema(), &[], Style::in_zone(Zone::UTC)).unwrap();
     let rows = layout.rows(&batch).unwrap();
     let mut out = Vec::new();
     rows.write(0, &mut out).unwrap();
@@ -187,14 +192,14 @@ fn batch() -> RecordBatch {
 #[test]
 fn a_row_is_a_complete_message() {
     let batch = batch();
-    let layout = Layout::new(&batch.schema(), &[], Zone::UTC).unwrap();
+    let layout = Layout::new(&batch.schema(), &[], Style::in_zone(Zone::UTC)).unwrap();
     let rows = layout.rows(&batch).unwrap();
     let mut out = Vec::new();
     for row in 0..rows.count() {
         rows.write(row, &mut out).unwrap();
     }
     assert_eq!(out, b"D\0\0\0\x10\0\x02\0\0\0\x011\0\0\0\x01aD\0\0\0\x11\0\x02\0\0\0\x03-20\xff\xff\xff\xff");
-    let layout = Layout::new(&batch.schema(), &[1, 0], Zone::UTC).unwrap();
+    let layout = Layout::new(&batch.schema(), &[1, 0], Style::in_zone(Zone::UTC)).unwrap();
     let mut out = Vec::new();
     layout.rows(&batch).unwrap().write(0, &mut out).unwrap();
     assert_eq!(out, b"D\0\0\0\x13\0\x02\0\0\0\x04\0\0\0\x01\0\0\0\x01a");

@@ -1,9 +1,9 @@
-//! Dates, times and intervals as PostgreSQL writes them (`DateStyle` ISO, `IntervalStyle` postgres).
+//! Dates and times as PostgreSQL writes them in each `DateStyle`.
 
-use crate::query::Zone;
+use crate::query::{DateForm, DateOrder, DateStyle, Style};
 
-const MICROS_PER_SECOND: i64 = 1_000_000;
-const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
+pub(super) const MICROS_PER_SECOND: i64 = 1_000_000;
+pub(super) const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
 /// Days and microseconds from 1970, where Arrow counts from, to 2000, where PostgreSQL's binary form does.
 const EPOCH_DAYS: i32 = 10_957;
 const EPOCH_MICROS: i64 = EPOCH_DAYS as i64 * MICROS_PER_DAY;
@@ -37,13 +37,11 @@ pub(crate) fn is_leap(year: i64) -> bool {
 }
 
 #[inline]
-fn two(value: u32, out: &mut Vec<u8>) {
+pub(super) fn two(value: u32, out: &mut Vec<u8>) {
     out.extend_from_slice(&[b'0' + (value / 10) as u8, b'0' + (value % 10) as u8]);
 }
 
-/// `2020-01-05`, and whether ` BC` has to follow.
-fn ymd(days: i64, out: &mut Vec<u8>) -> bool {
-    let (year, month, day) = civil_from_days(days);
+fn year(year: i64, out: &mut Vec<u8>) {
     let shown = if year > 0 { year } else { 1 - year } as u64;
     if shown < 10_000 {
         two((shown / 100) as u32, out);
@@ -51,19 +49,40 @@ fn ymd(days: i64, out: &mut Vec<u8>) -> bool {
     } else {
         super::number::integer(shown, out);
     }
-    out.push(b'-');
-    two(month, out);
-    out.push(b'-');
-    two(day, out);
-    year <= 0
 }
 
-pub(super) fn date_text(days: i32, out: &mut Vec<u8>) {
+/// `2020-01-05`, `01/05/2020` or what else the style says, and whether ` BC` has to follow.
+fn ymd(days: i64, style: DateStyle, out: &mut Vec<u8>) -> bool {
+    let (civil_year, month, day) = civil_from_days(days);
+    let (first, second, between) = match (style.form, style.order) {
+        (DateForm::Iso, _) => {
+            year(civil_year, out);
+            out.push(b'-');
+            two(month, out);
+            out.push(b'-');
+            two(day, out);
+            return civil_year <= 0;
+        }
+        (DateForm::German, _) => (day, month, b'.'),
+        (DateForm::Sql, DateOrder::Dmy) => (day, month, b'/'),
+        (DateForm::Sql, _) => (month, day, b'/'),
+        (DateForm::Postgres, DateOrder::Dmy) => (day, month, b'-'),
+        (DateForm::Postgres, _) => (month, day, b'-'),
+    };
+    two(first, out);
+    out.push(between);
+    two(second, out);
+    out.push(between);
+    year(civil_year, out);
+    civil_year <= 0
+}
+
+pub(super) fn date_text(days: i32, style: DateStyle, out: &mut Vec<u8>) {
     match days {
         i32::MAX => out.extend_from_slice(b"infinity"),
         i32::MIN => out.extend_from_slice(b"-infinity"),
         days => {
-            if ymd(i64::from(days), out) {
+            if ymd(i64::from(days), style, out) {
                 out.extend_from_slice(b" BC");
             }
         }
@@ -89,7 +108,7 @@ pub(super) fn time_text(micros: i64, out: &mut Vec<u8>) {
     fraction((micros % MICROS_PER_SECOND) as u32, out);
 }
 
-fn fraction(mut micros: u32, out: &mut Vec<u8>) {
+pub(super) fn fraction(mut micros: u32, out: &mut Vec<u8>) {
     if micros == 0 {
         return;
     }
@@ -107,33 +126,77 @@ fn fraction(mut micros: u32, out: &mut Vec<u8>) {
     }
 }
 
-/// A timestamp in microseconds; with `zone`, as its clocks show it and followed by the offset.
-pub(super) fn timestamp_text(micros: i64, zone: Option<Zone>, out: &mut Vec<u8>) {
+/// A timestamp in microseconds; with a zone, as the clocks of the session's show it, followed by the offset or the
+/// zone's abbreviation.
+pub(super) fn timestamp_text(micros: i64, style: Style, has_zone: bool, out: &mut Vec<u8>) {
     match micros {
         i64::MAX => return out.extend_from_slice(b"infinity"),
         i64::MIN => return out.extend_from_slice(b"-infinity"),
         _ => {}
     }
-    let offset = zone.map(|zone| zone.offset_at(micros));
+    let offset = has_zone.then(|| style.zone.offset_at(micros));
     let local = micros.saturating_add(i64::from(offset.unwrap_or(0)) * MICROS_PER_SECOND);
-    let bc = ymd(local.div_euclid(MICROS_PER_DAY), out);
-    out.push(b' ');
-    time_text(local.rem_euclid(MICROS_PER_DAY), out);
-    if let Some(offset) = offset {
-        out.push(if offset < 0 { b'-' } else { b'+' });
-        let seconds = offset.unsigned_abs();
-        two(seconds / 3600, out);
-        if seconds % 3600 != 0 {
-            out.push(b':');
-            two(seconds / 60 % 60, out);
+    let (days, clock) = (local.div_euclid(MICROS_PER_DAY), local.rem_euclid(MICROS_PER_DAY));
+    let is_bc = match style.dates.form {
+        DateForm::Postgres => worded(days, clock, style.dates.order, out),
+        _ => {
+            let is_bc = ymd(days, style.dates, out);
+            out.push(b' ');
+            time_text(clock, out);
+            is_bc
         }
-        if seconds % 60 != 0 {
-            out.push(b':');
-            two(seconds % 60, out);
+    };
+    if let Some(seconds) = offset {
+        match style.dates.form {
+            DateForm::Iso => offset_text(seconds, out),
+            _ => {
+                out.push(b' ');
+                out.extend_from_slice(style.zone.abbreviation_at(micros).as_bytes());
+            }
         }
     }
-    if bc {
+    if is_bc {
         out.extend_from_slice(b" BC");
+    }
+}
+
+/// `Sun Jan 05 10:00:00 2020`, and whether ` BC` has to follow.
+fn worded(days: i64, clock: i64, order: DateOrder, out: &mut Vec<u8>) -> bool {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let (civil_year, month, day) = civil_from_days(days);
+    let month = MONTHS[(month as usize - 1) % 12];
+    out.extend_from_slice(DAYS[days.rem_euclid(7) as usize].as_bytes());
+    out.push(b' ');
+    if order == DateOrder::Dmy {
+        two(day, out);
+        out.push(b' ');
+        out.extend_from_slice(month.as_bytes());
+    } else {
+        out.extend_from_slice(month.as_bytes());
+        out.push(b' ');
+        two(day, out);
+    }
+    out.push(b' ');
+    time_text(clock, out);
+    out.push(b' ');
+    year(civil_year, out);
+    civil_year <= 0
+}
+
+/// `+02`, `-03:30`
+fn offset_text(offset: i32, out: &mut Vec<u8>) {
+    out.push(if offset < 0 { b'-' } else { b'+' });
+    let seconds = offset.unsigned_abs();
+    two(seconds / 3600, out);
+    if !seconds.is_multiple_of(3600) {
+        out.push(b':');
+        two(seconds / 60 % 60, out);
+    }
+    if !seconds.is_multiple_of(60) {
+        out.push(b':');
+        two(seconds % 60, out);
     }
 }
 
@@ -145,74 +208,10 @@ pub(super) fn timestamp_binary(micros: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(&micros.to_be_bytes());
 }
 
-/// A span as PostgreSQL keeps it: three numbers that do not convert into each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Span {
-    pub(super) months: i32,
-    pub(super) days: i32,
-    pub(super) micros: i64,
-}
-
-impl Span {
-    /// A span of time alone, with whole days set apart, as subtracting two timestamps gives it.
-    pub(super) fn of_micros(micros: i64) -> Self {
-        Span { months: 0, days: (micros / MICROS_PER_DAY) as i32, micros: micros % MICROS_PER_DAY }
-    }
-}
-
-pub(super) fn interval_text(span: Span, out: &mut Vec<u8>) {
-    let (mut empty, mut before) = (true, false);
-    let parts = [(span.months / 12, "year"), (span.months % 12, "mon"), (span.days, "day")]
-        .map(|(n, u)| (i64::from(n), u));
-    for (value, unit) in parts.into_iter().filter(|(value, _)| *value != 0) {
-        if !empty {
-            out.push(b' ');
-        }
-        if before && value > 0 {
-            out.push(b'+');
-        }
-        super::number::integer(value, out);
-        out.push(b' ');
-        out.extend_from_slice(unit.as_bytes());
-        if value != 1 {
-            out.push(b's');
-        }
-        (empty, before) = (false, value < 0);
-    }
-    if span.micros == 0 && !empty {
-        return;
-    }
-    if !empty {
-        out.push(b' ');
-    }
-    if span.micros < 0 {
-        out.push(b'-');
-    } else if before {
-        out.push(b'+');
-    }
-    let micros = span.micros.unsigned_abs();
-    let seconds = micros / MICROS_PER_SECOND as u64;
-    if seconds / 3600 < 100 {
-        two((seconds / 3600) as u32, out);
-    } else {
-        super::number::integer(seconds / 3600, out);
-    }
-    out.push(b':');
-    two((seconds / 60 % 60) as u32, out);
-    out.push(b':');
-    two((seconds % 60) as u32, out);
-    fraction((micros % MICROS_PER_SECOND as u64) as u32, out);
-}
-
-pub(super) fn interval_binary(span: Span, out: &mut Vec<u8>) {
-    out.extend_from_slice(&span.micros.to_be_bytes());
-    out.extend_from_slice(&span.days.to_be_bytes());
-    out.extend_from_slice(&span.months.to_be_bytes());
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::query::Zone;
 
     fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
         let mut out = Vec::new();
@@ -232,7 +231,7 @@ mod tests {
             (2_932_897, "10000-01-01"),
             (i32::MAX, "infinity"),
         ] {
-            assert_eq!(text(|out| date_text(days, out)), expected, "{days}");
+            assert_eq!(text(|out| date_text(days, DateStyle::default(), out)), expected, "{days}");
         }
     }
 
@@ -261,25 +260,31 @@ mod tests {
             (i64::MIN, Some(Zone::UTC), "-infinity"),
             (-62_167_219_200_000_000, Some(Zone::UTC), "0001-01-01 00:00:00+00 BC"),
         ] {
-            assert_eq!(text(|out| timestamp_text(micros, zone, out)), expected);
+            let style = Style::in_zone(zone.unwrap_or(Zone::UTC));
+            assert_eq!(text(|out| timestamp_text(micros, style, zone.is_some(), out)), expected);
         }
     }
 
+    /// Answered by PostgreSQL for `2020-07-05 10:00:00.5+00` in each style.
     #[test]
-    fn intervals_are_those_of_postgres() {
-        let hms = |h: i64, m: i64, s: i64| ((h * 60 + m) * 60 + s) * MICROS_PER_SECOND;
-        for ((months, days, micros), expected) in [
-            ((0, 0, 0), "00:00:00"),
-            ((14, 3, hms(4, 5, 6) + 500_000), "1 year 2 mons 3 days 04:05:06.5"),
-            ((-14, 3, -hms(4, 5, 6)), "-1 years -2 mons +3 days -04:05:06"),
-            ((0, -1, hms(2, 3, 4)), "-1 days +02:03:04"),
-            ((1, 1, 0), "1 mon 1 day"),
-            ((0, 0, hms(100, 0, 0)), "100:00:00"),
-            ((0, 0, -1), "-00:00:00.000001"),
+    fn styles_are_those_of_postgres() {
+        let micros = 1_593_943_200_500_000;
+        let berlin = Zone::of_setting("Europe/Berlin");
+        let of = |form, order| DateStyle { form, order };
+        use DateForm::{German, Postgres, Sql};
+        use DateOrder::{Dmy, Mdy, Ymd};
+        for (dates, date, timestamp) in [
+            (of(Sql, Mdy), "07/05/2020", "07/05/2020 12:00:00.5 CEST"),
+            (of(Sql, Ymd), "07/05/2020", "07/05/2020 12:00:00.5 CEST"),
+            (of(Sql, Dmy), "05/07/2020", "05/07/2020 12:00:00.5 CEST"),
+            (of(German, Mdy), "05.07.2020", "05.07.2020 12:00:00.5 CEST"),
+            (of(Postgres, Mdy), "07-05-2020", "Sun Jul 05 12:00:00.5 2020 CEST"),
+            (of(Postgres, Dmy), "05-07-2020", "Sun 05 Jul 12:00:00.5 2020 CEST"),
         ] {
-            assert_eq!(text(|out| interval_text(Span { months, days, micros }, out)), expected);
+            let style = Style { dates, ..Style::in_zone(berlin) };
+            assert_eq!(text(|out| date_text(18_448, dates, out)), date);
+            assert_eq!(text(|out| timestamp_text(micros, style, true, out)), timestamp);
         }
-        assert_eq!(Span::of_micros(hms(49, 0, 0)), Span { months: 0, days: 2, micros: hms(1, 0, 0) });
     }
 
     #[test]
@@ -287,9 +292,7 @@ mod tests {
         let mut out = Vec::new();
         date_binary(EPOCH_DAYS + 1, &mut out);
         timestamp_binary(EPOCH_MICROS - 1, &mut out);
-        interval_binary(Span { months: 1, days: 2, micros: 3 }, &mut out);
         let expected = [&1_i32.to_be_bytes()[..], &(-1_i64).to_be_bytes()].concat();
-        assert_eq!(out[..12], expected);
-        assert_eq!(out[12..], [0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 1]);
+        assert_eq!(out, expected);
     }
 }

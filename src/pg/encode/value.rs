@@ -5,9 +5,10 @@ use arrow::datatypes::*;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use std::io::Write;
 
+use super::interval::{self, Span};
 use super::number::{self, Decimal};
-use super::time::{self, Span};
-use super::{Encoder, Format, Zone, nested};
+use super::time;
+use super::{Encoder, Format, Style, nested};
 use crate::error::{Error, Kind, Result};
 use crate::pg::types::{PgType, Scalar};
 
@@ -16,7 +17,7 @@ pub(super) fn encoder<'a>(
     array: &'a dyn Array,
     pg_type: PgType,
     format: Format,
-    zone: Zone,
+    style: Style,
 ) -> Result<Encoder<'a>> {
     let text = format == Format::Text;
     Ok(match array.data_type() {
@@ -36,16 +37,16 @@ pub(super) fn encoder<'a>(
         DataType::UInt64 => integer::<UInt64Type>(array, pg_type, text),
         DataType::Float16 => {
             let values = array.as_primitive::<Float16Type>().values();
-            float4(move |row| values[row].to_f32(), text)
+            float4(move |row| values[row].to_f32(), style, text)
         }
         DataType::Float32 => {
             let values = array.as_primitive::<Float32Type>().values();
-            float4(move |row| values[row], text)
+            float4(move |row| values[row], style, text)
         }
         DataType::Float64 => {
             let values = array.as_primitive::<Float64Type>().values();
             match text {
-                true => plain(move |row, out| number::float8(values[row], out)),
+                true => plain(move |row, out| number::float8(values[row], style.float_digits, out)),
                 false => plain(move |row, out| out.extend_from_slice(&values[row].to_be_bytes())),
             }
         }
@@ -71,50 +72,50 @@ pub(super) fn encoder<'a>(
         }
         DataType::Binary => {
             let array = array.as_binary::<i32>();
-            bytes(move |row| array.value(row), pg_type, text)
+            bytes(move |row| array.value(row), pg_type, style, text)
         }
         DataType::LargeBinary => {
             let array = array.as_binary::<i64>();
-            bytes(move |row| array.value(row), pg_type, text)
+            bytes(move |row| array.value(row), pg_type, style, text)
         }
         DataType::BinaryView => {
             let array = array.as_binary_view();
-            bytes(move |row| array.value(row), pg_type, text)
+            bytes(move |row| array.value(row), pg_type, style, text)
         }
         DataType::FixedSizeBinary(_) => {
             let array = array.as_fixed_size_binary();
-            bytes(move |row| array.value(row), pg_type, text)
+            bytes(move |row| array.value(row), pg_type, style, text)
         }
         DataType::Date32 => {
             let values = array.as_primitive::<Date32Type>().values();
-            date(move |row| values[row], text)
+            date(move |row| values[row], style, text)
         }
         DataType::Date64 => {
             let values = array.as_primitive::<Date64Type>().values();
-            date(move |row| clamp(values[row].div_euclid(86_400_000)), text)
+            date(move |row| clamp(values[row].div_euclid(86_400_000)), style, text)
         }
         DataType::Time32(TimeUnit::Second) => clock::<Time32SecondType>(array, 1_000_000, 1, text),
         DataType::Time32(_) => clock::<Time32MillisecondType>(array, 1_000, 1, text),
         DataType::Time64(TimeUnit::Microsecond) => clock::<Time64MicrosecondType>(array, 1, 1, text),
         DataType::Time64(_) => clock::<Time64NanosecondType>(array, 1, 1_000, text),
         DataType::Timestamp(unit, arrow_zone) => {
-            let zone = arrow_zone.as_ref().map(|_| zone);
+            let shown = (style, arrow_zone.is_some());
             match unit {
-                TimeUnit::Second => timestamp::<TimestampSecondType>(array, 1_000_000, 1, zone, text),
-                TimeUnit::Millisecond => timestamp::<TimestampMillisecondType>(array, 1_000, 1, zone, text),
-                TimeUnit::Microsecond => timestamp::<TimestampMicrosecondType>(array, 1, 1, zone, text),
-                TimeUnit::Nanosecond => timestamp::<TimestampNanosecondType>(array, 1, 1_000, zone, text),
+                TimeUnit::Second => timestamp::<TimestampSecondType>(array, 1_000_000, 1, shown, text),
+                TimeUnit::Millisecond => timestamp::<TimestampMillisecondType>(array, 1_000, 1, shown, text),
+                TimeUnit::Microsecond => timestamp::<TimestampMicrosecondType>(array, 1, 1, shown, text),
+                TimeUnit::Nanosecond => timestamp::<TimestampNanosecondType>(array, 1, 1_000, shown, text),
             }
         }
         DataType::Duration(unit) => match unit {
-            TimeUnit::Second => duration::<DurationSecondType>(array, 1_000_000, 1, text),
-            TimeUnit::Millisecond => duration::<DurationMillisecondType>(array, 1_000, 1, text),
-            TimeUnit::Microsecond => duration::<DurationMicrosecondType>(array, 1, 1, text),
-            TimeUnit::Nanosecond => duration::<DurationNanosecondType>(array, 1, 1_000, text),
+            TimeUnit::Second => duration::<DurationSecondType>(array, 1_000_000, 1, style, text),
+            TimeUnit::Millisecond => duration::<DurationMillisecondType>(array, 1_000, 1, style, text),
+            TimeUnit::Microsecond => duration::<DurationMicrosecondType>(array, 1, 1, style, text),
+            TimeUnit::Nanosecond => duration::<DurationNanosecondType>(array, 1, 1_000, style, text),
         },
         DataType::Interval(IntervalUnit::YearMonth) => {
             let values = array.as_primitive::<IntervalYearMonthType>().values();
-            interval(move |row| Span { months: values[row], days: 0, micros: 0 }, text)
+            interval(move |row| Span { months: values[row], days: 0, micros: 0 }, style, text)
         }
         DataType::Interval(IntervalUnit::DayTime) => {
             let values = array.as_primitive::<IntervalDayTimeType>().values();
@@ -122,7 +123,7 @@ pub(super) fn encoder<'a>(
                 let IntervalDayTime { days, milliseconds } = values[row];
                 Span { months: 0, days, micros: i64::from(milliseconds) * 1_000 }
             };
-            interval(span, text)
+            interval(span, style, text)
         }
         DataType::Interval(IntervalUnit::MonthDayNano) => {
             let values = array.as_primitive::<IntervalMonthDayNanoType>().values();
@@ -130,13 +131,13 @@ pub(super) fn encoder<'a>(
                 let IntervalMonthDayNano { months, days, nanoseconds } = values[row];
                 Span { months, days, micros: nanoseconds / 1_000 }
             };
-            interval(span, text)
+            interval(span, style, text)
         }
-        DataType::List(_) => nested::list(array.as_list::<i32>(), pg_type, format, zone)?,
-        DataType::LargeList(_) => nested::list(array.as_list::<i64>(), pg_type, format, zone)?,
-        DataType::FixedSizeList(..) => nested::fixed(array.as_fixed_size_list(), pg_type, format, zone)?,
-        DataType::Struct(_) => nested::record(array.as_struct(), format, zone)?,
-        DataType::Dictionary(..) => dictionary(array.as_any_dictionary(), pg_type, format, zone)?,
+        DataType::List(_) => nested::list(array.as_list::<i32>(), pg_type, format, style)?,
+        DataType::LargeList(_) => nested::list(array.as_list::<i64>(), pg_type, format, style)?,
+        DataType::FixedSizeList(..) => nested::fixed(array.as_fixed_size_list(), pg_type, format, style)?,
+        DataType::Struct(_) => nested::record(array.as_struct(), format, style)?,
+        DataType::Dictionary(..) => dictionary(array.as_any_dictionary(), pg_type, format, style)?,
         // Maps, unions, run-end encoding: nothing produces them today, and none may end a query.
         _ => {
             let write = |row, out: &mut Vec<u8>, array: &dyn Array| {
@@ -205,9 +206,9 @@ fn out_of_range(value: i128) -> Error {
         .with_sqlstate("22003")
 }
 
-fn float4<'a>(value: impl Fn(usize) -> f32 + Send + Sync + 'a, text: bool) -> Encoder<'a> {
+fn float4<'a>(value: impl Fn(usize) -> f32 + Send + Sync + 'a, style: Style, text: bool) -> Encoder<'a> {
     match text {
-        true => plain(move |row, out| number::float4(value(row), out)),
+        true => plain(move |row, out| number::float4(value(row), style.float_digits, out)),
         false => plain(move |row, out| out.extend_from_slice(&value(row).to_be_bytes())),
     }
 }
@@ -267,6 +268,7 @@ fn not_a(name: &str, text: &str) -> Error {
 fn bytes<'a>(
     value: impl Fn(usize) -> &'a [u8] + Send + Sync + 'a,
     pg_type: PgType,
+    style: Style,
     text: bool,
 ) -> Encoder<'a> {
     match (pg_type.scalar, text) {
@@ -275,6 +277,15 @@ fn bytes<'a>(
             if let Ok(uuid) = uuid::Uuid::from_slice(value(row)) {
                 let mut buffer = uuid::Uuid::encode_buffer();
                 out.extend_from_slice(uuid.hyphenated().encode_lower(&mut buffer).as_bytes());
+            }
+        }),
+        (_, true) if style.escapes_bytes => plain(move |row, out| {
+            for byte in value(row) {
+                match byte {
+                    b'\\' => out.extend_from_slice(b"\\\\"),
+                    0x20..=0x7e => out.push(*byte),
+                    byte => out.extend_from_slice(format!("\\{byte:03o}").as_bytes()),
+                }
             }
         }),
         (_, true) => plain(move |row, out| {
@@ -287,9 +298,9 @@ fn bytes<'a>(
     }
 }
 
-fn date<'a>(value: impl Fn(usize) -> i32 + Send + Sync + 'a, text: bool) -> Encoder<'a> {
+fn date<'a>(value: impl Fn(usize) -> i32 + Send + Sync + 'a, style: Style, text: bool) -> Encoder<'a> {
     match text {
-        true => plain(move |row, out| time::date_text(value(row), out)),
+        true => plain(move |row, out| time::date_text(value(row), style.dates, out)),
         false => plain(move |row, out| time::date_binary(value(row), out)),
     }
 }
@@ -319,7 +330,7 @@ fn timestamp<'a, T>(
     array: &'a dyn Array,
     multiply: i64,
     divide: i64,
-    zone: Option<Zone>,
+    (style, has_zone): (Style, bool),
     text: bool,
 ) -> Encoder<'a>
 where
@@ -328,23 +339,23 @@ where
     let values = array.as_primitive::<T>().values();
     let value = move |row: usize| micros(values[row], multiply, divide);
     match text {
-        true => plain(move |row, out| time::timestamp_text(value(row), zone, out)),
+        true => plain(move |row, out| time::timestamp_text(value(row), style, has_zone, out)),
         false => plain(move |row, out| time::timestamp_binary(value(row), out)),
     }
 }
 
-fn duration<'a, T>(array: &'a dyn Array, multiply: i64, divide: i64, text: bool) -> Encoder<'a>
+fn duration<'a, T>(array: &'a dyn Array, multiply: i64, divide: i64, style: Style, text: bool) -> Encoder<'a>
 where
     T: ArrowPrimitiveType<Native = i64>,
 {
     let values = array.as_primitive::<T>().values();
-    interval(move |row| Span::of_micros(values[row].saturating_mul(multiply) / divide), text)
+    interval(move |row| Span::of_micros(values[row].saturating_mul(multiply) / divide), style, text)
 }
 
-fn interval<'a>(value: impl Fn(usize) -> Span + Send + Sync + 'a, text: bool) -> Encoder<'a> {
+fn interval<'a>(value: impl Fn(usize) -> Span + Send + Sync + 'a, style: Style, text: bool) -> Encoder<'a> {
     match text {
-        true => plain(move |row, out| time::interval_text(value(row), out)),
-        false => plain(move |row, out| time::interval_binary(value(row), out)),
+        true => plain(move |row, out| interval::interval_text(value(row), style.intervals, out)),
+        false => plain(move |row, out| interval::interval_binary(value(row), out)),
     }
 }
 
@@ -352,7 +363,7 @@ fn dictionary<'a>(
     array: &'a dyn AnyDictionaryArray,
     pg_type: PgType,
     format: Format,
-    zone: Zone,
+    style: Style,
 ) -> Result<Encoder<'a>> {
     let values = array.values();
     if values.is_empty() {
@@ -360,6 +371,6 @@ fn dictionary<'a>(
         return Ok(Box::new(|_, _| Ok(())));
     }
     let keys = array.normalized_keys();
-    let encode = encoder(values, pg_type, format, zone)?;
+    let encode = encoder(values, pg_type, format, style)?;
     Ok(Box::new(move |row, out| encode(keys[row], out)))
 }

@@ -11,7 +11,8 @@ use std::any::Any;
 use std::sync::Arc;
 
 use super::datetime::DateTime;
-use crate::error::{Error, Kind};
+use super::setting;
+use crate::query::notify::Mailbox;
 use crate::query::settings::SharedSettings;
 use crate::query::{PG_TYPE, Zone};
 
@@ -30,6 +31,7 @@ pub(in crate::query) struct Facts {
     pub(in crate::query) statement_start: i64,
     pub(in crate::query) zone: Zone,
     pub(in crate::query) settings: SharedSettings,
+    pub(in crate::query) mailbox: Arc<Mailbox>,
 }
 
 /// The function of that name, when it is one of the session's.
@@ -42,8 +44,9 @@ pub(in crate::query) fn function(name: &str, facts: &Facts) -> Option<ScalarUDF>
     let text = |value: &str| ScalarValue::Utf8(Some(value.to_string()));
     let (value, pg_type) = match name {
         "version" => {
-            let version = format!("PostgreSQL {SERVER_VERSION} (tributary {})", env!("CARGO_PKG_VERSION"));
-            (text(&version), None)
+            let version = env!("CARGO_PKG_VERSION");
+            let machine = format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS);
+            (text(&format!("PostgreSQL {SERVER_VERSION} (tributary {version}) on {machine}, 64-bit")), None)
         }
         "current_database" | "current_catalog" => (text(&facts.database), Some("name")),
         "current_user" | "session_user" | "user" | "current_role" => (text(&facts.user), Some("name")),
@@ -61,9 +64,8 @@ pub(in crate::query) fn function(name: &str, facts: &Facts) -> Option<ScalarUDF>
         }
         "localtimestamp" => (ScalarValue::TimestampMicrosecond(Some(local), None), None),
         "current_date" => (ScalarValue::Date32(Some(local.div_euclid(86_400_000_000) as i32)), None),
-        "current_setting" => return Some(SettingFunction::new(false, facts.settings.clone()).into()),
-        "set_config" => return Some(SettingFunction::new(true, facts.settings.clone()).into()),
-        _ => return None,
+        "pg_notification_queue_usage" => (ScalarValue::Float64(Some(0.0)), None),
+        _ => return setting::function(name, facts),
     };
     let signature = Signature::nullary(Volatility::Stable);
     let function = Constant { name: name.to_string(), value, pg_type, signature };
@@ -102,6 +104,7 @@ pub(in crate::query) const NAMES: &[&str] = &[
     "clock_timestamp",
     "current_setting",
     "set_config",
+    "pg_notify",
     "pg_is_in_recovery",
 ];
 
@@ -137,87 +140,5 @@ impl ScalarUDFImpl for Constant {
 
     fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
         Ok(ColumnarValue::Scalar(self.value.clone()))
-    }
-}
-
-/// `current_setting(name [, missing_ok])` and `set_config(name, value, is_local)`.
-#[derive(Debug)]
-struct SettingFunction {
-    sets: bool,
-    settings: SharedSettings,
-    signature: Signature,
-}
-
-impl SettingFunction {
-    fn new(sets: bool, settings: SharedSettings) -> ScalarUDFShell {
-        let signature = Signature::variadic_any(Volatility::Volatile);
-        ScalarUDFShell(SettingFunction { sets, settings, signature })
-    }
-}
-
-/// Only to write `.into()`.
-struct ScalarUDFShell(SettingFunction);
-
-impl From<ScalarUDFShell> for ScalarUDF {
-    fn from(shell: ScalarUDFShell) -> Self {
-        ScalarUDF::from(shell.0)
-    }
-}
-
-impl PartialEq for SettingFunction {
-    fn eq(&self, other: &Self) -> bool {
-        self.sets == other.sets
-    }
-}
-
-impl Eq for SettingFunction {}
-
-impl std::hash::Hash for SettingFunction {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        self.sets.hash(state);
-    }
-}
-
-impl ScalarUDFImpl for SettingFunction {
-    fn name(&self) -> &str {
-        if self.sets { "set_config" } else { "current_setting" }
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Utf8)
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let scalar = |index: usize| match args.args.get(index) {
-            Some(ColumnarValue::Scalar(value)) => Some(value.clone()),
-            Some(ColumnarValue::Array(array)) if !array.is_empty() => {
-                ScalarValue::try_from_array(array, 0).ok()
-            }
-            _ => None,
-        };
-        let text =
-            |index: usize| scalar(index).and_then(|value| value.try_as_str().flatten().map(str::to_string));
-        let is_true = |index: usize| matches!(scalar(index), Some(ScalarValue::Boolean(Some(true))));
-        let Some(name) = text(0) else {
-            return Ok(ColumnarValue::Scalar(ScalarValue::Utf8(None)));
-        };
-        let name = name.to_lowercase();
-        let mut settings = self.settings.lock();
-        if self.sets {
-            let value = text(1).unwrap_or_default();
-            settings.set(&name, &value, is_true(2))?;
-            return Ok(ColumnarValue::Scalar(ScalarValue::Utf8(settings.show(&name))));
-        }
-        let value = settings.show(&name);
-        if value.is_none() && !is_true(1) {
-            let error =
-                Error::new(Kind::NotFound, format!("unrecognized configuration parameter \"{name}\""));
-            return Err(error.with_sqlstate("42704").into());
-        }
-        Ok(ColumnarValue::Scalar(ScalarValue::Utf8(value)))
     }
 }

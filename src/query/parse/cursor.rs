@@ -69,12 +69,14 @@ pub(super) fn syntax_error(what: impl Into<String>) -> Error {
 pub(super) struct Cursor<'a> {
     tokens: Vec<TokenWithSpan>,
     at: usize,
+    /// Where the semicolon behind the statement stands, if there is one.
+    end: Option<u32>,
     positions: &'a Positions,
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) fn new(tokens: Vec<TokenWithSpan>, positions: &'a Positions) -> Self {
-        Cursor { tokens, at: 0, positions }
+    pub(super) fn new(tokens: Vec<TokenWithSpan>, end: Option<u32>, positions: &'a Positions) -> Self {
+        Cursor { tokens, at: 0, end, positions }
     }
 
     pub(super) fn is_at_end(&self) -> bool {
@@ -112,7 +114,10 @@ impl<'a> Cursor<'a> {
             }
             Some(Token::DollarQuotedString(_)) => syntax_error("syntax error at or near a text constant"),
             Some(token) => syntax_error(format!("syntax error at or near \"{token}\"")),
-            None => syntax_error("syntax error at end of input"),
+            None => match self.end {
+                Some(end) => return syntax_error("syntax error at or near \";\"").with_position(end),
+                None => syntax_error("syntax error at end of input"),
+            },
         };
         error.with_position(self.position())
     }
@@ -131,6 +136,14 @@ impl<'a> Cursor<'a> {
     pub(super) fn is_word(&self, ahead: usize, keyword: &str) -> bool {
         matches!(self.peek_at(ahead), Some(Token::Word(word))
             if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(keyword))
+    }
+
+    /// The unquoted word `ahead`, lower-cased; nothing where there is none.
+    pub(super) fn word(&self, ahead: usize) -> String {
+        match self.peek_at(ahead) {
+            Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_lowercase(),
+            _ => String::new(),
+        }
     }
 
     /// Takes an unquoted word when it is there.

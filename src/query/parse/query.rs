@@ -114,6 +114,13 @@ fn writes(query: &ast::Query) -> Option<Refusal> {
         type Break = Refusal;
 
         fn pre_visit_query(&mut self, query: &ast::Query) -> ControlFlow<Refusal> {
+            if let Some(lock) = query.locks.first() {
+                let what = match lock.lock_type {
+                    ast::LockType::Update => "SELECT FOR UPDATE",
+                    ast::LockType::Share => "SELECT FOR SHARE",
+                };
+                return ControlFlow::Break(Refusal::Write(what.into()));
+            }
             writing_body(&query.body).map_or(ControlFlow::Continue(()), ControlFlow::Break)
         }
 
@@ -179,9 +186,7 @@ fn unsupported(query: &ast::Query) -> Option<Error> {
     if let ControlFlow::Break(name) = query.visit(&mut Quoted) {
         return Some(super::cursor::syntax_error(format!("syntax error at or near \"{name}\"")));
     }
-    let found = if !query.locks.is_empty() {
-        "FOR UPDATE and FOR SHARE"
-    } else if query.for_clause.is_some() {
+    let found = if query.for_clause.is_some() {
         "FOR XML and FOR JSON"
     } else if query.settings.is_some() || query.format_clause.is_some() || !query.pipe_operators.is_empty() {
         "this clause"

@@ -4,20 +4,21 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
-use datafusion::common::ScalarValue;
+use datafusion::common::{ScalarValue, TableReference};
 use datafusion::logical_expr::Expr;
 use datafusion::sql::sqlparser::ast;
 
 use super::rows::{bind, ready, text_schema, texts};
 use super::transaction::Ended;
-use super::{Execution, Named, Notice, NoticeSender, Prepared, Session, TransactionStatus};
+use super::{Execution, Named, Notice, NoticeSender, Prepared, Session, TransactionStatus, explain};
 use crate::error::{Error, Kind, Result, did_you_mean};
 use crate::model::now_micros;
 use crate::query::functions::cast::Target;
-use crate::query::parse::{CallArgument, Command, Parsed, Show, Value, type_name};
+use crate::query::parse::{CallArgument, Command, LockMode, Modes, Parsed, Show, Value, type_name};
 use crate::query::plan::Planner;
+use crate::query::resolve;
 use crate::query::run::Limits;
-use crate::query::settings::{self, AS_OF, Settings};
+use crate::query::settings::{self, AS_OF, Lasts, MODES, Settings};
 use crate::query::typing::Parameters;
 use crate::query::{as_of, call};
 
@@ -57,7 +58,11 @@ impl Session {
                 };
                 Ok(Prepared { schema: Some(schema), ..Prepared::without_rows(parsed) })
             }
-            Command::Refused(refusal) => Err(refusal.error()),
+            Command::ExplainExecute { options, .. } => {
+                let schema = Some(explain::schema(*options));
+                Ok(Prepared { schema, ..Prepared::without_rows(parsed) })
+            }
+            Command::Refused(refusal) => Err(refusal.error(&self.engine.config.company)),
             _ => Ok(Prepared::without_rows(parsed)),
         }
     }
@@ -83,40 +88,100 @@ impl Session {
             Command::Close(Some(name)) => self.inner.lock().cursors.close(name)?,
             Command::Close(None) => self.inner.lock().cursors.close_all(),
             Command::Call { name, arguments } => {
+                self.refuse_writing("CALL")?;
                 return self.execute_call(prepared, name, arguments, values, notices, limits).await;
             }
             Command::Admin(statement) => {
+                self.refuse_writing(tag)?;
                 let done = self.engine.verbs.statement(&self.who, statement.clone());
                 return Ok(Execution::Done { tag: limits.within(done).await? });
             }
             Command::Set { name, value, local } => self.set(name, value, *local, &notices).await?,
-            Command::SetTransaction => {}
+            Command::SetTransaction(modes) => {
+                let is_idle = self.transaction() == TransactionStatus::Idle;
+                if is_idle {
+                    warn(&notices, "25P01", "SET TRANSACTION can only be used in transaction blocks");
+                }
+                if modes.snapshot {
+                    let what = "a snapshot-importing transaction must have isolation level SERIALIZABLE or \
+                                REPEATABLE READ";
+                    return Err(Error::new(Kind::Unsupported, what));
+                }
+                if !is_idle {
+                    self.set_modes(*modes)?;
+                }
+            }
+            Command::SetTransactions(modes) => {
+                let mut settings = self.settings.lock();
+                for ((_, name), value) in MODES.iter().zip(words_of(*modes)) {
+                    if let Some(value) = value {
+                        settings.set(name, value, Lasts::Session)?;
+                    }
+                }
+            }
             Command::Show(show) => return self.show(show, prepared),
             Command::Reset(None) => self.settings.lock().reset_all(),
             Command::Reset(Some(name)) => {
                 self.refuse_moving(name)?;
-                self.settings.lock().reset(name, false)?;
+                self.settings.lock().reset(name, Lasts::Session)?;
             }
             Command::DiscardAll => {
                 if self.transaction() != TransactionStatus::Idle {
                     let what = "DISCARD ALL cannot run inside a transaction block";
                     return Err(Error::new(Kind::Invalid, what).with_sqlstate("25001"));
                 }
-                self.settings.lock().reset_all();
+                let mut settings = self.settings.lock();
+                settings.reset("session_authorization", Lasts::Session)?;
+                settings.reset("role", Lasts::Session)?;
+                settings.reset_all();
+                drop(settings);
+                self.mailbox.unlisten(None)?;
                 let mut inner = self.inner.lock();
                 inner.named.clear();
                 inner.cursors.close_all();
             }
-            Command::DiscardPlans | Command::Listen | Command::Unlisten => {}
-            Command::Begin => {
-                let began = self.inner.lock().transaction.begin(&self.settings.lock(), now_micros());
+            Command::DiscardPlans => {}
+            Command::Listen(channel) => self.mailbox.listen(channel)?,
+            Command::Unlisten(channel) => self.mailbox.unlisten(channel.as_deref())?,
+            Command::Notify { channel, payload } => self.mailbox.notify(channel, payload)?,
+            Command::Maintain { verb, tables } => {
+                let what = "VACUUM cannot run inside a transaction block";
+                if *verb == "vacuum" && self.transaction() != TransactionStatus::Idle {
+                    return Err(Error::new(Kind::Invalid, what).with_sqlstate("25001"));
+                }
+                for table in tables {
+                    limits.within(self.refuse_missing(table)).await?;
+                    let skipped = format!(
+                        "skipping \"{}\" --- only table or database owner can {verb} it",
+                        table.table()
+                    );
+                    warn(&notices, "01000", &skipped);
+                }
+            }
+            Command::Lock { tables, mode } => limits.within(self.lock(tables, *mode)).await?,
+            Command::Owner { what, table } => {
+                limits.within(self.refuse_missing(table)).await?;
+                let what = format!("must be owner of {what} {}", table.table());
+                return Err(Error::new(Kind::Denied, what));
+            }
+            Command::Begin(modes) => {
+                let began = {
+                    let mut inner = self.inner.lock();
+                    let mut settings = self.settings.lock();
+                    let began = inner.transaction.begin(&settings, now_micros());
+                    if began {
+                        settings.begin_transaction();
+                    }
+                    began
+                };
                 if !began {
                     warn(&notices, "25001", "there is already a transaction in progress");
                 }
+                self.set_modes(*modes)?;
             }
-            Command::Commit | Command::Rollback => {
-                let commit = matches!(parsed.command(), Command::Commit);
-                match self.inner.lock().end(&mut self.settings.lock(), commit) {
+            Command::Commit { chain } | Command::Rollback { chain } => {
+                let commit = matches!(parsed.command(), Command::Commit { .. });
+                match self.end(commit, *chain)? {
                     Ended::None | Ended::Implicit => {
                         warn(&notices, "25P01", "there is no transaction in progress");
                     }
@@ -125,7 +190,8 @@ impl Session {
                 }
             }
             Command::Savepoint(name) => {
-                self.inner.lock().transaction.savepoint(name, &self.settings.lock())?
+                let mark = self.mailbox.mark();
+                self.inner.lock().transaction.savepoint(name, &self.settings.lock(), mark)?
             }
             Command::ReleaseSavepoint(name) => {
                 let mut inner = self.inner.lock();
@@ -134,8 +200,9 @@ impl Session {
             }
             Command::RollbackTo(name) => {
                 let mut inner = self.inner.lock();
-                let place = inner.transaction.rollback_to(name, &mut self.settings.lock())?;
+                let (place, mark) = inner.transaction.rollback_to(name, &mut self.settings.lock())?;
                 inner.cursors.rollback_to(place);
+                self.mailbox.rollback_to(mark);
             }
             Command::Prepare { name, types, statement } => {
                 self.keep(name, statement, declared_types(types)?)?
@@ -148,7 +215,11 @@ impl Session {
                 let removed = self.inner.lock().named.remove(name);
                 removed.ok_or_else(|| no_statement(name, []))?;
             }
-            Command::Refused(refusal) => return Err(refusal.error()),
+            Command::ExplainExecute { name, arguments, options } => {
+                let (prepared, values) = limits.within(self.bind_named(name, arguments)).await?;
+                return self.explain(&prepared, values, *options, limits).await;
+            }
+            Command::Refused(refusal) => return Err(refusal.error(&self.engine.config.company)),
         }
         Ok(Execution::Done { tag: tag.into() })
     }
@@ -159,23 +230,112 @@ impl Session {
             return Ok(());
         }
         self.refuse_moving(name)?;
-        match value {
-            Value::Default => self.settings.lock().reset(name, local),
-            Value::Text(text) => {
-                if name == "role" && text != "none" && *text != self.who.name {
-                    let what = format!("permission denied to set role \"{text}\"");
-                    return Err(Error::new(Kind::Denied, what));
-                }
-                if name == AS_OF {
-                    let zone = self.settings.lock().zone();
-                    if let Some(wanted) = as_of::parse(text, zone)? {
-                        let found = self.engine.system.release(&wanted).await?;
-                        self.inner.lock().as_of = Some(((text.clone(), zone), found));
-                    }
-                }
-                self.settings.lock().set(name, text, local)
+        let lasts = if local { Lasts::Transaction } else { Lasts::Session };
+        let Value::Given(words) = value else { return self.settings.lock().reset(name, lasts) };
+        let text = settings::given(name, words)?;
+        if MODES.iter().any(|(mode, _)| *mode == name) {
+            return self.set_mode(name, &text);
+        }
+        if name == AS_OF {
+            let zone = self.settings.lock().zone();
+            if let Some(wanted) = as_of::parse(&text, zone)? {
+                let found = self.engine.system.release(&wanted).await?;
+                self.inner.lock().as_of = Some(((text.clone(), zone), found));
             }
         }
+        self.settings.lock().set(name, &text, lasts)
+    }
+
+    fn set_modes(&self, modes: Modes) -> Result<()> {
+        for ((name, _), value) in MODES.iter().zip(words_of(modes)) {
+            if let Some(value) = value {
+                self.set_mode(name, value)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A mode of the transaction. Its first query fixes it; only that it reads can still be said.
+    fn set_mode(&self, name: &str, value: &str) -> Result<()> {
+        let inner = self.inner.lock();
+        let mut settings = self.settings.lock();
+        let before = settings.value(name).unwrap_or_default().to_string();
+        let mut after = settings.clone();
+        after.set(name, value, Lasts::Transaction)?;
+        let changes = after.value(name) != Some(&before);
+        let refused = |what: &str| Err(Error::new(Kind::Invalid, what).with_sqlstate("25001"));
+        if changes && inner.transaction.release().is_some() {
+            match name {
+                "transaction_isolation" => {
+                    return refused("SET TRANSACTION ISOLATION LEVEL must be called before any query");
+                }
+                "transaction_read_only" if before == "on" => {
+                    return refused("transaction read-write mode must be set before any query");
+                }
+                "transaction_deferrable" => {
+                    return refused("SET TRANSACTION [NOT] DEFERRABLE must be called before any query");
+                }
+                _ => {}
+            }
+        }
+        if changes && name == "transaction_isolation" && inner.transaction.depth() > 0 {
+            return refused("SET TRANSACTION ISOLATION LEVEL must not be called in a subtransaction");
+        }
+        *settings = after;
+        Ok(())
+    }
+
+    /// Ends the transaction, and begins one with the same modes where it is chained.
+    fn end(&self, commit: bool, chain: bool) -> Result<Ended> {
+        let mut inner = self.inner.lock();
+        if chain && !inner.transaction.is_client() {
+            let what = if commit { "COMMIT" } else { "ROLLBACK" };
+            let what = format!("{what} AND CHAIN can only be used in transaction blocks");
+            return Err(Error::new(Kind::Invalid, what).with_sqlstate("25P01"));
+        }
+        let mut settings = self.settings.lock();
+        let modes = MODES.map(|(name, _)| (name, settings.value(name).unwrap_or_default().to_string()));
+        let ended = inner.end(&mut settings, &self.mailbox, commit)?;
+        if chain {
+            inner.transaction.begin(&settings, now_micros());
+            for (name, value) in modes {
+                settings.set(name, &value, Lasts::Transaction)?;
+            }
+        }
+        Ok(ended)
+    }
+
+    /// 42P01 unless there is a relation of that name, whoever may read it.
+    async fn refuse_missing(&self, table: &TableReference) -> Result<()> {
+        let release = self.release().await?;
+        match resolve::table(&self.engine, &self.who, &self.search_path(), release.release(), table).await {
+            Err(error) if error.kind() != Kind::Denied => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// What may be read may be locked for reading, which keeps nobody from anything.
+    async fn lock(&self, tables: &[TableReference], mode: LockMode) -> Result<()> {
+        if self.transaction() == TransactionStatus::Idle {
+            let what = "LOCK TABLE can only be used in transaction blocks";
+            return Err(Error::new(Kind::Invalid, what).with_sqlstate("25P01"));
+        }
+        for table in tables {
+            if mode == LockMode::AccessShare {
+                let release = self.release().await?;
+                let path = self.search_path();
+                resolve::table(&self.engine, &self.who, &path, release.release(), table).await?;
+                continue;
+            }
+            self.refuse_missing(table).await?;
+            let what = format!("permission denied for table {}", table.table());
+            return Err(Error::new(Kind::Denied, what).with_hint("accepted is LOCK ... IN ACCESS SHARE MODE"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn search_path(&self) -> Vec<String> {
+        self.settings.lock().search_path()
     }
 
     /// A transaction that has read cannot move to another release.
@@ -193,16 +353,14 @@ impl Session {
             return Err(Error::internal("SHOW without columns"));
         };
         match show {
-            Show::One(name) => {
-                let value = settings.show(name).ok_or_else(|| settings::unknown(name))?;
-                texts("SHOW", schema, vec![vec![value]])
-            }
+            Show::One(name) => texts("SHOW", schema, vec![vec![settings.examine(name)?]]),
             Show::All => {
                 let mut columns = vec![Vec::new(), Vec::new(), Vec::new()];
-                for (name, value, doc) in settings.all() {
-                    columns[0].push(name);
-                    columns[1].push(value);
-                    columns[2].push(doc);
+                for listed in settings.listed() {
+                    let known = listed.definition;
+                    columns[0].push(known.name.to_string());
+                    columns[1].push(settings.show(&known.key).unwrap_or_default());
+                    columns[2].push(known.short.to_string());
                 }
                 texts("SHOW", schema, columns)
             }
@@ -275,24 +433,34 @@ impl Session {
         notices: NoticeSender,
         limits: Limits,
     ) -> Result<Execution> {
+        let (prepared, values) = limits.within(self.bind_named(name, arguments)).await?;
+        Box::pin(self.execute_command(&prepared, values, notices, limits)).await
+    }
+
+    /// The statement of that name, planned, with the values for its parameters.
+    async fn bind_named(&self, name: &str, arguments: &[ast::Expr]) -> Result<(Prepared, Vec<ScalarValue>)> {
         let named = self.named(name)?;
-        let prepared = limits.within(self.prepare_command(&named.statement, &named.types)).await?;
+        let prepared = self.prepare_command(&named.statement, &named.types).await?;
         let wanted = prepared.parameters.len();
         if arguments.len() != wanted {
             let what = format!("wrong number of parameters for prepared statement \"{name}\"");
             let detail = format!("Expected {wanted} parameters but got {}.", arguments.len());
             return Err(Error::new(Kind::Invalid, what).with_sqlstate("42601").with_detail(detail));
         }
-        let values = {
-            let planner = self.planner(Parameters::default());
-            let value = |argument: &ast::Expr| match planner.constant(argument)? {
-                Expr::Literal(value, _) => Ok(value),
-                _ => Err(Error::new(Kind::Unsupported, "an argument of EXECUTE is no constant")),
-            };
-            arguments.iter().map(value).collect::<Result<Vec<_>>>()?
+        let planner = self.planner(Parameters::default());
+        let value = |argument: &ast::Expr| match planner.constant(argument)? {
+            Expr::Literal(value, _) => Ok(value),
+            _ => Err(Error::new(Kind::Unsupported, "an argument of EXECUTE is no constant")),
         };
-        Box::pin(self.execute_command(&prepared, values, notices, limits)).await
+        let values = arguments.iter().map(value).collect::<Result<Vec<_>>>()?;
+        Ok((prepared, values))
     }
+}
+
+/// The values of modes that were said, in the order of [`MODES`].
+fn words_of(modes: Modes) -> [Option<&'static str>; 3] {
+    let switch = |on: bool| if on { "on" } else { "off" };
+    [modes.isolation, modes.read_only.map(switch), modes.deferrable.map(switch)]
 }
 
 fn declared_types(types: &[ast::DataType]) -> Result<Vec<Option<DataType>>> {

@@ -6,21 +6,18 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::display::DisplayableExecutionPlan;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::sql::sqlparser::ast;
-use futures::StreamExt;
-use tokio_util::sync::CancellationToken;
 
-use super::{Execution, Planned, Prepared, Session};
+use super::{Execution, Planned, Prepared, Session, explain};
 use crate::error::{Error, Kind, Result};
 use crate::query::deep::{Deep, poll_with_stack, with_stack};
 use crate::query::error::translate;
 use crate::query::functions::cast::{Target, cast_scalar};
 use crate::query::functions::number::is_numeric;
+use crate::query::functions::relation;
 use crate::query::functions::system;
-use crate::query::interrupt::interruptible;
 use crate::query::parse::{Command, Parsed};
 use crate::query::pin::{Pin, PinnedExec};
 use crate::query::plan::{Found, Planner, parameters_of, shown_schema};
@@ -42,7 +39,7 @@ impl Session {
     }
 
     /// The plan of a statement's query in a release. A draft only serves to find the types of parameters.
-    async fn plan(
+    pub(super) async fn plan(
         &self,
         parsed: &Parsed,
         release: Arc<Pin>,
@@ -51,11 +48,12 @@ impl Session {
     ) -> Result<LogicalPlan> {
         let (engine, who, facts, parsed) =
             (self.engine.clone(), self.who.clone(), self.facts(), parsed.clone());
+        let path = self.search_path();
         let (tokens, located) = (parsed.tokens(), parsed.clone());
         let work = async move {
             let query =
                 Self::query_of(&parsed).ok_or_else(|| Error::internal("a statement without a query"))?;
-            let tables = resolve::tables(&engine, &who, release.release(), query).await?;
+            let tables = resolve::tables(&engine, &who, &path, release.release(), query).await?;
             let zone = facts.zone;
             let mut planner = Planner::new(&engine.state, &engine.registry, facts, tables, parameters);
             loop {
@@ -82,9 +80,11 @@ impl Session {
             let plan = self.plan(parsed, release, Parameters::default(), false).await?;
             let schema = Some(Self::result_schema(parsed, &plan));
             let plan = Deep::new(plan, parsed.tokens());
-            let planned = Some(Arc::new(Planned { release: id, zone, plan }));
+            let path = self.search_path();
+            let planned = Some(Arc::new(Planned { release: id, zone, path, plan }));
             // What answers with the time of its statement is planned for each.
-            let plan = planned.filter(|planned| !system::is_of_moment(&planned.plan));
+            let lasts = |plan: &LogicalPlan| !system::is_of_moment(plan) && !relation::is_in(plan);
+            let plan = planned.filter(|planned| lasts(&planned.plan));
             return Ok(Prepared { schema, plan, ..Prepared::without_rows(parsed) });
         }
         let mut types = declared.to_vec();
@@ -126,7 +126,7 @@ impl Session {
 
     fn result_schema(parsed: &Parsed, plan: &LogicalPlan) -> SchemaRef {
         match parsed.command() {
-            Command::Explain { .. } => text_schema(&["QUERY PLAN"]),
+            Command::Explain { options, .. } => explain::schema(*options),
             _ => shown_schema(plan.schema().as_arrow()),
         }
     }
@@ -139,13 +139,8 @@ impl Session {
         limits: Limits,
     ) -> Result<Execution> {
         let tag = prepared.parsed.tag().to_string();
-        if let Command::Explain { analyze, verbose, .. } = prepared.parsed.command() {
-            let release = self.pinned_release().await?;
-            let physical = limits.within(self.physical(prepared, values, release)).await?;
-            if *analyze {
-                limits.within(self.run_to_end(physical.clone())).await?;
-            }
-            return Ok(explained(&physical, *analyze, *verbose, text_schema(&["QUERY PLAN"])));
+        if let Command::Explain { options, .. } = prepared.parsed.command() {
+            return self.explain(prepared, values, *options, limits).await;
         }
         let (physical, schema) = limits.within(self.sendable(prepared, values)).await?;
         let stream =
@@ -176,7 +171,7 @@ impl Session {
         Ok((physical, schema))
     }
 
-    async fn physical(
+    pub(super) async fn physical(
         &self,
         prepared: &Prepared,
         values: Vec<ScalarValue>,
@@ -185,7 +180,10 @@ impl Session {
         let tokens = prepared.parsed.tokens();
         let zone = self.settings.lock().zone();
         let cached = prepared.plan.clone();
-        let cached = cached.filter(|planned| planned.release == release.release().id && planned.zone == zone);
+        let path = self.search_path();
+        let cached = cached.filter(|planned| {
+            planned.release == release.release().id && planned.zone == zone && planned.path == path
+        });
         let plan = match cached {
             Some(planned) => planned,
             None => {
@@ -194,7 +192,7 @@ impl Session {
                 let parameters = Parameters { types, values: Some(Arc::new(values)) };
                 let (id, parsed) = (release.release().id, &prepared.parsed);
                 let plan = self.plan(parsed, release.clone(), parameters, false).await?;
-                Arc::new(Planned { release: id, zone, plan: Deep::new(plan, tokens) })
+                Arc::new(Planned { release: id, zone, path, plan: Deep::new(plan, tokens) })
             }
         };
         let engine = self.engine.clone();
@@ -206,23 +204,6 @@ impl Session {
             Ok(PinnedExec::new(plan, release))
         };
         self.engine.run(poll_with_stack(tokens, work)).await
-    }
-
-    async fn run_to_end(&self, plan: Arc<dyn ExecutionPlan>) -> Result<()> {
-        let permit = self.engine.turn().await?;
-        let context = self.engine.task_context();
-        let stop = CancellationToken::new();
-        let plan = interruptible(plan, &stop).map_err(translate)?;
-        let _stop = stop.drop_guard();
-        let work = async move {
-            let mut rows = execute_stream(plan, context).map_err(translate)?;
-            while let Some(batch) = rows.next().await {
-                batch.map_err(translate)?;
-            }
-            drop(permit);
-            Ok(())
-        };
-        self.engine.run(work).await
     }
 }
 
@@ -298,19 +279,4 @@ pub(super) fn texts(tag: &str, schema: SchemaRef, columns: Vec<Vec<String>>) -> 
     let batch =
         RecordBatch::try_new(schema, columns).map_err(|e| Error::internal("text rows").with_source(e))?;
     Ok(ready(tag, batch))
-}
-
-fn explained(plan: &Arc<dyn ExecutionPlan>, analyze: bool, verbose: bool, schema: SchemaRef) -> Execution {
-    let plan = PinnedExec::inner_of(plan);
-    let shown = match analyze {
-        true => DisplayableExecutionPlan::with_metrics(plan.as_ref()),
-        false => DisplayableExecutionPlan::new(plan.as_ref()),
-    };
-    let text = shown.indent(verbose).to_string().replace('\u{1f}', "#");
-    let lines: Vec<String> = text.lines().map(str::to_string).collect();
-    let lines: ArrayRef = Arc::new(StringArray::from(lines));
-    let batch = RecordBatch::try_new(schema.clone(), vec![lines]);
-    let rows = futures::stream::iter([batch.map_err(Into::into)]);
-    let stream = Box::pin(RecordBatchStreamAdapter::new(schema.clone(), rows));
-    Execution::Rows { schema, stream, tag: "EXPLAIN".into(), count_in_tag: false }
 }

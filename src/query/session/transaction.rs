@@ -38,13 +38,20 @@ enum Begun {
     Pipeline,
 }
 
+struct Savepoint {
+    name: String,
+    settings: Saved,
+    /// Of the messages asked for before it.
+    mark: usize,
+}
+
 struct Open {
     begun: Begun,
     failed: bool,
     started_at: Micros,
     release: Option<Arc<Pin>>,
     before: Saved,
-    savepoints: Vec<(String, Saved)>,
+    savepoints: Vec<Savepoint>,
 }
 
 impl Transaction {
@@ -57,9 +64,14 @@ impl Transaction {
         }
     }
 
-    /// Whether one is open that ends by itself.
-    pub(super) fn is_implicit(&self) -> bool {
-        self.open.as_ref().is_some_and(|open| open.begun != Begun::Client)
+    /// Whether one is open that the client began.
+    pub(super) fn is_client(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.begun == Begun::Client)
+    }
+
+    /// Whether only its end is accepted.
+    pub(super) fn has_failed(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.failed)
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -133,12 +145,12 @@ impl Transaction {
         self.open.as_mut().filter(|open| open.begun == Begun::Client).ok_or_else(none)
     }
 
-    pub(super) fn savepoint(&mut self, name: &str, settings: &Settings) -> Result<()> {
+    pub(super) fn savepoint(&mut self, name: &str, settings: &Settings, mark: usize) -> Result<()> {
         let open = self.open("SAVEPOINT")?;
         if open.savepoints.len() >= MAX_SAVEPOINTS {
             return Err(Error::new(Kind::Limit, "too many savepoints").with_sqlstate("54000"));
         }
-        open.savepoints.push((name.into(), settings.save()));
+        open.savepoints.push(Savepoint { name: name.into(), settings: settings.save(), mark });
         Ok(())
     }
 
@@ -150,14 +162,16 @@ impl Transaction {
         Ok(place)
     }
 
-    /// The number of the savepoint.
-    pub(super) fn rollback_to(&mut self, name: &str, settings: &mut Settings) -> Result<usize> {
+    /// The number of the savepoint, and the mark it was made with.
+    pub(super) fn rollback_to(&mut self, name: &str, settings: &mut Settings) -> Result<(usize, usize)> {
         let open = self.open("ROLLBACK TO SAVEPOINT")?;
         let place = open.find(name)?;
         open.savepoints.truncate(place + 1);
-        settings.restore(open.savepoints[place].1.clone());
+        let savepoint = &open.savepoints[place];
+        settings.restore(savepoint.settings.clone());
+        let mark = savepoint.mark;
         open.failed = false;
-        Ok(place)
+        Ok((place, mark))
     }
 }
 
@@ -171,6 +185,6 @@ impl Open {
         let missing = || {
             Error::new(Kind::NotFound, format!("savepoint \"{name}\" does not exist")).with_sqlstate("3B001")
         };
-        self.savepoints.iter().rposition(|(other, _)| other == name).ok_or_else(missing)
+        self.savepoints.iter().rposition(|other| other.name == name).ok_or_else(missing)
     }
 }

@@ -19,6 +19,7 @@ use parking_lot::RwLock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
+use super::catalog::Catalogs;
 use super::diff;
 use super::functions::registry::Registry;
 use super::pin::Pins;
@@ -75,6 +76,7 @@ pub struct Engine {
     pub(super) registry: Registry,
     pub(super) state: SessionState,
     pub(super) pins: Arc<Pins>,
+    pub(super) catalogs: Catalogs,
     newest: RwLock<Arc<Release>>,
     runtime: Option<tokio::runtime::Runtime>,
     turns: Arc<Semaphore>,
@@ -114,6 +116,7 @@ impl Engine {
             registry: Registry::new(),
             state,
             pins: Arc::default(),
+            catalogs: Catalogs::default(),
             newest: RwLock::new(Arc::new(empty)),
             runtime: Some(runtime),
         }))

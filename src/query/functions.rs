@@ -11,3 +11,4 @@ pub(super) mod registry;
 pub(super) mod rounding;
 pub(super) mod system;
 pub(super) mod text;
+pub(super) mod sets;

@@ -4,12 +4,15 @@
 mod call;
 mod command;
 mod cursor;
+mod custom;
 mod name;
 mod normalize;
 mod people;
 mod portal;
+mod qualified;
 mod query;
 mod refuse;
+mod sets;
 
 use std::sync::Arc;
 

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use self::cursor::Cursors;
 use self::transaction::{Ended, Transaction};
 use super::as_of;
+use super::catalog::Catalog;
 use super::deep::Deep;
 use super::engine::Engine;
 use super::functions::system::Facts;
@@ -115,6 +116,8 @@ pub struct Prepared {
 struct Planned {
     release: i64,
     zone: Zone,
+    /// Where the statement asks it.
+    catalog: Option<Arc<Catalog>>,
     plan: Deep<LogicalPlan>,
 }
 
@@ -378,6 +381,7 @@ impl Session {
             statement_start: now,
             zone: self.settings.lock().zone(),
             settings: self.settings.clone(),
+            scope: None,
         }
     }
 }

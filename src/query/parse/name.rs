@@ -53,6 +53,11 @@ fn folded(ident: &Ident) -> String {
     }
 }
 
+/// The name of an output that has none.
+pub(super) fn of(expr: &Expr) -> String {
+    figure_name(expr)
+}
+
 fn figure_name(expr: &Expr) -> String {
     figure(expr).map_or_else(|| "?column?".into(), |(name, _)| name)
 }

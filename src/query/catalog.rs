@@ -13,6 +13,7 @@ pub(super) mod facts;
 mod functions;
 mod information_schema;
 mod key;
+mod keywords;
 mod live;
 mod needs;
 mod provider;
@@ -23,6 +24,7 @@ mod scope;
 mod session;
 mod shape;
 mod types;
+mod vectors;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,12 +37,13 @@ pub(super) use self::casts::{array_like, cast};
 pub(super) use self::functions::{COLUMNS, function};
 pub(super) use self::live::Catalog;
 pub(super) use self::needs::Needs;
+use self::provider::Known;
 pub(super) use self::prune::prune;
 pub(super) use self::regs::shown;
 pub(super) use self::scope::Scope;
-pub use self::types::type_name;
-use self::provider::Known;
 use self::shape::{Shape, shape};
+pub use self::types::type_name;
+pub(super) use self::vectors::Vectors;
 use super::engine::Engine;
 use super::session::SessionUser;
 use crate::model::Release;
@@ -120,7 +123,7 @@ impl Engine {
 pub(super) struct Catalogs(parking_lot::Mutex<Vec<(i64, i64, Arc<Catalog>)>>);
 
 /// Releases whose catalogs are kept.
-const KEPT: usize = 4;
+const KEPT: usize = 2;
 
 impl Catalogs {
     fn get(&self, release: i64, version: i64) -> Option<Arc<Catalog>> {

@@ -16,8 +16,8 @@ use datafusion::common::{Column, NullEquality, Result, ScalarValue};
 use datafusion::logical_expr::expr::Exists;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
-    Aggregate, BinaryExpr, Expr, Filter, Join, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, Projection,
-    Subquery, SubqueryAlias,
+    Aggregate, BinaryExpr, Expr, Filter, Join, JoinType, LogicalPlan, LogicalPlanBuilder, Operator,
+    Projection, Subquery, SubqueryAlias,
 };
 
 use self::domain::{Domain, refers_outward};
@@ -127,7 +127,9 @@ impl Joining {
                     return Ok(Transformed::no(expr));
                 };
                 let (joined, value) = match &expr {
-                    Expr::Exists(exists) => self.exists(&plan, &subquery.subquery, &domain, exists.negated)?,
+                    Expr::Exists(exists) => {
+                        self.exists(&plan, &subquery.subquery, &domain, exists.negated)?
+                    }
                     _ => self.scalar(&plan, &subquery.subquery, &domain)?,
                 };
                 plan = Arc::new(joined);
@@ -140,7 +142,12 @@ impl Joining {
     }
 
     /// The only value of a subquery for each row.
-    fn scalar(&self, outer: &LogicalPlan, inner: &LogicalPlan, domain: &Domain) -> Result<(LogicalPlan, Expr)> {
+    fn scalar(
+        &self,
+        outer: &LogicalPlan,
+        inner: &LogicalPlan,
+        domain: &Domain,
+    ) -> Result<(LogicalPlan, Expr)> {
         let value = inner.schema().columns().into_iter().next();
         let value = value.ok_or_else(|| crate::error::Error::internal("a subquery without a column"))?;
         let pushed = Push { joining: self, domain }.plan(inner)?;
@@ -180,12 +187,16 @@ impl Joining {
         value: &str,
     ) -> Result<(LogicalPlan, Expr)> {
         let alias = self.names.next("of");
-        let renamed = keys.iter().enumerate().map(|(place, key)| Expr::Column(key.clone()).alias(format!("\u{1f}k{place}")));
+        let renamed = keys
+            .iter()
+            .enumerate()
+            .map(|(place, key)| Expr::Column(key.clone()).alias(format!("\u{1f}k{place}")));
         let columns = renamed.chain([Expr::Column(Column::new_unqualified(value))]).collect();
         let inner = LogicalPlan::Projection(Projection::try_new(columns, Arc::new(inner))?);
         let inner = LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(Arc::new(inner), alias.as_str())?);
-        let right: Vec<_> =
-            (0..keys.len()).map(|place| Column::new(Some(alias.as_str()), format!("\u{1f}k{place}"))).collect();
+        let right: Vec<_> = (0..keys.len())
+            .map(|place| Column::new(Some(alias.as_str()), format!("\u{1f}k{place}")))
+            .collect();
         let joined = LogicalPlanBuilder::from(outer.clone()).join_detailed(
             inner,
             JoinType::Left,
@@ -270,7 +281,11 @@ fn refers(expr: &Expr) -> bool {
 }
 
 fn has_subquery(expr: &Expr) -> bool {
-    let is_one =
-        |expr: &Expr| matches!(expr, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_));
+    let is_one = |expr: &Expr| {
+        matches!(
+            expr,
+            Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_)
+        )
+    };
     expr.exists(|expr| Ok(is_one(expr))).unwrap_or(true)
 }

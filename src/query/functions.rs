@@ -9,6 +9,6 @@ pub(super) mod division;
 pub(super) mod number;
 pub(super) mod registry;
 pub(super) mod rounding;
+pub(super) mod rowsets;
 pub(super) mod system;
 pub(super) mod text;
-pub(super) mod sets;

@@ -12,7 +12,7 @@ mod portal;
 mod qualified;
 mod query;
 mod refuse;
-mod sets;
+mod rowsets;
 
 use std::sync::Arc;
 

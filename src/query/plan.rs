@@ -50,7 +50,9 @@ impl<'a> Planner<'a> {
         parameters: Parameters,
     ) -> Self {
         let zone = facts.zone;
-        let mut planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(Typing { parameters, zone, scope: facts.scope.clone() })];
+        let mut planners: Vec<Arc<dyn ExprPlanner>> =
+            vec![Arc::new(Typing { parameters, zone, scope: facts.scope.clone() })];
+        planners.push(Arc::new(catalog::Vectors));
         planners.extend(registry.planners.iter().cloned());
         Planner { state, registry, facts, tables, planners, diffs: Calls::default() }
     }

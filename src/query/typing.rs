@@ -358,7 +358,8 @@ fn sides(
         (false, false) => {}
     }
     let (mut left_type, mut right_type) = (type_of(&left, schema)?, type_of(&right, schema)?);
-    let (left_list, right_list) = (catalog::array_like(&left, &right_type)?, catalog::array_like(&right, &left_type)?);
+    let (left_list, right_list) =
+        (catalog::array_like(&left, &right_type)?, catalog::array_like(&right, &left_type)?);
     if let Some(list) = left_list {
         (left, left_type) = (list, right_type.clone());
     } else if let Some(list) = right_list {

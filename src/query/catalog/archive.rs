@@ -29,7 +29,7 @@ packed! {
     "pg_rewrite" "pg_rules" "pg_shdescription" "pg_tables" "pg_tablespace" "pg_timezone_abbrevs" "pg_ts_config"
     "pg_ts_config_map" "pg_ts_dict" "pg_ts_parser" "pg_ts_template" "pg_type" "pg_views"
     "sql_features" "sql_implementation_info" "sql_parts" "sql_sizing"
-    "signatures" "constraints" "indexes" "tokens"
+    "signatures" "constraints" "indexes" "tokens" "view_texts" "bodies"
 }
 
 fn unpacked(name: &str) -> Result<Option<String>> {
@@ -111,7 +111,8 @@ fn cell(value: String, data_type: &DataType) -> Result<Cell<'static>> {
         DataType::Float32 | DataType::Float64 => Cell::Real(value.parse().map_err(|_| odd())?),
         DataType::Interval(_) => Cell::Span(span(&value).ok_or_else(odd)?),
         DataType::List(element) if element.data_type().is_integer() => {
-            let numbers = value.trim_matches(['{', '}']).split([' ', ',']).filter(|number| !number.is_empty());
+            let numbers =
+                value.trim_matches(['{', '}']).split([' ', ',']).filter(|number| !number.is_empty());
             let numbers = numbers.map(|number| number.parse().map_err(|_| odd()));
             Cell::Ints(numbers.collect::<std::result::Result<_, _>>()?)
         }

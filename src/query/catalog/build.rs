@@ -139,9 +139,11 @@ impl Column {
             Column::Text(builder) => builder.append_option(cell.text()),
             Column::Time(builder) => builder.append_option(int()),
             Column::Span(builder) => builder.append_option(match cell {
-                Cell::Span(micros) => {
-                    Some(IntervalMonthDayNano { months: 0, days: 0, nanoseconds: micros.saturating_mul(1_000) })
-                }
+                Cell::Span(micros) => Some(IntervalMonthDayNano {
+                    months: 0,
+                    days: 0,
+                    nanoseconds: micros.saturating_mul(1_000),
+                }),
                 _ => None,
             }),
             Column::Int16s(builder) => builder.append_option(match cell {
@@ -215,9 +217,10 @@ impl Rows {
         for (place, column) in self.places.iter().zip(self.columns) {
             arrays[*place] = Some(column.finish());
         }
-        let arrays = arrays.into_iter().zip(schema.fields()).map(|(array, field)| {
-            array.unwrap_or_else(|| new_null_array(field.data_type(), self.count))
-        });
+        let arrays = arrays
+            .into_iter()
+            .zip(schema.fields())
+            .map(|(array, field)| array.unwrap_or_else(|| new_null_array(field.data_type(), self.count)));
         let options = RecordBatchOptions::new().with_row_count(Some(self.count));
         Ok(RecordBatch::try_new_with_options(Arc::clone(&schema), arrays.collect(), &options)?)
     }

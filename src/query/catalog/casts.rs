@@ -33,7 +33,7 @@ pub(in crate::query) fn cast(
     scope: Option<&Scope>,
 ) -> Result<Option<Expr>> {
     if let Some(element) = target.strip_suffix("[]") {
-        return Ok(list_cast(value, element));
+        return Ok(list_cast(value, element, scope));
     }
     let reg = reg_name(target);
     let to = match (target, reg) {
@@ -58,7 +58,7 @@ pub(in crate::query) fn cast(
 }
 
 /// `{1,2}` as an array of numbers of something. What is an array already only takes the name.
-fn list_cast(value: &Expr, element: &str) -> Option<Expr> {
+fn list_cast(value: &Expr, element: &str, scope: Option<&Scope>) -> Option<Expr> {
     let told = match element {
         "oid" => "_oid",
         "name" => "_name",
@@ -68,7 +68,7 @@ fn list_cast(value: &Expr, element: &str) -> Option<Expr> {
         "regproc" => "_regproc",
         _ => return None,
     };
-    Some(convert(value.clone(), Way::List(told), None))
+    Some(convert(value.clone(), Way::List(told), scope))
 }
 
 /// A text constant like `{0}` beside an array, as an array of that type; `None` for anything else.
@@ -162,7 +162,9 @@ impl Convert {
                 let names = numbers.map(|oid| oid.map(|oid| of_oid(scope, reg, oid)).transpose());
                 Ok(Arc::new(names.collect::<Result<StringArray>>()?))
             }
-            _ if array.data_type().is_null() => Ok(arrow::array::new_null_array(&self.data_type(), array.len())),
+            _ if array.data_type().is_null() => {
+                Ok(arrow::array::new_null_array(&self.data_type(), array.len()))
+            }
             Way::Name | Way::Char => {
                 let texts = arrow_cast(array, &DataType::Utf8)?;
                 let bytes = if self.way == Way::Name { NAME_BYTES } else { 1 };
@@ -210,7 +212,13 @@ impl Convert {
         let texts = arrow_cast(array, &DataType::Utf8)?;
         let mut lists = arrow::array::ListBuilder::new(arrow::array::StringBuilder::new());
         for text in texts.as_string::<i32>() {
-            let elements = text.map(crate::query::functions::text::parse_array).transpose()?;
+            let mut elements = text.map(crate::query::functions::text::parse_array).transpose()?;
+            let reg = self.told().and_then(|told| reg_name(told.trim_start_matches('_')));
+            if let Some(reg) = reg {
+                for element in elements.iter_mut().flatten().flatten() {
+                    *element = oid_of(self.scope()?, reg, element)?.to_string();
+                }
+            }
             lists.append_option(elements);
         }
         Ok(arrow_cast(&(Arc::new(lists.finish()) as ArrayRef), &to)?)

@@ -297,7 +297,13 @@ impl ScalarUDFImpl for CatalogFunction {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let are_constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let count = if are_constant { 1 } else { args.number_rows };
-        let columns = args.args.iter().map(|arg| Argument::new(arg, count)).collect::<Result<Vec<_>>>()?;
+        let told = |field: &FieldRef| {
+            field.metadata().get(PG_TYPE).map(String::as_str) == Some("int2vector")
+                || field.metadata().get(PG_TYPE).map(String::as_str) == Some("oidvector")
+        };
+        let columns = args.args.iter().zip(&args.arg_fields);
+        let columns = columns.map(|(arg, field)| Argument::new(arg, count, told(field)));
+        let columns = columns.collect::<Result<Vec<_>>>()?;
         let mut answers = Vec::with_capacity(count);
         for row in 0..count {
             let values = columns.iter().map(|column| column.value(row)).collect::<Result<Vec<_>>>()?;
@@ -321,14 +327,17 @@ enum Argument {
     Int(Int64Array),
     Text(StringArray),
     List(ListArray),
+    /// An `int2vector` or `oidvector`.
+    Vector(ListArray),
 }
 
 impl Argument {
-    fn new(value: &ColumnarValue, count: usize) -> Result<Self> {
+    fn new(value: &ColumnarValue, count: usize, is_vector: bool) -> Result<Self> {
         let array = value.to_array(count)?;
         Ok(match array.data_type() {
             DataType::Null => Argument::Null,
             DataType::Boolean => Argument::Bool(array.as_boolean().clone()),
+            DataType::List(_) if is_vector => Argument::Vector(array.as_list::<i32>().clone()),
             DataType::List(_) => Argument::List(array.as_list::<i32>().clone()),
             integer if integer.is_integer() => {
                 Argument::Int(cast(&array, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
@@ -346,6 +355,10 @@ impl Argument {
                 let values = cast(&array.value(row), &DataType::Utf8)?;
                 let texts = values.as_string::<i32>().iter().map(|text| text.map(str::to_string));
                 Value::Texts(texts.collect())
+            }
+            Argument::Vector(array) if !array.is_null(row) => {
+                let values = cast(&array.value(row), &DataType::Int64)?;
+                Value::Ints(values.as_primitive::<Int64Type>().values().to_vec())
             }
             _ => Value::Null,
         })

@@ -13,10 +13,10 @@ use arrow::record_batch::RecordBatch;
 use datafusion::common::Result;
 
 use super::acl::{OWNER_NAME, Right, rights};
+use super::archive;
 use super::live::{Catalog, Row};
 use super::scope::Scope;
 use super::shape::Shape;
-use super::archive;
 
 /// The rows of a view for whoever asks.
 pub(super) fn rows(scope: &Scope, shape: &'static Shape) -> Result<Arc<[RecordBatch]>> {
@@ -27,7 +27,8 @@ pub(super) fn rows(scope: &Scope, shape: &'static Shape) -> Result<Arc<[RecordBa
     if let Some(known) = scope.catalog.of_role(&key) {
         return Ok(known);
     }
-    let view = View { catalog: &scope.catalog, scope, role: scope.role(&scope.who.name)?.unwrap_or_default() };
+    let view =
+        View { catalog: &scope.catalog, scope, role: scope.role(&scope.who.name)?.unwrap_or_default() };
     let makers = [schemas::of, columns::of, keys::of, privileges::of, routines::of];
     let mut rows = None;
     for make in makers {

@@ -35,8 +35,8 @@ pub(in crate::query) struct Catalog {
 /// A view and the role that sees it so.
 type OfRole = (&'static str, String);
 
-/// Views of roles that are kept.
-const KEPT_OF_ROLES: usize = 8;
+/// Bytes of the views of roles that are kept.
+const KEPT_OF_ROLES: usize = 32 << 20;
 
 impl std::fmt::Debug for Catalog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -72,17 +72,14 @@ impl<'a> From<&'a str> for Key<'a> {
 /// One row of a relation.
 #[derive(Clone)]
 pub(super) struct Row {
-    batch: RecordBatch,
+    batches: Arc<[RecordBatch]>,
+    batch: usize,
     row: usize,
 }
 
 impl Row {
-    pub(super) fn new(batch: &RecordBatch, row: usize) -> Self {
-        Row { batch: batch.clone(), row }
-    }
-
     fn value(&self, column: &str) -> Option<&Arc<dyn Array>> {
-        self.batch.column_by_name(column).filter(|array| !array.is_null(self.row))
+        self.batches.get(self.batch)?.column_by_name(column).filter(|array| !array.is_null(self.row))
     }
 
     /// A whole number; `None` when NULL.
@@ -121,7 +118,9 @@ impl Row {
         };
         let values = array.value(self.row);
         match values.data_type() {
-            DataType::Int16 => values.as_primitive::<Int16Type>().values().iter().map(|n| i64::from(*n)).collect(),
+            DataType::Int16 => {
+                values.as_primitive::<Int16Type>().values().iter().map(|n| i64::from(*n)).collect()
+            }
             DataType::Int64 => values.as_primitive::<Int64Type>().values().to_vec(),
             _ => Vec::new(),
         }
@@ -154,20 +153,29 @@ impl Catalog {
         if let Some(known) = self.relations.lock().get(shape.name) {
             return Ok(Arc::clone(known));
         }
+        let is_measured = self.sizes().is_some();
         let batches = archive::rows(shape)?.into_iter().chain(rows::of(self, shape)?);
         let mut batches: Vec<_> = batches.filter(|batch| batch.num_rows() > 0).collect();
         if batches.is_empty() {
             batches.push(RecordBatch::new_empty(shape.arrow()));
         }
         let batches: Arc<[RecordBatch]> = batches.into();
-        self.relations.lock().insert(shape.name, Arc::clone(&batches));
+        let mut relations = self.relations.lock();
+        // Somebody may have measured the tables meanwhile.
+        if is_measured == self.sizes().is_some() {
+            relations.insert(shape.name, Arc::clone(&batches));
+        }
+        drop(relations);
         Ok(batches)
     }
 
     /// All rows of a relation of `pg_catalog`.
     pub(super) fn all(&self, relation: &'static str) -> Result<Vec<Row>> {
         let batches = self.relation(known(relation)?)?;
-        let rows = batches.iter().flat_map(|batch| (0..batch.num_rows()).map(|row| Row::new(batch, row)));
+        let rows = batches.iter().enumerate().flat_map(|(batch, rows)| {
+            let batches = Arc::clone(&batches);
+            (0..rows.num_rows()).map(move |row| Row { batches: Arc::clone(&batches), batch, row })
+        });
         Ok(rows.collect())
     }
 
@@ -193,7 +201,9 @@ impl Catalog {
             (Index::Texts(places), Key::Text(text)) => places.get(text),
             _ => None,
         };
-        Ok(found.into_iter().flatten().map(|(batch, row)| Row::new(&batches[*batch], *row)).collect())
+        let row =
+            |(batch, row): &(usize, usize)| Row { batches: Arc::clone(&batches), batch: *batch, row: *row };
+        Ok(found.into_iter().flatten().map(row).collect())
     }
 
     /// The first of them.
@@ -217,7 +227,12 @@ impl Catalog {
         let mut kept = self.of_roles.lock();
         kept.retain(|(known, _)| *known != key);
         kept.insert(0, (key, Arc::clone(&rows)));
-        kept.truncate(KEPT_OF_ROLES);
+        let bytes = |rows: &[RecordBatch]| rows.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
+        let mut total = 0;
+        kept.retain(|(_, rows)| {
+            total += bytes(rows);
+            total <= KEPT_OF_ROLES
+        });
         rows
     }
 

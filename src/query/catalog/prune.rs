@@ -94,8 +94,7 @@ fn with_catalog<T>(
     answer: impl Fn(&Known) -> Option<T> + Copy,
 ) -> Option<T> {
     let relation = column.relation.as_ref()?;
-    let of =
-        |scan: &TableScan| answer(source_as_provider(&scan.source).ok()?.downcast_ref::<Known>()?);
+    let of = |scan: &TableScan| answer(source_as_provider(&scan.source).ok()?.downcast_ref::<Known>()?);
     let is_it = |name: &TableReference| name == relation;
     match plan {
         LogicalPlan::TableScan(scan) if is_it(&scan.table_name) => of(scan),

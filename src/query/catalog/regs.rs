@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, StringArray, StructArray};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, StringArray, StructArray};
 use arrow::compute::kernels::cast::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int64Type};
 use datafusion::common::{Result, ScalarValue};
@@ -20,7 +20,13 @@ pub(in crate::query) fn shown(plan: LogicalPlan, scope: Option<&Scope>) -> Resul
     let Some(scope) = scope else { return Ok(plan) };
     let reg = |field: &Field| {
         let told = field.metadata().get(PG_TYPE)?;
-        reg_name(told).filter(|_| *field.data_type() == DataType::Int64)
+        match field.data_type() {
+            DataType::Int64 => reg_name(told).map(|reg| (reg, false)),
+            DataType::List(element) if *element.data_type() == DataType::Int64 => {
+                reg_name(told.strip_prefix('_')?).map(|reg| (reg, true))
+            }
+            _ => None,
+        }
     };
     let regs: Vec<_> = plan.schema().fields().iter().map(|field| reg(field)).collect();
     if regs.iter().all(Option::is_none) {
@@ -30,8 +36,13 @@ pub(in crate::query) fn shown(plan: LogicalPlan, scope: Option<&Scope>) -> Resul
     let expressions = columns.map(|(place, (column, reg))| {
         let name = format!("{}{}{place}", parse::shown_name(&column.name), parse::NAME_END);
         match reg {
-            Some(reg) => {
-                let both = Both { reg, scope: scope.clone(), signature: Signature::any(1, Volatility::Stable) };
+            Some((reg, is_array)) => {
+                let both = Both {
+                    reg,
+                    is_array,
+                    scope: scope.clone(),
+                    signature: Signature::any(1, Volatility::Stable),
+                };
                 ScalarUDF::from(both).call(vec![Expr::Column(column)]).alias(name)
             }
             None => Expr::Column(column).alias(name),
@@ -43,6 +54,7 @@ pub(in crate::query) fn shown(plan: LogicalPlan, scope: Option<&Scope>) -> Resul
 #[derive(Debug)]
 struct Both {
     reg: &'static str,
+    is_array: bool,
     scope: Scope,
     signature: Signature,
 }
@@ -67,7 +79,19 @@ fn fields() -> Fields {
 }
 
 impl Both {
+    fn data_type(&self) -> DataType {
+        let one = DataType::Struct(fields());
+        if self.is_array { DataType::List(Arc::new(Field::new_list_field(one, true))) } else { one }
+    }
+
     fn of(&self, array: &ArrayRef) -> Result<ArrayRef> {
+        let (true, Some(list)) = (self.is_array, array.as_list_opt::<i32>()) else { return self.each(array) };
+        let DataType::List(element) = self.data_type() else { return self.each(array) };
+        let (values, nulls) = (self.each(list.values())?, list.nulls().cloned());
+        Ok(Arc::new(ListArray::try_new(element, list.offsets().clone(), values, nulls)?))
+    }
+
+    fn each(&self, array: &ArrayRef) -> Result<ArrayRef> {
         let numbers = cast(array, &DataType::Int64)?;
         let names = numbers.as_primitive::<Int64Type>().iter();
         let names = names.map(|oid| oid.map(|oid| of_oid(&self.scope, self.reg, oid)).transpose());
@@ -87,12 +111,13 @@ impl ScalarUDFImpl for Both {
     }
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Struct(fields()))
+        Ok(self.data_type())
     }
 
     fn return_field_from_args(&self, _: ReturnFieldArgs<'_>) -> Result<FieldRef> {
-        let metadata = [(PG_TYPE.to_string(), self.reg.to_string())].into();
-        Ok(Arc::new(Field::new(self.reg, DataType::Struct(fields()), true).with_metadata(metadata)))
+        let told = if self.is_array { format!("_{}", self.reg) } else { self.reg.to_string() };
+        let metadata = [(PG_TYPE.to_string(), told)].into();
+        Ok(Arc::new(Field::new(self.reg, self.data_type(), true).with_metadata(metadata)))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {

@@ -1,14 +1,17 @@
 //! The rows of `pg_catalog` that tell of the company.
 
+mod keys;
 mod people;
+mod procedures;
 mod statistics;
 mod tables;
 
 use arrow::record_batch::RecordBatch;
 use datafusion::common::Result;
 
+pub(super) use self::keys::index_definition;
 pub(super) use self::people::ENCODING;
-pub(super) use self::tables::{index_definition, oid_of};
+pub(super) use self::procedures::oid_of;
 use super::SCHEMA;
 use super::live::Catalog;
 use super::shape::Shape;
@@ -18,11 +21,10 @@ pub(super) fn of(catalog: &Catalog, shape: &'static Shape) -> Result<Option<Reco
     if shape.schema != SCHEMA {
         return Ok(None);
     }
-    if let Some(rows) = tables::of(catalog, shape)? {
-        return Ok(Some(rows));
-    }
-    if let Some(rows) = people::of(catalog, shape)? {
-        return Ok(Some(rows));
+    for make in [tables::of, keys::of, people::of, procedures::of] {
+        if let Some(rows) = make(catalog, shape)? {
+            return Ok(Some(rows));
+        }
     }
     statistics::of(catalog, shape)
 }

@@ -51,7 +51,12 @@ impl Scope {
 
     /// The row that a name without schema means among those of that name: the first on the path; else, for relations,
     /// the only one that a connection has.
-    pub(super) fn choose(&self, rows: Vec<Row>, schema: &'static str, is_relation: bool) -> Result<Option<Row>> {
+    pub(super) fn choose(
+        &self,
+        rows: Vec<Row>,
+        schema: &'static str,
+        is_relation: bool,
+    ) -> Result<Option<Row>> {
         for name in self.whole_path()? {
             let oid = self.catalog.schema_oid(&name)?;
             if let Some(row) = rows.iter().find(|row| row.oid(schema) == oid) {

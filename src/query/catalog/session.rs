@@ -59,7 +59,15 @@ fn settings(scope: &Scope, shape: &'static Shape) -> datafusion::common::Result<
 /// The sessions that the user may see.
 async fn activity(engine: &Engine, scope: &Scope, shape: &'static Shape) -> Result<RecordBatch> {
     let given = [
-        "datid", "datname", "pid", "usesysid", "usename", "client_addr", "client_port", "backend_start", "state",
+        "datid",
+        "datname",
+        "pid",
+        "usesysid",
+        "usename",
+        "client_addr",
+        "client_port",
+        "backend_start",
+        "state",
         "backend_type",
     ];
     let mut rows = Rows::new(shape, &given);

@@ -96,9 +96,7 @@ fn arrow_type(name: &'static str) -> (DataType, Option<&'static str>) {
         "bytea" => plain(DataType::Binary),
         "text" => plain(DataType::Utf8),
         "interval" => plain(DataType::Interval(IntervalUnit::MonthDayNano)),
-        "timestamptz" | "time_stamp" => {
-            plain(DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())))
-        }
+        "timestamptz" | "time_stamp" => plain(DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))),
         "oid" | "xid" | "cid" | "regproc" | "regtype" => (DataType::Int64, Some(name)),
         "sql_identifier" => (DataType::Utf8, Some("name")),
         "character_data" | "yes_or_no" => (DataType::Utf8, Some("varchar")),

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, Result};
-use datafusion::logical_expr::{
-    Expr, LogicalPlan, LogicalPlanBuilder, Projection, Subquery, SubqueryAlias,
-};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Projection, Subquery, SubqueryAlias};
 
 use super::{Names, with_plan};
 
@@ -47,7 +45,8 @@ impl Domain {
         let name = |place: usize| format!("{alias}\u{1f}{place}");
         let columns = self.columns.iter().enumerate();
         let columns = columns.map(|(place, column)| Expr::Column(column.clone()).alias(name(place)));
-        let plan = LogicalPlan::Projection(Projection::try_new(columns.collect(), Arc::new(self.values.clone()))?);
+        let plan =
+            LogicalPlan::Projection(Projection::try_new(columns.collect(), Arc::new(self.values.clone()))?);
         let plan = LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(Arc::new(plan), alias.as_str())?);
         let keys = (0..self.columns.len()).map(|place| Column::new(Some(alias.as_str()), name(place)));
         Ok(Values { plan, keys: keys.collect() })

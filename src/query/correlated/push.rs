@@ -52,7 +52,10 @@ impl Push<'_> {
                 });
                 let expressions = expressions.collect::<Result<Vec<_>>>()?;
                 let all = key_exprs(&input.keys).into_iter().chain(expressions).collect();
-                self.again(LogicalPlan::Projection(Projection::try_new(all, Arc::new(input.plan))?), input.keys)
+                self.again(
+                    LogicalPlan::Projection(Projection::try_new(all, Arc::new(input.plan))?),
+                    input.keys,
+                )
             }
             LogicalPlan::Filter(filter) => {
                 let input = self.plan(&filter.input)?;
@@ -167,7 +170,8 @@ impl Push<'_> {
         let (skip, fetch) = match (limit.get_skip_type()?, limit.get_fetch_type()?) {
             (SkipType::Literal(skip), FetchType::Literal(fetch)) => (skip, fetch),
             _ => {
-                let what = "a LIMIT that is no constant in a subquery that refers outside of it is not supported";
+                let what =
+                    "a LIMIT that is no constant in a subquery that refers outside of it is not supported";
                 return Err(Error::new(Kind::Unsupported, what).into());
             }
         };
@@ -210,13 +214,16 @@ impl Push<'_> {
     }
 
     fn join(&self, join: &Join) -> Result<Pushed> {
-        let conditions: Vec<_> = join.on.iter().flat_map(|(l, r)| [l.clone(), r.clone()]).chain(join.filter.clone()).collect();
+        let conditions: Vec<_> =
+            join.on.iter().flat_map(|(l, r)| [l.clone(), r.clone()]).chain(join.filter.clone()).collect();
         let by_condition = self.domain.is_needed_by(&conditions)?;
         let (mut by_left, mut by_right) =
             (self.domain.is_needed(&join.left)?, self.domain.is_needed(&join.right)?);
         match join.join_type {
             JoinType::Inner => by_left |= by_condition && !by_right,
-            JoinType::Right | JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => by_right = true,
+            JoinType::Right | JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => {
+                by_right = true
+            }
             JoinType::Full => (by_left, by_right) = (true, true),
             _ => by_left = true,
         }
@@ -262,7 +269,8 @@ impl Push<'_> {
             if names.is_empty() {
                 names = (0..pushed.keys.len()).map(|_| self.joining.names.next("key")).collect();
             }
-            let keys = pushed.keys.iter().zip(&names).map(|(key, name)| Expr::Column(key.clone()).alias(name));
+            let keys =
+                pushed.keys.iter().zip(&names).map(|(key, name)| Expr::Column(key.clone()).alias(name));
             let columns = columns.into_iter().map(Expr::Column);
             let all = keys.chain(columns).collect();
             inputs.push(Arc::new(LogicalPlan::Projection(Projection::try_new(all, Arc::new(pushed.plan))?)));
@@ -300,4 +308,3 @@ fn is_count(expr: &Expr) -> bool {
         _ => false,
     }
 }
-

@@ -94,7 +94,9 @@ impl Accumulator for SingleValue {
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
         for row in 0..states[0].len() {
-            let ScalarValue::UInt64(Some(count)) = ScalarValue::try_from_array(&states[1], row)? else { continue };
+            let ScalarValue::UInt64(Some(count)) = ScalarValue::try_from_array(&states[1], row)? else {
+                continue;
+            };
             self.add(ScalarValue::try_from_array(&states[0], row)?, count)?;
         }
         Ok(())

@@ -41,7 +41,7 @@ impl Registry {
         let ours = [Way::Round, Way::Trunc, Way::Ceil, Way::Floor]
             .map(|way| ScalarUDF::from(Rounding::new(way)))
             .into_iter()
-            .chain(super::sets::all())
+            .chain(super::rowsets::all())
             .map(Arc::new);
         for function in SessionStateDefaults::default_scalar_functions().into_iter().chain(ours) {
             let function = if CAPPED.contains(&function.name()) { capped(function) } else { function };

@@ -31,7 +31,9 @@ pub(super) fn type_name(name: &ObjectName, modifiers: &[String]) -> String {
     let parts: Vec<_> = name.0.iter().filter_map(|part| part.as_ident()).collect();
     let Some(last) = parts.last() else { return name.to_string().to_lowercase() };
     let is_catalog = match parts.as_slice() {
-        [schema, _] => ["pg_catalog", "information_schema"].iter().any(|s| schema.value.eq_ignore_ascii_case(s)),
+        [schema, _] => {
+            ["pg_catalog", "information_schema"].iter().any(|s| schema.value.eq_ignore_ascii_case(s))
+        }
         other => other.len() == 1,
     };
     if !is_catalog {

@@ -30,7 +30,7 @@ pub(in crate::query) const AT_ZONE: &str = "at time zone";
 /// Normalizes a whole query.
 pub(super) fn query(query: &mut Query) {
     super::qualified::query(query);
-    super::sets::query(query);
+    super::rowsets::query(query);
     let _flow: ControlFlow<()> = query.visit(&mut Normalizer);
 }
 

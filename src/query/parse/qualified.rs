@@ -3,9 +3,10 @@
 
 use std::ops::ControlFlow;
 
+use super::rowsets::call;
 use datafusion::sql::sqlparser::ast::{
-    self, BinaryOperator, CastKind, DataType, Expr, Ident, ObjectName, Query, TableFactor, Value, VisitMut,
-    VisitorMut,
+    self, BinaryOperator, CastKind, DataType, Expr, Ident, ObjectName, Query, SelectItem, TableFactor, Value,
+    VisitMut, VisitorMut,
 };
 
 /// Rewrites a whole query.
@@ -33,6 +34,20 @@ impl VisitorMut for Qualified {
             from.joins.iter().for_each(|join| note(&join.relation, &mut tables));
         }
         self.tables.push(tables);
+        for item in &mut select.projection {
+            let SelectItem::UnnamedExpr(expr) = item else { continue };
+            let is_rewritten = match expr {
+                Expr::CompoundFieldAccess { .. } => true,
+                Expr::Identifier(name) => is_tableoid(name),
+                Expr::CompoundIdentifier(names) => names.last().is_some_and(is_tableoid),
+                _ => false,
+            };
+            if is_rewritten {
+                let alias = Ident::with_quote('"', super::name::of(expr));
+                let expr = std::mem::replace(expr, Expr::value(Value::Null));
+                *item = SelectItem::ExprWithAlias { expr, alias };
+            }
+        }
         ControlFlow::Continue(())
     }
 
@@ -43,7 +58,9 @@ impl VisitorMut for Qualified {
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         match expr {
-            Expr::BinaryOp { op, .. } | Expr::AnyOp { compare_op: op, .. } | Expr::AllOp { compare_op: op, .. } => {
+            Expr::BinaryOp { op, .. }
+            | Expr::AnyOp { compare_op: op, .. }
+            | Expr::AllOp { compare_op: op, .. } => {
                 if let BinaryOperator::PGCustomBinaryOperator(name) = op
                     && let Some(plain) = plain_operator(name)
                 {
@@ -66,8 +83,23 @@ impl VisitorMut for Qualified {
         let replaced = match expr {
             Expr::Collate { expr: inner, collation } => {
                 let name = collation.0.last().and_then(|part| part.as_ident());
-                let is_usual = name.is_some_and(|name| COLLATIONS.contains(&name.value.to_lowercase().as_str()));
+                let is_usual =
+                    name.is_some_and(|name| COLLATIONS.contains(&name.value.to_lowercase().as_str()));
                 is_usual.then(|| std::mem::replace(&mut **inner, Expr::value(Value::Null)))
+            }
+            // A function that is called without brackets.
+            Expr::Identifier(name) if is_current_schema(name) => Some(call("current_schema", Vec::new())),
+            Expr::CompoundFieldAccess { root, access_chain } => {
+                match (&mut **root, access_chain.as_slice()) {
+                    (Expr::Nested(value), [ast::AccessExpr::Dot(Expr::Identifier(field))])
+                        if is_column(value) =>
+                    {
+                        let field = Expr::value(Value::SingleQuotedString(folded(field)));
+                        let value = std::mem::replace(&mut **value, Expr::value(Value::Null));
+                        Some(call("get_field", vec![value, field]))
+                    }
+                    _ => None,
+                }
             }
             Expr::Identifier(name) if is_tableoid(name) => match self.tables.last().map(Vec::as_slice) {
                 Some([(_, table)]) => Some(number_of(table)),
@@ -112,6 +144,14 @@ fn folded(ident: &Ident) -> String {
         Some(_) => ident.value.clone(),
         None => ident.value.to_lowercase(),
     }
+}
+
+fn is_current_schema(ident: &Ident) -> bool {
+    ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("current_schema")
+}
+
+fn is_column(expr: &Expr) -> bool {
+    matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
 }
 
 fn is_tableoid(ident: &Ident) -> bool {

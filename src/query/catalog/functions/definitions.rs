@@ -6,7 +6,7 @@ use super::Gives::{Bool, Oid, Text};
 use super::names::{oid_of, type_text};
 use super::{Spec, Value, spec};
 use crate::error::{Error, Kind};
-use crate::model::quote_ident;
+use crate::query::catalog::keywords::quote_ident;
 use crate::query::catalog::live::Row;
 use crate::query::catalog::rows::{index_definition, oid_of as oid_of_arrow};
 use crate::query::catalog::scope::Scope;
@@ -23,7 +23,10 @@ pub(in crate::query::catalog) const ALL: &[Spec] = &[
     spec("pg_get_statisticsobjdef_columns", (1, 1), Text, nothing),
     spec("pg_get_partkeydef", (1, 1), Text, nothing),
     spec("pg_get_partition_constraintdef", (1, 1), Text, nothing),
-    spec("pg_get_function_sqlbody", (1, 1), Text, nothing),
+    spec("pg_get_function_sqlbody", (1, 1), Text, |scope, values| {
+        let texts = scope.catalog.texts("bodies")?;
+        Ok(texts.get(&values[0].int()).and_then(|texts| texts.get(1)).cloned().into())
+    }),
     spec("pg_get_function_arg_default", (2, 2), Text, nothing),
     spec("pg_get_serial_sequence", (2, 2), Text, serial),
     spec("pg_get_replica_identity_index", (1, 1), Oid("regclass"), replica_identity),
@@ -77,11 +80,17 @@ fn index(scope: &Scope, values: &[Value]) -> Result<Value> {
         let named = columns.iter().find(|row| row.oid("attnum") == column);
         return Ok(named.map_or(Value::text(""), |row| Value::Text(quote_ident(row.text("attname")))));
     }
-    if let Some(text) = catalog.texts("indexes")?.get(&oid).and_then(|texts| texts.first()) {
-        return Ok(Value::text(text));
-    }
+    let known = catalog.texts("indexes")?.get(&oid).and_then(|texts| texts.first()).cloned();
     let table = catalog.table(row.oid("indrelid"));
-    Ok(table.and_then(|table| index_definition(catalog, table)).into())
+    let text = known.or_else(|| table.and_then(|table| index_definition(catalog, table)));
+    let is_pretty = values.get(2) == Some(&Value::Bool(true));
+    let (Some(text), true) = (&text, is_pretty) else { return Ok(text.into()) };
+    // Then the table has its schema only where it needs one.
+    let Some(class) = catalog.find("pg_class", "oid", row.oid("indrelid"))? else { return Ok(Value::Null) };
+    let schema = catalog.schema_name(class.oid("relnamespace"))?;
+    let whole = format!(" ON {}.{} ", quote_ident(&schema), quote_ident(class.text("relname")));
+    let short = format!(" ON {} ", super::of_oid(scope, "regclass", class.oid("oid"))?);
+    Ok(Value::Text(text.replacen(&whole, &short, 1)))
 }
 
 /// Of a view by number or by name.
@@ -91,6 +100,11 @@ fn view(scope: &Scope, values: &[Value]) -> Result<Value> {
         other => other.int(),
     };
     let Some(row) = scope.catalog.find("pg_class", "oid", oid)? else { return Ok(Value::Null) };
+    // `true`, or a width to wrap at.
+    if matches!(values.get(1), Some(Value::Bool(true) | Value::Int(_))) {
+        let texts = scope.catalog.texts("view_texts")?;
+        return Ok(texts.get(&oid).and_then(|texts| texts.first()).cloned().into());
+    }
     let schema = scope.catalog.schema_name(row.oid("relnamespace"))?;
     let named = scope.catalog.find_all("pg_views", "viewname", row.text("relname"))?;
     let view = named.iter().find(|view| view.text("schemaname") == schema);
@@ -99,7 +113,9 @@ fn view(scope: &Scope, values: &[Value]) -> Result<Value> {
 
 fn rule(scope: &Scope, values: &[Value]) -> Result<Value> {
     let Some(row) = scope.catalog.find("pg_rewrite", "oid", values[0].int())? else { return Ok(Value::Null) };
-    let Some(class) = scope.catalog.find("pg_class", "oid", row.oid("ev_class"))? else { return Ok(Value::Null) };
+    let Some(class) = scope.catalog.find("pg_class", "oid", row.oid("ev_class"))? else {
+        return Ok(Value::Null);
+    };
     let rules = scope.catalog.find_all("pg_rules", "rulename", row.text("rulename"))?;
     if let Some(rule) = rules.iter().find(|rule| rule.text("tablename") == class.text("relname")) {
         return Ok(Value::text(rule.text("definition")));
@@ -187,6 +203,9 @@ fn function(scope: &Scope, values: &[Value]) -> Result<Value> {
         let what = format!("\"{}\" is an aggregate function", row.text("proname"));
         return Err(Error::new(Kind::Invalid, what).with_sqlstate("42809").into());
     }
+    if let Some(text) = scope.catalog.texts("bodies")?.get(&oid).and_then(|texts| texts.first()) {
+        return Ok(Value::text(text));
+    }
     let is_procedure = row.text("prokind") == "p";
     let text = |which| match signature(scope, values, which) {
         Ok(Value::Text(text)) => text,
@@ -227,7 +246,9 @@ fn properties(row: &Row, language: &str) -> Option<String> {
         "r" => " PARALLEL RESTRICTED",
         _ => "",
     });
-    for (column, word) in [("proisstrict", " STRICT"), ("prosecdef", " SECURITY DEFINER"), ("proleakproof", " LEAKPROOF")] {
+    for (column, word) in
+        [("proisstrict", " STRICT"), ("prosecdef", " SECURITY DEFINER"), ("proleakproof", " LEAKPROOF")]
+    {
         if row.is(column) {
             words.push_str(word);
         }
@@ -263,9 +284,8 @@ fn column_comment(scope: &Scope, values: &[Value]) -> Result<Value> {
 
 fn described(scope: &Scope, oid: i64, class: Option<i64>, column: i64) -> Result<Value> {
     let rows = scope.catalog.find_all("pg_description", "objoid", oid)?;
-    let fits = |row: &&Row| {
-        class.is_none_or(|class| row.oid("classoid") == class) && row.oid("objsubid") == column
-    };
+    let fits =
+        |row: &&Row| class.is_none_or(|class| row.oid("classoid") == class) && row.oid("objsubid") == column;
     Ok(rows.iter().find(fits).map(|row| row.text("description").to_string()).into())
 }
 

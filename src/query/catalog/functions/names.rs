@@ -5,7 +5,7 @@ use datafusion::common::Result;
 use super::Gives::{Bool, Named, Oid, Text};
 use super::{Spec, Value, spec, undefined};
 use crate::error::{Error, Kind};
-use crate::model::quote_ident;
+use crate::query::catalog::keywords::quote_ident;
 use crate::query::catalog::live::Row;
 use crate::query::catalog::scope::Scope;
 
@@ -19,8 +19,12 @@ pub(in crate::query::catalog) const ALL: &[Spec] = &[
     spec("to_regoperator", (1, 1), Oid("regoperator"), |scope, values| found(scope, &OPERATOR, &values[0])),
     spec("to_regtype", (1, 1), Oid("regtype"), |scope, values| found(scope, &TYPE, &values[0])),
     spec("to_regrole", (1, 1), Oid("regrole"), |scope, values| found(scope, &ROLE, &values[0])),
-    spec("to_regnamespace", (1, 1), Oid("regnamespace"), |scope, values| found(scope, &NAMESPACE, &values[0])),
-    spec("to_regcollation", (1, 1), Oid("regcollation"), |scope, values| found(scope, &COLLATION, &values[0])),
+    spec("to_regnamespace", (1, 1), Oid("regnamespace"), |scope, values| {
+        found(scope, &NAMESPACE, &values[0])
+    }),
+    spec("to_regcollation", (1, 1), Oid("regcollation"), |scope, values| {
+        found(scope, &COLLATION, &values[0])
+    }),
     spec("pg_table_is_visible", (1, 1), Bool, |scope, values| visible(scope, &CLASS, &values[0])),
     spec("pg_type_is_visible", (1, 1), Bool, |scope, values| visible(scope, &TYPE, &values[0])),
     spec("pg_function_is_visible", (1, 1), Bool, |scope, values| visible(scope, &PROC, &values[0])),
@@ -33,7 +37,9 @@ pub(in crate::query::catalog) const ALL: &[Spec] = &[
     spec("pg_ts_dict_is_visible", (1, 1), Bool, |scope, values| visible(scope, &DICTIONARY, &values[0])),
     spec("pg_ts_parser_is_visible", (1, 1), Bool, |scope, values| visible(scope, &PARSER, &values[0])),
     spec("pg_ts_template_is_visible", (1, 1), Bool, |scope, values| visible(scope, &TEMPLATE, &values[0])),
-    spec("pg_statistics_obj_is_visible", (1, 1), Bool, |scope, values| visible(scope, &STATISTICS, &values[0])),
+    spec("pg_statistics_obj_is_visible", (1, 1), Bool, |scope, values| {
+        visible(scope, &STATISTICS, &values[0])
+    }),
     Spec { strict: false, ..spec("format_type", (2, 2), Text, format_type) },
     spec("pg_get_userbyid", (1, 1), Named("name"), |scope, values| {
         let oid = values[0].int();
@@ -42,9 +48,12 @@ pub(in crate::query::catalog) const ALL: &[Spec] = &[
     }),
     spec("quote_ident", (1, 1), Text, |_, values| Ok(Value::text(quote_ident(values[0].str())))),
     spec("quote_literal", (1, 1), Text, |_, values| Ok(Value::Text(literal(&values[0])))),
-    Spec { strict: false, ..spec("quote_nullable", (1, 1), Text, |_, values| {
-        Ok(Value::Text(if values[0].is_null() { "NULL".into() } else { literal(&values[0]) }))
-    }) },
+    Spec {
+        strict: false,
+        ..spec("quote_nullable", (1, 1), Text, |_, values| {
+            Ok(Value::Text(if values[0].is_null() { "NULL".into() } else { literal(&values[0]) }))
+        })
+    },
 ];
 
 /// A value as a constant of SQL.
@@ -109,7 +118,17 @@ kinds! {
 }
 
 const REGS: &[&Kinds] = &[
-    &CLASS, &TYPE, &PROC, &PROCEDURE, &OPER, &OPERATOR, &ROLE, &NAMESPACE, &COLLATION, &CONFIG, &DICTIONARY,
+    &CLASS,
+    &TYPE,
+    &PROC,
+    &PROCEDURE,
+    &OPER,
+    &OPERATOR,
+    &ROLE,
+    &NAMESPACE,
+    &COLLATION,
+    &CONFIG,
+    &DICTIONARY,
 ];
 
 /// The kind of a type like `regclass`.
@@ -209,7 +228,9 @@ fn look_up(scope: &Scope, kind: &Kinds, text: &str) -> Result<Looked> {
 
 fn argument_types(kind: &Kinds, row: &Row) -> Vec<i64> {
     match kind.relation {
-        "pg_operator" => vec![row.oid("oprleft"), row.oid("oprright")].into_iter().filter(|t| *t != 0).collect(),
+        "pg_operator" => {
+            vec![row.oid("oprleft"), row.oid("oprright")].into_iter().filter(|t| *t != 0).collect()
+        }
         _ => row.ints("proargtypes"),
     }
 }
@@ -273,7 +294,8 @@ pub(in crate::query::catalog) fn of_oid(scope: &Scope, reg: &str, oid: i64) -> R
         "regproc" => {
             let same = scope.catalog.find_all(kind.relation, kind.name, row.text(kind.name))?;
             let schema = row.oid(kind.schema);
-            is_visible(scope, kind, &row)? && same.iter().filter(|r| r.oid(kind.schema) == schema).count() == 1
+            is_visible(scope, kind, &row)?
+                && same.iter().filter(|r| r.oid(kind.schema) == schema).count() == 1
         }
         _ => kind.schema.is_empty() || is_visible(scope, kind, &row)?,
     };
@@ -329,8 +351,8 @@ pub(in crate::query::catalog) fn type_text(scope: &Scope, oid: i64, modifier: Op
         return Ok("-".into());
     }
     let Some(row) = scope.catalog.find("pg_type", "oid", oid)? else { return Ok("???".into()) };
-    // array_subscript_handler: a true array.
-    if row.oid("typelem") != 0 && row.oid("typsubscript") == 6179 {
+    // array_subscript_handler: a true array, unlike `int2vector`.
+    if row.oid("typelem") != 0 && row.oid("typsubscript") == 6179 && row.text("typstorage") != "p" {
         return Ok(format!("{}[]", type_text(scope, row.oid("typelem"), modifier)?));
     }
     let modifier_text = modifier.filter(|modifier| *modifier >= 0).map(|modifier| modified(oid, modifier));
@@ -429,4 +451,3 @@ fn without_modifier(name: &str) -> String {
 pub(in crate::query::catalog) fn reg_name(reg: &str) -> Option<&'static str> {
     kind_of(reg).map(|kind| kind.reg)
 }
-

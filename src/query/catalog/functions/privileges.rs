@@ -162,7 +162,13 @@ fn row(scope: &Scope, object: &Object, value: &Value) -> Result<Option<Row>> {
         Value::Text(name) if !object.reg.is_empty() => oid_of(scope, object.reg, name)?,
         Value::Text(name) => {
             let found = scope.catalog.find(object.relation, object.name, name.as_str())?;
-            let state = if object.what == "schema" { "3F000" } else if object.what == "database" { "3D000" } else { "42704" };
+            let state = if object.what == "schema" {
+                "3F000"
+            } else if object.what == "database" {
+                "3D000"
+            } else {
+                "42704"
+            };
             let missing = || {
                 let what = format!("{} \"{name}\" does not exist", object.what);
                 Error::new(Kind::NotFound, what).with_sqlstate(state)
@@ -191,13 +197,7 @@ fn wanted(text: &str, accepted: &[&str]) -> Result<Vec<(String, bool)>> {
     text.split(',').map(one).collect()
 }
 
-fn allowed(
-    scope: &Scope,
-    role: i64,
-    object: &Object,
-    row: &Row,
-    wanted: &[(String, bool)],
-) -> Result<bool> {
+fn allowed(scope: &Scope, role: i64, object: &Object, row: &Row, wanted: &[(String, bool)]) -> Result<bool> {
     if scope.is_admin(role)? {
         return Ok(true);
     }

@@ -36,6 +36,10 @@ pub(in crate::query::catalog) const ALL: &[Spec] = &[
     spec("pg_options_to_table", (1, 1), Rows(OPTIONS), options),
     spec("_pg_expandarray", (1, 1), Rows(EXPANDED), expand),
     spec("generate_subscripts", (2, 3), Int4s, subscripts),
+    spec("array_lower", (2, 2), Int4, |_, values| Ok(bounds(values).next().map_or(Value::Null, Value::Int))),
+    spec("array_upper", (2, 2), Int4, |_, values| {
+        Ok(bounds(values).next_back().map_or(Value::Null, Value::Int))
+    }),
     spec("pg_get_keywords", (0, 0), Rows(KEYWORDS), keywords),
     spec("ts_token_type", (1, 1), Rows(TOKENS), tokens),
     spec("pg_partition_tree", (1, 1), Rows(TREE), |_, values| {
@@ -53,6 +57,7 @@ pub(in crate::query::catalog) const ALL: &[Spec] = &[
 fn texts(value: &Value) -> Vec<String> {
     match value {
         Value::Texts(texts) => texts.iter().map(|text| text.clone().unwrap_or_default()).collect(),
+        Value::Ints(numbers) => numbers.iter().map(ToString::to_string).collect(),
         _ => Vec::new(),
     }
 }
@@ -113,10 +118,15 @@ fn expand(_: &Scope, values: &[Value]) -> Result<Value> {
     Ok(Value::Rows(rows.collect()))
 }
 
-/// Of arrays, which have one dimension here and begin with 1.
-fn subscripts(_: &Scope, values: &[Value]) -> Result<Value> {
+/// The subscripts of an array, which has one dimension here: from 1 on, of an `int2vector` or `oidvector` from 0 on.
+fn bounds(values: &[Value]) -> std::ops::Range<i64> {
     let count = texts(&values[0]).len() as i64;
-    let mut numbers: Vec<i64> = if values[1].int() == 1 { (1..=count).collect() } else { Vec::new() };
+    let first = i64::from(!matches!(values[0], Value::Ints(_)));
+    if values[1].int() == 1 { first..first + count } else { 0..0 }
+}
+
+fn subscripts(_: &Scope, values: &[Value]) -> Result<Value> {
+    let mut numbers: Vec<i64> = bounds(values).collect();
     if values.get(2) == Some(&Value::Bool(true)) {
         numbers.reverse();
     }
@@ -124,22 +134,11 @@ fn subscripts(_: &Scope, values: &[Value]) -> Result<Value> {
 }
 
 fn keywords(_: &Scope, _: &[Value]) -> Result<Value> {
-    use datafusion::sql::sqlparser::keywords::{ALL_KEYWORDS, RESERVED_FOR_COLUMN_ALIAS};
-    let reserved: Vec<String> = RESERVED_FOR_COLUMN_ALIAS.iter().map(|word| format!("{word:?}")).collect();
-    let rows = ALL_KEYWORDS.iter().map(|word| {
-        let is_reserved = reserved.iter().any(|known| known == word);
-        let (code, description) =
-            if is_reserved { ("R", "reserved") } else { ("U", "unreserved") };
-        let label = if is_reserved { "requires AS" } else { "can be bare label" };
-        vec![
-            Value::Text(word.to_lowercase()),
-            Value::text(code),
-            Value::Bool(!is_reserved),
-            Value::text(description),
-            Value::text(label),
-        ]
-    });
-    Ok(Value::Rows(rows.collect()))
+    let row = |word: Vec<&'static str>| {
+        let cell = |place: usize| Value::text(word.get(place).copied().unwrap_or_default());
+        vec![cell(0), cell(1), Value::Bool(word.get(2) == Some(&"t")), cell(3), cell(4)]
+    };
+    Ok(Value::Rows(crate::query::catalog::keywords::all().map(row).collect()))
 }
 
 /// Of the parser `default`, which is the only one.

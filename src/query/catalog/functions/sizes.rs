@@ -123,7 +123,8 @@ fn bytes(_: &Scope, values: &[Value]) -> Result<Value> {
         unit => UNITS.iter().position(|known| known.eq_ignore_ascii_case(unit)),
     };
     let hint = "Valid units are \"bytes\", \"B\", \"kB\", \"MB\", \"GB\", \"TB\", and \"PB\".";
-    let place = place.ok_or_else(|| invalid().with_detail(format!("Invalid size unit: \"{unit}\".")).with_hint(hint))?;
+    let place = place
+        .ok_or_else(|| invalid().with_detail(format!("Invalid size unit: \"{unit}\".")).with_hint(hint))?;
     let bytes = number * 1024_f64.powi(i32::try_from(place).unwrap_or_default());
     Ok(Value::Int(bytes as i64))
 }

@@ -6,9 +6,9 @@ use super::Gives::{Bool, Int4, Int8, Named, Names, Oid, Text};
 use super::definitions::class_of;
 use super::names::of_oid;
 use super::{Spec, Value, spec};
+use crate::query::catalog::SCHEMA;
 use crate::query::catalog::rows::ENCODING;
 use crate::query::catalog::scope::Scope;
-use crate::query::catalog::SCHEMA;
 
 macro_rules! uncounted {
     ($($name:literal)*) => {
@@ -29,9 +29,12 @@ uncounted! {
 }
 
 pub(in crate::query::catalog) const ALL: &[Spec] = &[
-    Spec { strict: false, ..spec("current_schema", (0, 0), Named("name"), |scope, _| {
-        Ok(scope.path()?.into_iter().next().into())
-    }) },
+    Spec {
+        strict: false,
+        ..spec("current_schema", (0, 0), Named("name"), |scope, _| {
+            Ok(scope.path()?.into_iter().next().into())
+        })
+    },
     spec("current_schemas", (1, 1), Names, |scope, values| {
         let path = if values[0] == Value::Bool(true) { scope.whole_path()? } else { scope.path()? };
         Ok(Value::Texts(path.into_iter().map(Some).collect()))
@@ -67,7 +70,11 @@ pub(in crate::query::catalog) const ALL: &[Spec] = &[
     }),
     spec("pg_describe_object", (3, 3), Text, describe),
     spec("pg_indexam_has_property", (2, 2), Bool, |_, values| {
-        Ok(flag(values[1].str(), &["can_order", "can_unique", "can_multi_col", "can_exclude", "can_include"], &[]))
+        Ok(flag(
+            values[1].str(),
+            &["can_order", "can_unique", "can_multi_col", "can_exclude", "can_include"],
+            &[],
+        ))
     }),
     spec("pg_index_has_property", (2, 2), Bool, |_, values| {
         let name = values[1].str();
@@ -99,11 +106,48 @@ fn flag(name: &str, yes: &[&str], no: &[&str]) -> Value {
 
 /// By number.
 const ENCODINGS: &[&str] = &[
-    "SQL_ASCII", "EUC_JP", "EUC_CN", "EUC_KR", "EUC_TW", "EUC_JIS_2004", "UTF8", "MULE_INTERNAL", "LATIN1",
-    "LATIN2", "LATIN3", "LATIN4", "LATIN5", "LATIN6", "LATIN7", "LATIN8", "LATIN9", "LATIN10", "WIN1256",
-    "WIN1258", "WIN866", "WIN874", "KOI8R", "WIN1251", "WIN1252", "ISO_8859_5", "ISO_8859_6", "ISO_8859_7",
-    "ISO_8859_8", "WIN1250", "WIN1253", "WIN1254", "WIN1255", "WIN1257", "KOI8U", "SJIS", "BIG5", "GBK", "UHC",
-    "GB18030", "JOHAB", "SHIFT_JIS_2004",
+    "SQL_ASCII",
+    "EUC_JP",
+    "EUC_CN",
+    "EUC_KR",
+    "EUC_TW",
+    "EUC_JIS_2004",
+    "UTF8",
+    "MULE_INTERNAL",
+    "LATIN1",
+    "LATIN2",
+    "LATIN3",
+    "LATIN4",
+    "LATIN5",
+    "LATIN6",
+    "LATIN7",
+    "LATIN8",
+    "LATIN9",
+    "LATIN10",
+    "WIN1256",
+    "WIN1258",
+    "WIN866",
+    "WIN874",
+    "KOI8R",
+    "WIN1251",
+    "WIN1252",
+    "ISO_8859_5",
+    "ISO_8859_6",
+    "ISO_8859_7",
+    "ISO_8859_8",
+    "WIN1250",
+    "WIN1253",
+    "WIN1254",
+    "WIN1255",
+    "WIN1257",
+    "KOI8U",
+    "SJIS",
+    "BIG5",
+    "GBK",
+    "UHC",
+    "GB18030",
+    "JOHAB",
+    "SHIFT_JIS_2004",
 ];
 
 fn encoding_name(number: i64) -> &'static str {
@@ -152,7 +196,8 @@ fn describe(scope: &Scope, values: &[Value]) -> Result<Value> {
         },
         other => {
             let relation = catalog.find("pg_class", "oid", other)?;
-            let in_catalog = relation.filter(|row| row.oid("relnamespace") == catalog.schema_oid(SCHEMA).unwrap_or(0));
+            let in_catalog =
+                relation.filter(|row| row.oid("relnamespace") == catalog.schema_oid(SCHEMA).unwrap_or(0));
             in_catalog.map(|row| format!("{} {oid}", row.text("relname"))).into()
         }
     })

@@ -139,12 +139,34 @@ fn columns(view: &View<'_>, shape: &'static Shape) -> Result<RecordBatch> {
     let mut rows = Rows::new(
         shape,
         &[
-            "table_catalog", "table_schema", "table_name", "column_name", "ordinal_position", "is_nullable",
-            "data_type", "character_maximum_length", "character_octet_length", "numeric_precision",
-            "numeric_precision_radix", "numeric_scale", "datetime_precision", "collation_catalog",
-            "collation_schema", "collation_name", "domain_catalog", "domain_schema", "domain_name",
-            "udt_catalog", "udt_schema", "udt_name", "dtd_identifier", "is_self_referencing", "is_identity",
-            "identity_cycle", "is_generated", "is_updatable",
+            "table_catalog",
+            "table_schema",
+            "table_name",
+            "column_name",
+            "ordinal_position",
+            "is_nullable",
+            "data_type",
+            "character_maximum_length",
+            "character_octet_length",
+            "numeric_precision",
+            "numeric_precision_radix",
+            "numeric_scale",
+            "datetime_precision",
+            "collation_catalog",
+            "collation_schema",
+            "collation_name",
+            "domain_catalog",
+            "domain_schema",
+            "domain_name",
+            "udt_catalog",
+            "udt_schema",
+            "udt_name",
+            "dtd_identifier",
+            "is_self_referencing",
+            "is_identity",
+            "identity_cycle",
+            "is_generated",
+            "is_updatable",
         ],
     );
     let mut types = Known::new();
@@ -201,7 +223,13 @@ fn columns(view: &View<'_>, shape: &'static Shape) -> Result<RecordBatch> {
 /// As PostgreSQL, only for who owns the types.
 fn column_types(view: &View<'_>, shape: &'static Shape) -> Result<RecordBatch> {
     let given = [
-        "udt_catalog", "udt_schema", "udt_name", "table_catalog", "table_schema", "table_name", "column_name",
+        "udt_catalog",
+        "udt_schema",
+        "udt_name",
+        "table_catalog",
+        "table_schema",
+        "table_name",
+        "column_name",
     ];
     let mut rows = Rows::new(shape, &given);
     let mut types = Known::new();
@@ -227,8 +255,16 @@ fn column_types(view: &View<'_>, shape: &'static Shape) -> Result<RecordBatch> {
 /// The elements of arrays that are columns.
 fn element_types(view: &View<'_>, shape: &'static Shape) -> Result<RecordBatch> {
     let given = [
-        "object_catalog", "object_schema", "object_name", "object_type", "collection_type_identifier",
-        "data_type", "udt_catalog", "udt_schema", "udt_name", "dtd_identifier",
+        "object_catalog",
+        "object_schema",
+        "object_name",
+        "object_type",
+        "collection_type_identifier",
+        "data_type",
+        "udt_catalog",
+        "udt_schema",
+        "udt_name",
+        "dtd_identifier",
     ];
     let mut rows = Rows::new(shape, &given);
     for class in view.classes()? {
@@ -262,9 +298,20 @@ fn domains(view: &View<'_>, shape: &'static Shape) -> Result<RecordBatch> {
     let mut rows = Rows::new(
         shape,
         &[
-            "domain_catalog", "domain_schema", "domain_name", "data_type", "character_maximum_length",
-            "character_octet_length", "numeric_precision", "numeric_precision_radix", "numeric_scale",
-            "datetime_precision", "udt_catalog", "udt_schema", "udt_name", "dtd_identifier",
+            "domain_catalog",
+            "domain_schema",
+            "domain_name",
+            "data_type",
+            "character_maximum_length",
+            "character_octet_length",
+            "numeric_precision",
+            "numeric_precision_radix",
+            "numeric_scale",
+            "datetime_precision",
+            "udt_catalog",
+            "udt_schema",
+            "udt_name",
+            "dtd_identifier",
         ],
     );
     for row in view.catalog.find_all("pg_type", "typtype", "d")? {

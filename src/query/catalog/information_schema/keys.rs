@@ -58,8 +58,17 @@ fn table_constraints(view: &View<'_>, shape: &'static Shape) -> Result<RecordBat
     let mut rows = Rows::new(
         shape,
         &[
-            "constraint_catalog", "constraint_schema", "constraint_name", "table_catalog", "table_schema",
-            "table_name", "constraint_type", "is_deferrable", "initially_deferred", "enforced", "nulls_distinct",
+            "constraint_catalog",
+            "constraint_schema",
+            "constraint_name",
+            "table_catalog",
+            "table_schema",
+            "table_name",
+            "constraint_type",
+            "is_deferrable",
+            "initially_deferred",
+            "enforced",
+            "nulls_distinct",
         ],
     );
     for class in if view.is_admin() { view.classes()? } else { Vec::new() } {
@@ -94,8 +103,14 @@ fn key_columns(view: &View<'_>, shape: &'static Shape) -> Result<RecordBatch> {
     let mut rows = Rows::new(
         shape,
         &[
-            "constraint_catalog", "constraint_schema", "constraint_name", "table_catalog", "table_schema",
-            "table_name", "column_name", "ordinal_position",
+            "constraint_catalog",
+            "constraint_schema",
+            "constraint_name",
+            "table_catalog",
+            "table_schema",
+            "table_name",
+            "column_name",
+            "ordinal_position",
         ],
     );
     for class in view.classes()? {
@@ -120,7 +135,12 @@ fn key_columns(view: &View<'_>, shape: &'static Shape) -> Result<RecordBatch> {
 /// As PostgreSQL, only for who owns the tables.
 fn constraint_columns(view: &View<'_>, shape: &'static Shape) -> Result<RecordBatch> {
     let given = [
-        "table_catalog", "table_schema", "table_name", "column_name", "constraint_catalog", "constraint_schema",
+        "table_catalog",
+        "table_schema",
+        "table_name",
+        "column_name",
+        "constraint_catalog",
+        "constraint_schema",
         "constraint_name",
     ];
     let mut rows = Rows::new(shape, &given);
@@ -145,7 +165,11 @@ fn constraint_columns(view: &View<'_>, shape: &'static Shape) -> Result<RecordBa
 /// As PostgreSQL, only for who owns the tables.
 fn constraint_tables(view: &View<'_>, shape: &'static Shape) -> Result<RecordBatch> {
     let given = [
-        "table_catalog", "table_schema", "table_name", "constraint_catalog", "constraint_schema",
+        "table_catalog",
+        "table_schema",
+        "table_name",
+        "constraint_catalog",
+        "constraint_schema",
         "constraint_name",
     ];
     let mut rows = Rows::new(shape, &given);
@@ -188,7 +212,8 @@ fn check_constraints(view: &View<'_>, shape: &'static Shape) -> Result<RecordBat
     }
     for class in view.classes()? {
         for column in never_null(view, &class)? {
-            let (name, clause) = (not_null(&class.row, &column), format!("{} IS NOT NULL", column.text("attname")));
+            let (name, clause) =
+                (not_null(&class.row, &column), format!("{} IS NOT NULL", column.text("attname")));
             rows.push(&[view.company().into(), (&class.schema).into(), name.into(), clause.into()]);
         }
     }
@@ -198,8 +223,14 @@ fn check_constraints(view: &View<'_>, shape: &'static Shape) -> Result<RecordBat
 /// As PostgreSQL, only for who owns the domains.
 fn domain_constraints(view: &View<'_>, shape: &'static Shape) -> Result<RecordBatch> {
     let given = [
-        "constraint_catalog", "constraint_schema", "constraint_name", "domain_catalog", "domain_schema",
-        "domain_name", "is_deferrable", "initially_deferred",
+        "constraint_catalog",
+        "constraint_schema",
+        "constraint_name",
+        "domain_catalog",
+        "domain_schema",
+        "domain_name",
+        "is_deferrable",
+        "initially_deferred",
     ];
     let mut rows = Rows::new(shape, &given);
     for (row, _) in of_domains(view)?.iter().filter(|_| view.is_admin()) {

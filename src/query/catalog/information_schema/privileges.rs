@@ -41,7 +41,13 @@ fn can_grant(right: &Right) -> &'static str {
 
 fn tables(view: &View<'_>, shape: &'static Shape) -> Result<RecordBatch> {
     let given = [
-        "grantor", "grantee", "table_catalog", "table_schema", "table_name", "privilege_type", "is_grantable",
+        "grantor",
+        "grantee",
+        "table_catalog",
+        "table_schema",
+        "table_name",
+        "privilege_type",
+        "is_grantable",
         "with_hierarchy",
     ];
     let mut rows = Rows::new(shape, &given);
@@ -64,7 +70,13 @@ fn tables(view: &View<'_>, shape: &'static Shape) -> Result<RecordBatch> {
 
 fn columns(view: &View<'_>, shape: &'static Shape) -> Result<RecordBatch> {
     let given = [
-        "grantor", "grantee", "table_catalog", "table_schema", "table_name", "column_name", "privilege_type",
+        "grantor",
+        "grantee",
+        "table_catalog",
+        "table_schema",
+        "table_name",
+        "column_name",
+        "privilege_type",
         "is_grantable",
     ];
     let mut rows = Rows::new(shape, &given);
@@ -94,16 +106,24 @@ fn columns(view: &View<'_>, shape: &'static Shape) -> Result<RecordBatch> {
 
 fn routines(view: &View<'_>, shape: &'static Shape) -> Result<RecordBatch> {
     let given = [
-        "grantor", "grantee", "specific_catalog", "specific_schema", "specific_name", "routine_catalog",
-        "routine_schema", "routine_name", "privilege_type", "is_grantable",
+        "grantor",
+        "grantee",
+        "specific_catalog",
+        "specific_schema",
+        "specific_name",
+        "routine_catalog",
+        "routine_schema",
+        "routine_name",
+        "privilege_type",
+        "is_grantable",
     ];
     let mut rows = Rows::new(shape, &given);
     for row in view.catalog.all("pg_proc")? {
         let schema = view.catalog.schema_name(row.oid("pronamespace"))?;
         let name = row.text("proname");
-        let items = row.texts("proacl").unwrap_or_else(|| {
-            vec![format!("=X/{OWNER_NAME}"), format!("{OWNER_NAME}=X/{OWNER_NAME}")]
-        });
+        let items = row
+            .texts("proacl")
+            .unwrap_or_else(|| vec![format!("=X/{OWNER_NAME}"), format!("{OWNER_NAME}=X/{OWNER_NAME}")]);
         for right in view.listed(Some(items), "X") {
             if is_of_roles(shape) && right.grantee.is_empty() {
                 continue;
@@ -127,9 +147,8 @@ fn routines(view: &View<'_>, shape: &'static Shape) -> Result<RecordBatch> {
 
 /// Of types that are rows of tables; everybody may use them.
 fn types(view: &View<'_>, shape: &'static Shape) -> Result<RecordBatch> {
-    let given = [
-        "grantor", "grantee", "udt_catalog", "udt_schema", "udt_name", "privilege_type", "is_grantable",
-    ];
+    let given =
+        ["grantor", "grantee", "udt_catalog", "udt_schema", "udt_name", "privilege_type", "is_grantable"];
     let mut rows = Rows::new(shape, &given);
     for row in view.catalog.find_all("pg_type", "typtype", "c")? {
         let schema = view.catalog.schema_name(row.oid("typnamespace"))?;
@@ -155,7 +174,13 @@ fn types(view: &View<'_>, shape: &'static Shape) -> Result<RecordBatch> {
 /// Collations, which everybody may use, and domains.
 fn usage(view: &View<'_>, shape: &'static Shape) -> Result<RecordBatch> {
     let given = [
-        "grantor", "grantee", "object_catalog", "object_schema", "object_name", "object_type", "privilege_type",
+        "grantor",
+        "grantee",
+        "object_catalog",
+        "object_schema",
+        "object_name",
+        "object_type",
+        "privilege_type",
         "is_grantable",
     ];
     let mut rows = Rows::new(shape, &given);

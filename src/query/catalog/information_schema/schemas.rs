@@ -63,8 +63,16 @@ fn views(view: &View<'_>, shape: &'static Shape) -> Result<RecordBatch> {
     let mut rows = Rows::new(
         shape,
         &[
-            "table_catalog", "table_schema", "table_name", "view_definition", "check_option", "is_updatable",
-            "is_insertable_into", "is_trigger_updatable", "is_trigger_deletable", "is_trigger_insertable_into",
+            "table_catalog",
+            "table_schema",
+            "table_name",
+            "view_definition",
+            "check_option",
+            "is_updatable",
+            "is_insertable_into",
+            "is_trigger_updatable",
+            "is_trigger_deletable",
+            "is_trigger_insertable_into",
         ],
     );
     for class in view.classes()?.iter().filter(|class| class.row.text("relkind") == "v") {
@@ -118,12 +126,23 @@ fn memberships(view: &View<'_>, shape: &'static Shape) -> Result<RecordBatch> {
 
 fn character_sets(view: &View<'_>, shape: &'static Shape) -> Result<RecordBatch> {
     let given = [
-        "character_set_name", "character_repertoire", "form_of_use", "default_collate_catalog",
-        "default_collate_schema", "default_collate_name",
+        "character_set_name",
+        "character_repertoire",
+        "form_of_use",
+        "default_collate_catalog",
+        "default_collate_schema",
+        "default_collate_name",
     ];
     let mut rows = Rows::new(shape, &given);
     let utf8 = "UTF8";
-    rows.push(&[utf8.into(), "UCS".into(), utf8.into(), view.company().into(), "pg_catalog".into(), "C".into()]);
+    rows.push(&[
+        utf8.into(),
+        "UCS".into(),
+        utf8.into(),
+        view.company().into(),
+        "pg_catalog".into(),
+        "C".into(),
+    ]);
     rows.finish()
 }
 

@@ -31,8 +31,16 @@ fn logins(catalog: &Catalog, shape: &'static Shape) -> Result<RecordBatch> {
     let mut rows = Rows::new(
         shape,
         &[
-            "oid", "rolname", "rolsuper", "rolinherit", "rolcreaterole", "rolcreatedb", "rolcanlogin",
-            "rolreplication", "rolbypassrls", "rolconnlimit",
+            "oid",
+            "rolname",
+            "rolsuper",
+            "rolinherit",
+            "rolcreaterole",
+            "rolcreatedb",
+            "rolcanlogin",
+            "rolreplication",
+            "rolbypassrls",
+            "rolconnlimit",
         ],
     );
     let mut push = |oid: i64, name: &str, is_admin: bool, can_login: bool| {
@@ -58,8 +66,17 @@ fn logins(catalog: &Catalog, shape: &'static Shape) -> Result<RecordBatch> {
 
 fn roles(catalog: &Catalog, shape: &'static Shape) -> Result<RecordBatch> {
     let same = [
-        "rolname", "rolsuper", "rolinherit", "rolcreaterole", "rolcreatedb", "rolcanlogin", "rolreplication",
-        "rolbypassrls", "rolconnlimit", "oid", "rolpassword",
+        "rolname",
+        "rolsuper",
+        "rolinherit",
+        "rolcreaterole",
+        "rolcreatedb",
+        "rolcanlogin",
+        "rolreplication",
+        "rolbypassrls",
+        "rolconnlimit",
+        "oid",
+        "rolpassword",
     ];
     let mut rows = Rows::new(shape, &same);
     for role in catalog.all("pg_authid")? {
@@ -108,8 +125,19 @@ fn database(catalog: &Catalog, shape: &'static Shape) -> Result<RecordBatch> {
     let mut rows = Rows::new(
         shape,
         &[
-            "oid", "datname", "datdba", "encoding", "datlocprovider", "datistemplate", "datallowconn",
-            "datconnlimit", "datfrozenxid", "datminmxid", "dattablespace", "datcollate", "datctype",
+            "oid",
+            "datname",
+            "datdba",
+            "encoding",
+            "datlocprovider",
+            "datistemplate",
+            "datallowconn",
+            "datconnlimit",
+            "datfrozenxid",
+            "datminmxid",
+            "dattablespace",
+            "datcollate",
+            "datctype",
         ],
     );
     rows.push(&[

@@ -1,13 +1,13 @@
-//! Schemas, tables, columns, keys, comments and procedures.
+//! Schemas, tables, columns, types and comments.
 
-use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
 use datafusion::common::Result;
 
-use crate::model::{FieldType, quote_ident};
+use super::keys::numbers;
+use crate::model::FieldType;
 use crate::query::catalog::acl;
 use crate::query::catalog::build::{Cell, Rows};
-use crate::query::catalog::facts::{CatalogColumn, CatalogTable};
+use crate::query::catalog::facts::CatalogColumn;
 use crate::query::catalog::live::Catalog;
 use crate::query::catalog::shape::Shape;
 use crate::query::catalog::{OWNER, key};
@@ -20,7 +20,7 @@ const CONSTRAINT: i64 = 2606;
 const PROC: i64 = 1255;
 /// The access methods of tables and of indexes.
 const HEAP: i64 = 2;
-const BTREE: i64 = 403;
+pub(super) const BTREE: i64 = 403;
 /// Bytes of a page, in which sizes are told.
 const PAGE: u64 = 8192;
 
@@ -30,13 +30,9 @@ pub(super) fn of(catalog: &Catalog, shape: &'static Shape) -> Result<Option<Reco
         "pg_class" => classes,
         "pg_attribute" => attributes,
         "pg_type" => types,
-        "pg_index" => indexes,
-        "pg_constraint" => constraints,
         "pg_depend" => dependencies,
         "pg_description" => descriptions,
-        "pg_proc" => procedures,
         "pg_tables" => table_names,
-        "pg_indexes" => index_names,
         _ => return Ok(None),
     };
     make(catalog, shape).map(Some)
@@ -55,11 +51,37 @@ fn classes(catalog: &Catalog, shape: &'static Shape) -> Result<RecordBatch> {
     let mut rows = Rows::new(
         shape,
         &[
-            "oid", "relname", "relnamespace", "reltype", "reloftype", "relowner", "relam", "relfilenode",
-            "reltablespace", "relpages", "reltuples", "relallvisible", "reltoastrelid", "relhasindex",
-            "relisshared", "relpersistence", "relkind", "relnatts", "relchecks", "relhasrules",
-            "relhastriggers", "relhassubclass", "relrowsecurity", "relforcerowsecurity", "relispopulated",
-            "relreplident", "relispartition", "relrewrite", "relfrozenxid", "relminmxid", "relacl",
+            "oid",
+            "relname",
+            "relnamespace",
+            "reltype",
+            "reloftype",
+            "relowner",
+            "relam",
+            "relfilenode",
+            "reltablespace",
+            "relpages",
+            "reltuples",
+            "relallvisible",
+            "reltoastrelid",
+            "relhasindex",
+            "relisshared",
+            "relpersistence",
+            "relkind",
+            "relnatts",
+            "relchecks",
+            "relhasrules",
+            "relhastriggers",
+            "relhassubclass",
+            "relrowsecurity",
+            "relforcerowsecurity",
+            "relispopulated",
+            "relreplident",
+            "relispartition",
+            "relrewrite",
+            "relfrozenxid",
+            "relminmxid",
+            "relacl",
         ],
     );
     for table in &catalog.facts.tables {
@@ -118,9 +140,27 @@ fn attributes(catalog: &Catalog, shape: &'static Shape) -> Result<RecordBatch> {
     let mut rows = Rows::new(
         shape,
         &[
-            "attrelid", "attname", "atttypid", "attstattarget", "attlen", "attnum", "attndims", "attcacheoff",
-            "atttypmod", "attbyval", "attalign", "attstorage", "attcompression", "attnotnull", "atthasdef",
-            "atthasmissing", "attidentity", "attgenerated", "attisdropped", "attislocal", "attinhcount",
+            "attrelid",
+            "attname",
+            "atttypid",
+            "attstattarget",
+            "attlen",
+            "attnum",
+            "attndims",
+            "attcacheoff",
+            "atttypmod",
+            "attbyval",
+            "attalign",
+            "attstorage",
+            "attcompression",
+            "attnotnull",
+            "atthasdef",
+            "atthasmissing",
+            "attidentity",
+            "attgenerated",
+            "attisdropped",
+            "attislocal",
+            "attinhcount",
             "attcollation",
         ],
     );
@@ -209,10 +249,35 @@ fn types(catalog: &Catalog, shape: &'static Shape) -> Result<RecordBatch> {
     let mut rows = Rows::new(
         shape,
         &[
-            "oid", "typname", "typnamespace", "typowner", "typlen", "typbyval", "typtype", "typcategory",
-            "typispreferred", "typisdefined", "typdelim", "typrelid", "typsubscript", "typelem", "typarray",
-            "typinput", "typoutput", "typreceive", "typsend", "typmodin", "typmodout", "typanalyze",
-            "typalign", "typstorage", "typnotnull", "typbasetype", "typtypmod", "typndims", "typcollation",
+            "oid",
+            "typname",
+            "typnamespace",
+            "typowner",
+            "typlen",
+            "typbyval",
+            "typtype",
+            "typcategory",
+            "typispreferred",
+            "typisdefined",
+            "typdelim",
+            "typrelid",
+            "typsubscript",
+            "typelem",
+            "typarray",
+            "typinput",
+            "typoutput",
+            "typreceive",
+            "typsend",
+            "typmodin",
+            "typmodout",
+            "typanalyze",
+            "typalign",
+            "typstorage",
+            "typnotnull",
+            "typbasetype",
+            "typtypmod",
+            "typndims",
+            "typcollation",
         ],
     );
     for table in &catalog.facts.tables {
@@ -263,91 +328,6 @@ fn types(catalog: &Catalog, shape: &'static Shape) -> Result<RecordBatch> {
     rows.finish()
 }
 
-fn indexes(catalog: &Catalog, shape: &'static Shape) -> Result<RecordBatch> {
-    let mut rows = Rows::new(
-        shape,
-        &[
-            "indexrelid", "indrelid", "indnatts", "indnkeyatts", "indisunique", "indnullsnotdistinct",
-            "indisprimary", "indisexclusion", "indimmediate", "indisclustered", "indisvalid", "indcheckxmin",
-            "indisready", "indislive", "indisreplident", "indkey", "indcollation", "indclass", "indoption",
-        ],
-    );
-    let classes = catalog.find_all("pg_opclass", "opcmethod", BTREE)?;
-    for table in &catalog.facts.tables {
-        let Some(key) = key::of(table) else { continue };
-        let count = i64::try_from(key.len()).unwrap_or_default();
-        let types: Vec<_> = key.iter().map(|place| type_of(&table.columns[*place].data_type).0).collect();
-        let class = |oid: &i64| {
-            let mut fitting = classes.iter().filter(|row| row.oid("opcintype") == *oid && row.is("opcdefault"));
-            fitting.next().map_or(0, |row| row.oid("oid"))
-        };
-        let collation = |oid: &i64| if *oid == 25 { 100 } else { 0 };
-        rows.push(&[
-            key::index(table).into(),
-            table.oid.into(),
-            count.into(),
-            count.into(),
-            true.into(),
-            false.into(),
-            true.into(),
-            false.into(),
-            true.into(),
-            false.into(),
-            true.into(),
-            false.into(),
-            true.into(),
-            true.into(),
-            false.into(),
-            numbers(&key).into(),
-            types.iter().map(collation).collect::<Vec<i64>>().into(),
-            types.iter().map(class).collect::<Vec<i64>>().into(),
-            vec![0_i64; key.len()].into(),
-        ]);
-    }
-    rows.finish()
-}
-
-/// `attnum` of columns at these places.
-fn numbers(places: &[usize]) -> Vec<i64> {
-    places.iter().map(|place| *place as i64 + 1).collect()
-}
-
-fn constraints(catalog: &Catalog, shape: &'static Shape) -> Result<RecordBatch> {
-    let mut rows = Rows::new(
-        shape,
-        &[
-            "oid", "conname", "connamespace", "contype", "condeferrable", "condeferred", "convalidated",
-            "conrelid", "contypid", "conindid", "conparentid", "confrelid", "confupdtype", "confdeltype",
-            "confmatchtype", "conislocal", "coninhcount", "connoinherit", "conkey",
-        ],
-    );
-    for table in &catalog.facts.tables {
-        let Some(key) = key::of(table) else { continue };
-        rows.push(&[
-            key::constraint(table).into(),
-            key::name(catalog, table).into(),
-            catalog.schema_oid(&table.schema)?.into(),
-            "p".into(),
-            false.into(),
-            false.into(),
-            true.into(),
-            table.oid.into(),
-            0.into(),
-            key::index(table).into(),
-            0.into(),
-            0.into(),
-            " ".into(),
-            " ".into(),
-            " ".into(),
-            true.into(),
-            0.into(),
-            true.into(),
-            numbers(&key).into(),
-        ]);
-    }
-    rows.finish()
-}
-
 fn dependencies(catalog: &Catalog, shape: &'static Shape) -> Result<RecordBatch> {
     let given = ["classid", "objid", "objsubid", "refclassid", "refobjid", "refobjsubid", "deptype"];
     let mut rows = Rows::new(shape, &given);
@@ -391,75 +371,6 @@ fn descriptions(catalog: &Catalog, shape: &'static Shape) -> Result<RecordBatch>
     rows.finish()
 }
 
-/// The oid of the type that an Arrow type stands for.
-pub(in crate::query::catalog) fn oid_of(data_type: &DataType) -> i64 {
-    match data_type {
-        DataType::Boolean => 16,
-        DataType::Int16 => 21,
-        DataType::Int32 => 23,
-        DataType::Int64 => 20,
-        DataType::Float32 => 700,
-        DataType::Float64 => 701,
-        DataType::Date32 => 1082,
-        DataType::Timestamp(_, None) => 1114,
-        DataType::Timestamp(_, Some(_)) => 1184,
-        DataType::Decimal128(..) | DataType::Decimal256(..) => 1700,
-        _ => 25,
-    }
-}
-
-fn procedures(catalog: &Catalog, shape: &'static Shape) -> Result<RecordBatch> {
-    let mut rows = Rows::new(
-        shape,
-        &[
-            "oid", "proname", "pronamespace", "proowner", "prolang", "procost", "prorows", "provariadic",
-            "prosupport", "prokind", "prosecdef", "proleakproof", "proisstrict", "proretset", "provolatile",
-            "proparallel", "pronargs", "pronargdefaults", "prorettype", "proargtypes", "proallargtypes",
-            "proargmodes", "proargnames", "prosrc", "proacl",
-        ],
-    );
-    let schema = catalog.schema_oid("tributary")?;
-    for (signature, oid) in catalog.procedures.iter().zip(&catalog.facts.procedures) {
-        let inputs: Vec<i64> = signature.params.iter().map(|param| oid_of(&param.data_type)).collect();
-        let outputs = signature.result.fields();
-        let all = inputs.iter().copied().chain(outputs.iter().map(|field| oid_of(field.data_type())));
-        let names = signature.params.iter().map(|param| param.name.clone());
-        let names = names.chain(outputs.iter().map(|field| field.name().clone()));
-        let modes = inputs.iter().map(|_| "i".to_string()).chain(outputs.iter().map(|_| "o".to_string()));
-        let defaults = signature.params.iter().filter(|param| param.default.is_some()).count();
-        let has_outputs = !outputs.is_empty();
-        rows.push(&[
-            (*oid).into(),
-            (&signature.name).into(),
-            schema.into(),
-            OWNER.into(),
-            // internal
-            12.into(),
-            1.0.into(),
-            0.0.into(),
-            0.into(),
-            0.into(),
-            "p".into(),
-            false.into(),
-            false.into(),
-            false.into(),
-            false.into(),
-            "v".into(),
-            "u".into(),
-            (inputs.len() as i64).into(),
-            (defaults as i64).into(),
-            (if has_outputs { 2249 } else { 0 }).into(),
-            inputs.clone().into(),
-            has_outputs.then(|| all.collect::<Vec<i64>>()).into(),
-            has_outputs.then(|| modes.collect::<Vec<_>>()).into(),
-            Some(names.collect::<Vec<_>>()).filter(|names| !names.is_empty()).into(),
-            (&signature.name).into(),
-            signature.admin_only.then(|| vec![acl::of_procedure()]).into(),
-        ]);
-    }
-    rows.finish()
-}
-
 fn table_names(catalog: &Catalog, shape: &'static Shape) -> Result<RecordBatch> {
     let given =
         ["schemaname", "tablename", "tableowner", "hasindexes", "hasrules", "hastriggers", "rowsecurity"];
@@ -476,28 +387,4 @@ fn table_names(catalog: &Catalog, shape: &'static Shape) -> Result<RecordBatch> 
         ]);
     }
     rows.finish()
-}
-
-fn index_names(catalog: &Catalog, shape: &'static Shape) -> Result<RecordBatch> {
-    let mut rows = Rows::new(shape, &["schemaname", "tablename", "indexname", "indexdef"]);
-    for table in &catalog.facts.tables {
-        if let Some(definition) = index_definition(catalog, table) {
-            let name = key::name(catalog, table);
-            rows.push(&[(&table.schema).into(), (&table.name).into(), name.into(), definition.into()]);
-        }
-    }
-    rows.finish()
-}
-
-/// The statement that would make the index of a table's key.
-pub(in crate::query::catalog) fn index_definition(catalog: &Catalog, table: &CatalogTable) -> Option<String> {
-    let key = key::of(table)?;
-    let columns: Vec<_> = key.iter().map(|place| quote_ident(&table.columns[*place].name)).collect();
-    Some(format!(
-        "CREATE UNIQUE INDEX {} ON {}.{} USING btree ({})",
-        quote_ident(&key::name(catalog, table)),
-        quote_ident(&table.schema),
-        quote_ident(&table.name),
-        columns.join(", ")
-    ))
 }

@@ -14,7 +14,7 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use crate::query::catalog::COLUMNS;
-use crate::query::functions::sets::{EMPTY_FOR_NULL, NUMBERED, PLACE, part};
+use crate::query::functions::rowsets::{EMPTY_FOR_NULL, NUMBERED, PLACE, part};
 
 /// Functions of several rows beside those of the catalog.
 const OTHERS: &[&str] = &["generate_series"];
@@ -37,7 +37,10 @@ impl VisitorMut for Sets {
                 let _flow: ControlFlow<()> = expr.visit(&mut rows);
                 if rows.found && matches!(item, SelectItem::UnnamedExpr(_)) {
                     let SelectItem::UnnamedExpr(expr) = item else { continue };
-                    *item = SelectItem::ExprWithAlias { expr: take(expr), alias: Ident::with_quote('"', unnamed) };
+                    *item = SelectItem::ExprWithAlias {
+                        expr: take(expr),
+                        alias: Ident::with_quote('"', unnamed),
+                    };
                 }
             }
         }
@@ -56,7 +59,8 @@ impl VisitorMut for Sets {
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         if let Expr::Function(function) = expr
             && function.name.to_string().eq_ignore_ascii_case("array")
-            && let FunctionArguments::Subquery(rows) = std::mem::replace(&mut function.args, FunctionArguments::None)
+            && let FunctionArguments::Subquery(rows) =
+                std::mem::replace(&mut function.args, FunctionArguments::None)
             && let Some(array) = array_of(rows)
         {
             *expr = array;
@@ -77,9 +81,15 @@ fn name_of(function: &ast::Function) -> Option<String> {
     is_plain.then(|| name.value.to_lowercase())
 }
 
+/// Whether an expression makes rows of an array by itself.
+fn takes_apart(expr: &Expr) -> bool {
+    let is_one = |name: String| name == "unnest" || name == NUMBERED;
+    matches!(expr, Expr::Function(function) if name_of(function).is_some_and(is_one))
+}
+
 /// Functions of several rows in an item of a select list.
 struct InSelect {
-    /// Within subqueries.
+    /// Within subqueries, and within what takes an array apart already.
     depth: usize,
     found: bool,
 }
@@ -97,7 +107,13 @@ impl VisitorMut for InSelect {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        self.depth += usize::from(takes_apart(expr));
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        self.depth -= usize::from(takes_apart(expr));
         if self.depth > 0 {
             return ControlFlow::Continue(());
         }
@@ -163,12 +179,14 @@ impl Call {
                 with_ordinality: *with_ordinality,
                 alias: alias.clone(),
             }),
-            TableFactor::UNNEST { alias, array_exprs, with_offset: false, with_ordinality, .. } => Some(Call {
-                name: "unnest".into(),
-                arguments: array_exprs.clone(),
-                with_ordinality: *with_ordinality,
-                alias: alias.clone(),
-            }),
+            TableFactor::UNNEST { alias, array_exprs, with_offset: false, with_ordinality, .. } => {
+                Some(Call {
+                    name: "unnest".into(),
+                    arguments: array_exprs.clone(),
+                    with_ordinality: *with_ordinality,
+                    alias: alias.clone(),
+                })
+            }
             _ => None,
         }
     }
@@ -221,7 +239,12 @@ impl Call {
         if let TableFactor::Derived { subquery, .. } = &mut select.from.first_mut()?.relation {
             *subquery = Box::new(rows);
         }
-        Some(TableFactor::Derived { lateral: true, subquery: Box::new(query), alias: Some(alias), sample: None })
+        Some(TableFactor::Derived {
+            lateral: true,
+            subquery: Box::new(query),
+            alias: Some(alias),
+            sample: None,
+        })
     }
 }
 
@@ -278,7 +301,8 @@ fn gather(rows: &mut Query) -> Option<()> {
         None
     };
     let SetExpr::Select(select) = &mut *rows.body else { return restore(rows, order) };
-    let has_groups = !matches!(&select.group_by, ast::GroupByExpr::Expressions(groups, _) if groups.is_empty());
+    let has_groups =
+        !matches!(&select.group_by, ast::GroupByExpr::Expressions(groups, _) if groups.is_empty());
     let [SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. }] =
         select.projection.as_mut_slice()
     else {
@@ -313,10 +337,12 @@ fn has_call(value: &mut Expr) -> bool {
 
         fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
             let Expr::Function(function) = expr else { return ControlFlow::Continue(()) };
-            let name = function.name.0.last().and_then(|part| part.as_ident()).map(|name| name.value.to_lowercase());
+            let name =
+                function.name.0.last().and_then(|part| part.as_ident()).map(|name| name.value.to_lowercase());
             // Known to give one value for one row.
             let is_plain = name.is_some_and(|name| {
-                name.starts_with("pg_get_") || ["format_type", "quote_ident", "lower", "upper", "concat"].contains(&name.as_str())
+                name.starts_with("pg_get_")
+                    || ["format_type", "quote_ident", "lower", "upper", "concat"].contains(&name.as_str())
             });
             if is_plain { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         }
@@ -348,9 +374,10 @@ fn get_field(value: Expr, name: &str) -> Expr {
 }
 
 /// A call of a function.
-fn call(name: &str, arguments: Vec<Expr>) -> Expr {
+pub(super) fn call(name: &str, arguments: Vec<Expr>) -> Expr {
     let args = arguments.into_iter().map(|expr| ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)));
-    let list = ast::FunctionArgumentList { duplicate_treatment: None, args: args.collect(), clauses: Vec::new() };
+    let list =
+        ast::FunctionArgumentList { duplicate_treatment: None, args: args.collect(), clauses: Vec::new() };
     let quote = if name.starts_with('\u{1f}') { Ident::with_quote('"', name) } else { Ident::new(name) };
     Expr::Function(ast::Function {
         name: quote.into(),

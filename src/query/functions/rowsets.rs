@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, ListArray, StructArray, UInt32Array, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int64Array, ListArray, StructArray, UInt32Array, new_null_array,
+};
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields};
@@ -58,9 +60,10 @@ fn element(field: &Field) -> Field {
 }
 
 fn row_fields(arguments: &[FieldRef]) -> Fields {
-    let parts = arguments.iter().enumerate().map(|(place, field)| {
-        element(field).with_name(part(place)).with_nullable(true)
-    });
+    let parts = arguments
+        .iter()
+        .enumerate()
+        .map(|(place, field)| element(field).with_name(part(place)).with_nullable(true));
     parts.chain([Field::new(PLACE, DataType::Int64, false)]).collect()
 }
 
@@ -74,9 +77,12 @@ impl ScalarUDFImpl for Sets {
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        let fields: Vec<_> = types.iter().map(|data_type| Arc::new(Field::new("", data_type.clone(), true))).collect();
+        let fields: Vec<_> =
+            types.iter().map(|data_type| Arc::new(Field::new("", data_type.clone(), true))).collect();
         Ok(match self.name {
-            NUMBERED => DataType::List(Arc::new(Field::new_list_field(DataType::Struct(row_fields(&fields)), true))),
+            NUMBERED => {
+                DataType::List(Arc::new(Field::new_list_field(DataType::Struct(row_fields(&fields)), true)))
+            }
             _ => types.first().cloned().unwrap_or(DataType::Null),
         })
     }
@@ -85,7 +91,11 @@ impl ScalarUDFImpl for Sets {
         Ok(match self.name {
             NUMBERED => {
                 let rows = DataType::Struct(row_fields(args.arg_fields));
-                Arc::new(Field::new(self.name, DataType::List(Arc::new(Field::new_list_field(rows, true))), true))
+                Arc::new(Field::new(
+                    self.name,
+                    DataType::List(Arc::new(Field::new_list_field(rows, true))),
+                    true,
+                ))
             }
             // With what the metadata tells of the type.
             _ => Arc::new(args.arg_fields[0].as_ref().clone().with_nullable(false)),
@@ -107,7 +117,8 @@ fn numbered(arrays: &[ArrayRef], result: &DataType, rows: usize) -> Result<Array
     let DataType::List(row) = result else { return Ok(new_null_array(result, rows)) };
     let DataType::Struct(fields) = row.data_type() else { return Ok(new_null_array(result, rows)) };
     let lists: Vec<Option<&ListArray>> = arrays.iter().map(|array| array.as_list_opt::<i32>()).collect();
-    let length = |list: &ListArray, row: usize| if list.is_null(row) { 0 } else { list.value_length(row) as usize };
+    let length =
+        |list: &ListArray, row: usize| if list.is_null(row) { 0 } else { list.value_length(row) as usize };
     let lengths: Vec<usize> = (0..rows)
         .map(|row| lists.iter().flatten().map(|list| length(list, row)).max().unwrap_or(0))
         .collect();

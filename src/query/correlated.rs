@@ -150,7 +150,7 @@ impl Joining {
     ) -> Result<(LogicalPlan, Expr)> {
         let value = inner.schema().columns().into_iter().next();
         let value = value.ok_or_else(|| crate::error::Error::internal("a subquery without a column"))?;
-        let pushed = Push { joining: self, domain }.plan(inner)?;
+        let pushed = Push::new(self, domain).plan(inner)?;
         let name = self.names.next("value");
         let keys: Vec<_> = pushed.keys.iter().cloned().map(Expr::Column).collect();
         let aggregate = single().call(vec![Expr::Column(value)]).alias(&name);
@@ -166,7 +166,7 @@ impl Joining {
         domain: &Domain,
         negated: bool,
     ) -> Result<(LogicalPlan, Expr)> {
-        let pushed = Push { joining: self, domain }.plan(inner)?;
+        let pushed = Push::new(self, domain).plan(inner)?;
         let name = self.names.next("mark");
         let keys: Vec<_> = pushed.keys.iter().cloned().map(Expr::Column).collect();
         let distinct = LogicalPlanBuilder::from(pushed.plan).aggregate(keys, Vec::<Expr>::new())?.build()?;
@@ -211,7 +211,7 @@ impl Joining {
     fn lateral(&self, join: Join) -> Result<LogicalPlan> {
         let Some(domain) = Domain::of(&join.right, &join.left)? else { return Ok(LogicalPlan::Join(join)) };
         let columns = join.schema.columns().into_iter().map(Expr::Column).collect();
-        let pushed = Push { joining: self, domain: &domain }.plan(&join.right)?;
+        let pushed = Push::new(self, &domain).plan(&join.right)?;
         // The conditions of the join do not hold for NULL, those of the domain do.
         let conditions = join.on.into_iter().map(|(left, right)| left.eq(right));
         let filters = conditions.chain(join.filter);

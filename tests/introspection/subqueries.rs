@@ -20,11 +20,20 @@ fn they_give_what_postgresql_gives() {
          FROM crm.opportunity o WHERE id < 4 ORDER BY id",
         "SELECT id, EXISTS (SELECT 1 FROM crm.line l WHERE l.opportunity = o.id AND l.price > o.amount)
          FROM crm.opportunity o WHERE id < 5 ORDER BY id",
+        "SELECT id, EXISTS (SELECT 1 FROM crm.line l WHERE l.opportunity < o.id LIMIT 1) FROM crm.opportunity o
+         WHERE id < 4 ORDER BY id",
         "SELECT id, ARRAY(SELECT number FROM crm.line l WHERE l.opportunity = o.id ORDER BY number DESC)
          FROM crm.opportunity o WHERE id < 4 ORDER BY id",
         "SELECT ARRAY(SELECT DISTINCT opportunity FROM crm.line WHERE number > 9)",
         "SELECT id, (SELECT name FROM crm.opportunity i WHERE i.id = o.id UNION ALL SELECT 'x' WHERE o.id > 500)
          FROM crm.opportunity o WHERE id < 4 ORDER BY id",
+        "SELECT id, (SELECT name FROM crm.opportunity i WHERE i.id <= o.id ORDER BY amount DESC LIMIT 1 OFFSET 1)
+         FROM crm.opportunity o WHERE id < 4 ORDER BY id",
+        "SELECT id, (WITH RECURSIVE steps(n, depth) AS (
+                 SELECT o.id, 0 UNION ALL SELECT i.id - 1, s.depth + 1 FROM crm.opportunity i, steps s
+                 WHERE i.id = s.n AND i.id > 1)
+             SELECT count(*) FROM steps)
+         FROM crm.opportunity o WHERE id < 5 ORDER BY id",
         // In a condition, and grouped.
         "SELECT id FROM crm.opportunity o WHERE amount > (SELECT l.price FROM crm.line l
              WHERE l.opportunity = o.id AND l.number = 2) ORDER BY id",

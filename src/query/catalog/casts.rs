@@ -1,8 +1,9 @@
 //! Casts to and from the types of the catalog's own: `oid`, `name`, `"char"`, `regclass` and its kin.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray, StringBuilder};
 use arrow::compute::kernels::cast::cast as arrow_cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Int64Type};
 use datafusion::common::{DFSchema, Result, ScalarValue};
@@ -158,9 +159,7 @@ impl Convert {
             Way::Text(reg) => {
                 let scope = self.scope()?;
                 let numbers = arrow_cast(array, &DataType::Int64)?;
-                let numbers = numbers.as_primitive::<Int64Type>().iter();
-                let names = numbers.map(|oid| oid.map(|oid| of_oid(scope, reg, oid)).transpose());
-                Ok(Arc::new(names.collect::<Result<StringArray>>()?))
+                Ok(Arc::new(names(scope, reg, &numbers)?))
             }
             _ if array.data_type().is_null() => {
                 Ok(arrow::array::new_null_array(&self.data_type(), array.len()))
@@ -242,6 +241,26 @@ impl Convert {
             Way::Text(_) => None,
         }
     }
+}
+
+/// The names of numbers. Most columns have few different ones.
+pub(super) fn names(scope: &Scope, reg: &'static str, numbers: &ArrayRef) -> Result<StringArray> {
+    let mut known: HashMap<i64, String> = HashMap::new();
+    let mut names = StringBuilder::new();
+    for number in numbers.as_primitive::<Int64Type>() {
+        let Some(number) = number else {
+            names.append_null();
+            continue;
+        };
+        if let Some(name) = known.get(&number) {
+            names.append_value(name);
+            continue;
+        }
+        let name = of_oid(scope, reg, number)?;
+        names.append_value(&name);
+        known.insert(number, name);
+    }
+    Ok(names.finish())
 }
 
 /// At most so many bytes of a text, without a part of a character.

@@ -10,6 +10,7 @@ mod sets;
 mod sizes;
 mod various;
 
+use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -29,7 +30,7 @@ pub(super) use self::names::{of_oid, oid_of, reg_name, type_text};
 pub(in crate::query) use self::sets::COLUMNS;
 
 /// A value of an argument or an answer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Value {
     Null,
     Bool(bool),
@@ -256,6 +257,9 @@ fn call(spec: &'static Spec, scope: &Scope) -> ScalarUDF {
     CatalogFunction { spec, scope: scope.clone(), signature }.into()
 }
 
+/// Answers of one batch that are remembered.
+const REMEMBERED: usize = 512;
+
 #[derive(Debug)]
 struct CatalogFunction {
     spec: &'static Spec,
@@ -305,12 +309,22 @@ impl ScalarUDFImpl for CatalogFunction {
         let columns = columns.map(|(arg, field)| Argument::new(arg, count, told(field)));
         let columns = columns.collect::<Result<Vec<_>>>()?;
         let mut answers = Vec::with_capacity(count);
+        // The same type or schema is asked for again and again.
+        let mut known: HashMap<Vec<Value>, Value> = HashMap::new();
         for row in 0..count {
             let values = columns.iter().map(|column| column.value(row)).collect::<Result<Vec<_>>>()?;
-            answers.push(match self.spec.strict && values.iter().any(Value::is_null) {
+            if let Some(answer) = known.get(&values) {
+                answers.push(answer.clone());
+                continue;
+            }
+            let answer = match self.spec.strict && values.iter().any(Value::is_null) {
                 true => Value::Null,
                 false => (self.spec.body)(&self.scope, &values)?,
-            });
+            };
+            if known.len() < REMEMBERED {
+                known.insert(values, answer.clone());
+            }
+            answers.push(answer);
         }
         let array = self.spec.gives.array(&answers)?;
         Ok(match are_constant {

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, StringArray, StructArray};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, StructArray};
 use arrow::compute::kernels::cast::cast;
-use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int64Type};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{
     ColumnarValue, Expr, LogicalPlan, Projection, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
     ScalarUDFImpl, Signature, Volatility,
 };
 
-use super::functions::{of_oid, reg_name};
+use super::functions::reg_name;
 use super::scope::Scope;
 use crate::query::{PG_TYPE, parse};
 
@@ -93,9 +93,7 @@ impl Both {
 
     fn each(&self, array: &ArrayRef) -> Result<ArrayRef> {
         let numbers = cast(array, &DataType::Int64)?;
-        let names = numbers.as_primitive::<Int64Type>().iter();
-        let names = names.map(|oid| oid.map(|oid| of_oid(&self.scope, self.reg, oid)).transpose());
-        let names: ArrayRef = Arc::new(names.collect::<Result<StringArray>>()?);
+        let names: ArrayRef = Arc::new(super::casts::names(&self.scope, self.reg, &numbers)?);
         let nulls = numbers.nulls().cloned();
         Ok(Arc::new(StructArray::try_new(fields(), vec![numbers, names], nulls)?))
     }

@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::Schema;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{Column, NullEquality, Result, TableReference};
+use datafusion::datasource::cte_worktable::CteWorkTable;
+use datafusion::datasource::provider_as_source;
+use datafusion::error::DataFusionError;
 use datafusion::functions_window::row_number::row_number_udwf;
 use datafusion::logical_expr::expr::{WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
-    Aggregate, Distinct, DistinctOn, Expr, ExprFunctionExt, FetchType, Filter, Join, JoinType, Limit,
-    LogicalPlan, LogicalPlanBuilder, Operator, Projection, SkipType, Sort, SubqueryAlias, Union, Window,
-    WindowFunctionDefinition, lit,
+    Aggregate, Distinct, DistinctOn, Expr, FetchType, Filter, Join, JoinType, Limit, LogicalPlan,
+    LogicalPlanBuilder, Operator, Projection, RecursiveQuery, SkipType, Sort, SubqueryAlias, Union, Window,
+    WindowFrame, WindowFunctionDefinition, lit,
 };
 
 use super::Joining;
@@ -17,8 +22,17 @@ use super::domain::Domain;
 use crate::error::{Error, Kind};
 
 pub(super) struct Push<'a> {
-    pub(super) joining: &'a Joining,
-    pub(super) domain: &'a Domain,
+    joining: &'a Joining,
+    domain: &'a Domain,
+    /// Within the recursive part of a query.
+    work: Option<Work>,
+}
+
+/// The rows of the step before in a recursive query. They have the values of the domain already.
+struct Work {
+    name: String,
+    rows: LogicalPlan,
+    keys: Vec<Column>,
 }
 
 /// A part of the subquery, worked out for each value of the domain.
@@ -37,25 +51,33 @@ impl Pushed {
     }
 }
 
-impl Push<'_> {
+impl<'a> Push<'a> {
+    pub(super) fn new(joining: &'a Joining, domain: &'a Domain) -> Self {
+        Push { joining, domain, work: None }
+    }
+
+    /// Whether a plan refers to the domain, or to rows that have its values.
+    fn is_needed(&self, plan: &LogicalPlan) -> Result<bool> {
+        let Some(work) = &self.work else { return self.domain.is_needed(plan) };
+        let is_work = |node: &LogicalPlan| {
+            Ok(matches!(node, LogicalPlan::TableScan(scan) if scan.table_name.table() == work.name))
+        };
+        Ok(self.domain.is_needed(plan)? || plan.exists(is_work)?)
+    }
+
     pub(super) fn plan(&self, plan: &LogicalPlan) -> Result<Pushed> {
-        if !self.domain.is_needed(plan)? {
+        if !self.is_needed(plan)? {
             return self.beside(plan);
         }
         match plan {
+            LogicalPlan::TableScan(_) if self.work.is_some() => match &self.work {
+                Some(work) => Ok(Pushed { plan: work.rows.clone(), keys: work.keys.clone() }),
+                None => self.beside(plan),
+            },
+            LogicalPlan::RecursiveQuery(query) => self.recursive(query),
             LogicalPlan::Projection(projection) => {
                 let input = self.plan(&projection.input)?;
-                let names = NamePreserver::new_for_projection();
-                let expressions = projection.expr.iter().map(|expr| {
-                    let name = names.save(expr);
-                    Ok(name.restore(self.domain.resolve(expr.clone(), &input.keys)?))
-                });
-                let expressions = expressions.collect::<Result<Vec<_>>>()?;
-                let all = key_exprs(&input.keys).into_iter().chain(expressions).collect();
-                self.again(
-                    LogicalPlan::Projection(Projection::try_new(all, Arc::new(input.plan))?),
-                    input.keys,
-                )
+                self.project(&projection.expr, input)
             }
             LogicalPlan::Filter(filter) => {
                 let input = self.plan(&filter.input)?;
@@ -108,6 +130,48 @@ impl Push<'_> {
                 Err(Error::new(Kind::Unsupported, format!("{what} is not supported")).into())
             }
         }
+    }
+
+    /// Expressions over what has the values of the domain.
+    fn project(&self, expressions: &[Expr], input: Pushed) -> Result<Pushed> {
+        let names = NamePreserver::new_for_projection();
+        let expressions = expressions.iter().map(|expr| {
+            let name = names.save(expr);
+            Ok(name.restore(self.domain.resolve(expr.clone(), &input.keys)?))
+        });
+        let expressions = expressions.collect::<Result<Vec<_>>>()?;
+        let all = key_exprs(&input.keys).into_iter().chain(expressions).collect();
+        self.again(LogicalPlan::Projection(Projection::try_new(all, Arc::new(input.plan))?), input.keys)
+    }
+
+    /// Both parts of a recursive query with the values of the domain, which go from step to step.
+    fn recursive(&self, query: &RecursiveQuery) -> Result<Pushed> {
+        let named = |pushed: Pushed, names: &[String], columns: Vec<Column>| {
+            let keys = pushed.keys.iter().zip(names).map(|(key, name)| Expr::Column(key.clone()).alias(name));
+            let all = keys.chain(columns.into_iter().map(Expr::Column)).collect();
+            Ok::<_, DataFusionError>(LogicalPlan::Projection(Projection::try_new(
+                all,
+                Arc::new(pushed.plan),
+            )?))
+        };
+        let first = self.plan(&query.static_term)?;
+        let names: Vec<_> = first.keys.iter().map(|_| self.joining.names.next("key")).collect();
+        let first = named(first, &names, query.static_term.schema().columns())?;
+        // As the planner makes it: what a step gives may be NULL.
+        let fields = first.schema().fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+        let table = CteWorkTable::new(&query.name, Arc::new(Schema::new(fields.collect::<Vec<_>>())));
+        let rows = LogicalPlanBuilder::scan(query.name.as_str(), provider_as_source(Arc::new(table)), None)?;
+        let keys = names.iter().map(|name| Column::new(Some(query.name.as_str()), name)).collect();
+        let work = Work { name: query.name.clone(), rows: rows.build()?, keys };
+        let step = Push { joining: self.joining, domain: self.domain, work: Some(work) };
+        let next = named(step.plan(&query.recursive_term)?, &names, query.recursive_term.schema().columns())?;
+        let plan = LogicalPlanBuilder::from(first).to_recursive_query(
+            query.name.clone(),
+            next,
+            query.is_distinct,
+        )?;
+        let keys = names.into_iter().map(Column::new_unqualified).collect();
+        Ok(Pushed { plan: plan.build()?, keys })
     }
 
     /// A plan whose own subqueries now refer to the columns of the domain beside it.
@@ -175,18 +239,26 @@ impl Push<'_> {
                 return Err(Error::new(Kind::Unsupported, what).into());
             }
         };
-        let input = self.plan(&limit.input)?;
+        // What is sorted by may be left out after it.
+        let (projection, body) = match &*limit.input {
+            LogicalPlan::Projection(projection) if matches!(&*projection.input, LogicalPlan::Sort(_)) => {
+                (Some(projection), &projection.input)
+            }
+            _ => (None, &limit.input),
+        };
+        let input = self.plan(body)?;
         let columns: Vec<_> = input.plan.schema().columns().into_iter().map(Expr::Column).collect();
         let (order, plan) = match input.plan {
             LogicalPlan::Sort(sort) => (sort.expr.clone(), Arc::unwrap_or_clone(sort.input)),
             other => (Vec::new(), other),
         };
         let name = self.joining.names.next("row");
-        let number = Expr::WindowFunction(Box::new(WindowFunction::new(
-            WindowFunctionDefinition::WindowUDF(row_number_udwf()),
-            Vec::new(),
-        )));
-        let number = number.partition_by(key_exprs(&input.keys)).order_by(order).build()?.alias(&name);
+        let mut number =
+            WindowFunction::new(WindowFunctionDefinition::WindowUDF(row_number_udwf()), Vec::new());
+        number.params.window_frame = WindowFrame::new(Some(!order.is_empty()));
+        number.params.partition_by = key_exprs(&input.keys);
+        number.params.order_by = order;
+        let number = Expr::WindowFunction(Box::new(number)).alias(&name);
         let numbered = LogicalPlanBuilder::from(plan).window(vec![number])?;
         let row = || Expr::Column(Column::new_unqualified(&name));
         let number = |rows: usize| lit(u64::try_from(rows).unwrap_or(u64::MAX));
@@ -194,8 +266,14 @@ impl Push<'_> {
         if let Some(fetch) = fetch {
             condition = condition.and(row().lt_eq(number(skip.saturating_add(fetch))));
         }
-        let plan = numbered.filter(condition)?.project(columns)?.build()?;
-        Ok(Pushed { plan, keys: input.keys })
+        let first = Pushed { plan: numbered.filter(condition)?.build()?, keys: input.keys };
+        match projection {
+            Some(projection) => self.project(&projection.expr, first),
+            None => {
+                let plan = LogicalPlan::Projection(Projection::try_new(columns, Arc::new(first.plan))?);
+                Ok(Pushed { plan, keys: first.keys })
+            }
+        }
     }
 
     fn distinct_on(&self, on: &DistinctOn) -> Result<Pushed> {
@@ -217,8 +295,7 @@ impl Push<'_> {
         let conditions: Vec<_> =
             join.on.iter().flat_map(|(l, r)| [l.clone(), r.clone()]).chain(join.filter.clone()).collect();
         let by_condition = self.domain.is_needed_by(&conditions)?;
-        let (mut by_left, mut by_right) =
-            (self.domain.is_needed(&join.left)?, self.domain.is_needed(&join.right)?);
+        let (mut by_left, mut by_right) = (self.is_needed(&join.left)?, self.is_needed(&join.right)?);
         match join.join_type {
             JoinType::Inner => by_left |= by_condition && !by_right,
             JoinType::Right | JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => {

@@ -33,7 +33,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
 use futures::{StreamExt, TryStreamExt};
 
-pub(super) use self::casts::{array_like, cast};
+pub(super) use self::casts::{array_like, cast, parameter_like};
 pub(super) use self::functions::{COLUMNS, function};
 pub(super) use self::live::Catalog;
 pub(super) use self::needs::Needs;

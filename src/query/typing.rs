@@ -353,8 +353,8 @@ fn sides(
     let open = (is_open_parameter(&left), is_open_parameter(&right));
     match open {
         (true, true) => return Ok(Err((left, right))),
-        (true, false) => left = with_type(left, &open_type(&right, schema)?),
-        (false, true) => right = with_type(right, &open_type(&left, schema)?),
+        (true, false) => left = catalog::parameter_like(left, &right, open_type(&right, schema)?, schema),
+        (false, true) => right = catalog::parameter_like(right, &left, open_type(&left, schema)?, schema),
         (false, false) => {}
     }
     let (mut left_type, mut right_type) = (type_of(&left, schema)?, type_of(&right, schema)?);

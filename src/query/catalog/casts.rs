@@ -17,6 +17,7 @@ use super::functions::{of_oid, oid_of, reg_name};
 use super::scope::Scope;
 use crate::error::{Error, Kind};
 use crate::query::PG_TYPE;
+use crate::query::typing::TYPE_NAME;
 
 /// Bytes of a `name`.
 const NAME_BYTES: usize = 63;
@@ -70,6 +71,25 @@ fn list_cast(value: &Expr, element: &str, scope: Option<&Scope>) -> Option<Expr>
         _ => return None,
     };
     Some(convert(value.clone(), Way::List(told), scope))
+}
+
+/// A parameter beside a value: of its type, announced as PostgreSQL announces it.
+pub(in crate::query) fn parameter_like(
+    parameter: Expr,
+    other: &Expr,
+    data_type: DataType,
+    schema: &DFSchema,
+) -> Expr {
+    let Expr::Placeholder(Placeholder { id, field: None }) = parameter else { return parameter };
+    let told = pg_type(other, schema).and_then(|told| match told.as_str() {
+        "oid" | "name" | "char" | "xid" => Some(told),
+        // What is written by a name is compared by its number.
+        reg if reg_name(reg).is_some() => Some("oid".to_string()),
+        _ => None,
+    });
+    let metadata = told.map(|told| (TYPE_NAME.to_string(), told)).into_iter().collect();
+    let field = Field::new(&id, data_type, true).with_metadata(metadata);
+    Expr::Placeholder(Placeholder::new_with_field(id, Some(Arc::new(field))))
 }
 
 /// A text constant like `{0}` beside an array, as an array of that type; `None` for anything else.

@@ -255,7 +255,7 @@ impl<'a> Push<'a> {
         let name = self.joining.names.next("row");
         let mut number =
             WindowFunction::new(WindowFunctionDefinition::WindowUDF(row_number_udwf()), Vec::new());
-        number.params.window_frame = WindowFrame::new(Some(!order.is_empty()));
+        number.params.window_frame = WindowFrame::new((!order.is_empty()).then_some(false));
         number.params.partition_by = key_exprs(&input.keys);
         number.params.order_by = order;
         let number = Expr::WindowFunction(Box::new(number)).alias(&name);

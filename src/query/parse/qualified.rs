@@ -51,6 +51,16 @@ impl VisitorMut for Qualified {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        if let TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } = factor
+            && let [schema, function] = name.0.as_slice()
+            && schema.as_ident().is_some_and(is_catalog)
+        {
+            *name = ObjectName(vec![function.clone()]);
+        }
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_select(&mut self, _: &mut ast::Select) -> ControlFlow<()> {
         self.tables.pop();
         ControlFlow::Continue(())

@@ -331,6 +331,7 @@ const SQL_NAMES: &[(i64, &str)] = &[
     (1083, "time without time zone"),
     (1114, "timestamp without time zone"),
     (1184, "timestamp with time zone"),
+    (1186, "interval"),
     (1266, "time with time zone"),
     (1560, "bit"),
     (1562, "bit varying"),

@@ -19,6 +19,7 @@
 mod as_of;
 mod call;
 mod catalog;
+mod correlated;
 mod deep;
 mod diff;
 mod engine;
@@ -40,6 +41,10 @@ mod typing;
 mod verb;
 mod zone;
 
+pub use catalog::facts::{
+    CatalogColumn, CatalogFacts, CatalogRole, CatalogSchema, CatalogTable, FIRST_OID, OIDS_OF_ONE, Readers,
+    comment as catalog_comment,
+};
 pub use catalog::type_name;
 pub use engine::{Engine, EngineConfig};
 pub use error::translate;

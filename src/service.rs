@@ -2,6 +2,7 @@
 //! check rights, leave an audit row and know no protocol.
 
 mod backup;
+mod catalog;
 mod cells;
 mod connection;
 mod demo;
@@ -194,6 +195,8 @@ impl App {
             false => Err(Error::new(Kind::Denied, format!("permission denied for procedure {verb}"))
                 .with_hint("ask an admin; procedures are for users with the role `admin`")),
         };
+        // Before anybody hears that it is done: who asks the catalog then is to see it.
+        self.state.catalog_changed().await?;
         let outcome = match &result {
             Ok(_) => "done".to_string(),
             Err(error) => format!("{}: {error}", error.sqlstate()),

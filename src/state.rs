@@ -12,6 +12,7 @@ mod failure;
 mod file;
 mod lease;
 mod node;
+mod number;
 mod oauth;
 mod object;
 mod period;

@@ -57,6 +57,23 @@ scalars! {
     Record "record" 2249 2287 -1;
     Uuid "uuid" 2950 2951 16;
     Jsonb "jsonb" 3802 3807 -1;
+    Tid "tid" 27 1010 6;
+    Cid "cid" 29 1012 4;
+    Inet "inet" 869 1041 -1;
+    Regprocedure "regprocedure" 2202 2207 4;
+    Regoper "regoper" 2203 2208 4;
+    Regoperator "regoperator" 2204 2209 4;
+    Regrole "regrole" 4096 4097 4;
+    Regnamespace "regnamespace" 4089 4090 4;
+    Regcollation "regcollation" 4191 4192 4;
+    Regconfig "regconfig" 3734 3735 4;
+    Regdictionary "regdictionary" 3769 3770 4;
+    Lsn "pg_lsn" 3220 3221 8;
+    AnyArray "anyarray" 2277 0 -1;
+    Statistic "pg_statistic" 10029 10028 -1;
+    NDistinct "pg_ndistinct" 3361 0 -1;
+    Dependencies "pg_dependencies" 3402 0 -1;
+    McvList "pg_mcv_list" 5017 0 -1;
 }
 
 impl Scalar {
@@ -65,14 +82,50 @@ impl Scalar {
         use Scalar::*;
         matches!(
             self,
-            Text | Varchar | BpChar | Name | Char | Json | Jsonb | Uuid | Unknown | NodeTree | Aclitem
+            Text | Varchar
+                | BpChar
+                | Name
+                | Char
+                | Json
+                | Jsonb
+                | Uuid
+                | Unknown
+                | NodeTree
+                | Aclitem
+                | Tid
+                | Inet
+                | Lsn
+                | AnyArray
+                | Statistic
+                | NDistinct
+                | Dependencies
+                | McvList
         )
     }
 
     /// Whether the value is kept as an integer in Arrow.
     fn is_integer(self) -> bool {
         use Scalar::*;
-        matches!(self, Int2 | Int4 | Int8 | Oid | Xid | Regproc | Regclass | Regtype)
+        matches!(self, Int2 | Int4 | Int8 | Oid | Xid | Cid) || self.is_named()
+    }
+
+    /// Whether the value is the number of something that is written by its name.
+    fn is_named(self) -> bool {
+        use Scalar::*;
+        matches!(
+            self,
+            Regproc
+                | Regprocedure
+                | Regoper
+                | Regoperator
+                | Regclass
+                | Regtype
+                | Regrole
+                | Regnamespace
+                | Regcollation
+                | Regconfig
+                | Regdictionary
+        )
     }
 }
 
@@ -163,6 +216,13 @@ impl PgType {
             }
             DataType::FixedSizeBinary(16) => matches!(self.scalar, Scalar::Uuid | Scalar::Bytea),
             DataType::Null => true,
+            // The number and the name.
+            DataType::Struct(fields) => match fields.as_ref() {
+                [number, name] if self.scalar.is_named() => {
+                    *number.data_type() == DataType::Int64 && *name.data_type() == DataType::Utf8
+                }
+                _ => self.scalar == Scalar::Record,
+            },
             integer if integer.is_integer() => self.scalar.is_integer(),
             other => Self::of_arrow(other) == self,
         }
@@ -205,12 +265,7 @@ impl PgType {
             Scalar::Bytea => DataType::Binary,
             Scalar::Int2 => DataType::Int16,
             Scalar::Int4 => DataType::Int32,
-            Scalar::Int8
-            | Scalar::Oid
-            | Scalar::Xid
-            | Scalar::Regproc
-            | Scalar::Regclass
-            | Scalar::Regtype => DataType::Int64,
+            Scalar::Int8 | Scalar::Oid | Scalar::Xid | Scalar::Cid => DataType::Int64,
             Scalar::Float4 => DataType::Float32,
             Scalar::Float8 => DataType::Float64,
             Scalar::Date => DataType::Date32,
@@ -220,6 +275,8 @@ impl PgType {
             Scalar::Interval => DataType::Interval(IntervalUnit::MonthDayNano),
             // The scale of a value is its own: a value is bound with as many digits as it has.
             Scalar::Numeric => DataType::Decimal128(38, 18),
+            // Text form is a name, which the planner looks up.
+            scalar if scalar.is_named() => DataType::Int64,
             Scalar::Unknown | Scalar::Record => return None,
             _ => DataType::Utf8,
         };

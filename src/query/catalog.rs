@@ -1,165 +1,164 @@
-//! `pg_catalog`: what drivers ask about types. Read-only rows that are the same for everybody.
+//! `pg_catalog` and `information_schema`: what tools ask about the company, answered as PostgreSQL 15 does.
 //!
-//! `pg_range`, `pg_enum`, `pg_class` and `pg_attribute` have no rows: there are neither ranges, enums nor composite
-//! types. Tables and their columns are listed in `tributary.object` and `tributary.field`.
+//! The columns of every relation and the rows that are the same in every PostgreSQL come from one ([`shape`],
+//! [`archive`]). The rows about the company are made from [`facts`], a relation when it is asked for first, and kept
+//! until the release or the catalog's version changes ([`live`]). Everybody may read them, as in PostgreSQL; what
+//! depends on who asks is in [`scope`].
 
+mod acl;
+mod archive;
+mod build;
+mod casts;
+pub(super) mod facts;
+mod functions;
+mod information_schema;
+mod key;
+mod keywords;
+mod live;
+mod needs;
+mod provider;
 mod prune;
-mod regtype;
+mod regs;
+mod rows;
+mod scope;
+mod session;
+mod shape;
 mod types;
+mod vectors;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Float32Array, Int16Array, Int32Array, Int64Array, StringArray};
-use arrow::datatypes::{Field, Schema, SchemaRef};
-use arrow::record_batch::RecordBatch;
-use async_trait::async_trait;
-use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{Result, TableReference};
-use datafusion::datasource::TableType;
-use datafusion::datasource::memory::MemorySourceConfig;
-use datafusion::logical_expr::Expr;
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::catalog::TableProvider;
+use datafusion::common::TableReference;
+use futures::{StreamExt, TryStreamExt};
 
+pub(super) use self::casts::{array_like, cast, parameter_like};
+pub(super) use self::functions::{COLUMNS, function};
+pub(super) use self::live::Catalog;
+pub(super) use self::needs::Needs;
+use self::provider::Known;
 pub(super) use self::prune::prune;
-pub(super) use self::regtype::{cast, to_regtype};
+pub(super) use self::regs::shown;
+pub(super) use self::scope::Scope;
+use self::shape::{Shape, shape};
 pub use self::types::type_name;
-use self::types::{Listed, listed};
-use super::PG_TYPE;
+pub(super) use self::vectors::Vectors;
+use super::engine::Engine;
+use super::session::SessionUser;
+use crate::model::Release;
 
 /// The schema of the catalog. As in PostgreSQL its tables are found without it too.
 pub(super) const SCHEMA: &str = "pg_catalog";
-/// Its oid.
-const NAMESPACE: i64 = 11;
+/// The schema of the catalog in the standard's terms.
+pub(super) const INFORMATION: &str = "information_schema";
 /// The oid of the role that owns everything.
 const OWNER: i64 = 10;
+/// The oid of the one database.
+const DATABASE: i64 = 5;
+/// Tables whose size is looked up at the same time.
+const SIZES_AT_ONCE: usize = 16;
+
+/// The relation of the catalog that a name means, if it means one.
+fn named(name: &TableReference) -> Option<&'static Shape> {
+    match name.schema() {
+        None => shape(SCHEMA, name.table()),
+        Some(schema) if schema == SCHEMA || schema == INFORMATION => shape(schema, name.table()),
+        Some(_) => None,
+    }
+}
 
 /// The table of the catalog that a name means, if it means one.
-pub(super) fn table(name: &TableReference) -> Result<Option<Arc<dyn TableProvider>>> {
-    if name.schema().is_some_and(|schema| schema != SCHEMA) {
+pub(super) async fn table(
+    engine: &Engine,
+    scope: Option<&Scope>,
+    name: &TableReference,
+) -> crate::error::Result<Option<Arc<dyn TableProvider>>> {
+    let (Some(shape), Some(scope)) = (named(name), scope) else { return Ok(None) };
+    let rows = match shape.schema {
+        INFORMATION => information_schema::rows(scope, shape),
+        _ => match session::rows(engine, scope, shape).await? {
+            Some(rows) => Ok(Arc::from([rows])),
+            None => scope.catalog.relation(shape),
+        },
+    };
+    let rows = rows.map_err(super::error::translate)?;
+    Ok(Some(Arc::new(Known { schema: shape.arrow(), rows })))
+}
+
+impl Engine {
+    /// The catalog of a release, as it is now.
+    pub(super) async fn catalog(&self, release: &Release) -> crate::error::Result<Arc<Catalog>> {
+        // Asked first: what changes while the facts are gathered makes them old at once.
+        let version = self.system.catalog_version().await?;
+        if let Some(known) = self.catalogs.get(release.id, version) {
+            return Ok(known);
+        }
+        let facts = self.system.catalog(release).await?;
+        let catalog = Catalog::new(&self.config.company, facts, self.verbs.describe().to_vec());
+        Ok(self.catalogs.keep(release.id, version, Arc::new(catalog)))
+    }
+
+    /// Looks up how many bytes the tables of a release take up, unless that is known.
+    pub(super) async fn measure(&self, catalog: &Catalog, release: &Release) -> crate::error::Result<()> {
+        if catalog.sizes().is_some() {
+            return Ok(());
+        }
+        let objects = catalog.objects().into_iter();
+        let objects = objects.filter_map(|(oid, place)| Some((oid, release.objects.get(place)?.clone())));
+        let objects: Vec<_> = objects.collect();
+        let sizes = futures::stream::iter(objects).map(|(oid, object)| {
+            let system = Arc::clone(&self.system);
+            async move { system.bytes(&object).await.map(|bytes| (oid, bytes)) }
+        });
+        let sizes: Vec<_> = sizes.buffer_unordered(SIZES_AT_ONCE).try_collect().await?;
+        let sizes: HashMap<u32, u64> = sizes.into_iter().collect();
+        catalog.set_sizes(sizes);
+        Ok(())
+    }
+}
+
+/// The catalogs of the releases that are read now.
+#[derive(Default)]
+pub(super) struct Catalogs(parking_lot::Mutex<Vec<(i64, i64, Arc<Catalog>)>>);
+
+/// Releases whose catalogs are kept.
+const KEPT: usize = 2;
+
+impl Catalogs {
+    fn get(&self, release: i64, version: i64) -> Option<Arc<Catalog>> {
+        let kept = self.0.lock();
+        let found = kept.iter().find(|(r, v, _)| *r == release && *v == version);
+        found.map(|(_, _, catalog)| Arc::clone(catalog))
+    }
+
+    /// Keeps a catalog; where another statement was faster, its.
+    fn keep(&self, release: i64, version: i64, catalog: Arc<Catalog>) -> Arc<Catalog> {
+        let mut kept = self.0.lock();
+        if let Some((_, _, known)) = kept.iter().find(|(r, v, _)| *r == release && *v == version) {
+            return Arc::clone(known);
+        }
+        kept.retain(|(r, ..)| *r != release);
+        kept.insert(0, (release, version, Arc::clone(&catalog)));
+        kept.truncate(KEPT);
+        catalog
+    }
+}
+
+/// The catalog for a statement that needs it.
+pub(super) async fn scope(
+    engine: &Engine,
+    needs: Needs,
+    release: &Release,
+    who: &SessionUser,
+    settings: &super::settings::SharedSettings,
+) -> crate::error::Result<Option<Scope>> {
+    if needs == Needs::Nothing {
         return Ok(None);
     }
-    let none = Vec::<i64>::new;
-    let columns = match name.table() {
-        "pg_type" => types_columns(&listed()),
-        "pg_namespace" => vec![
-            oids("oid", vec![NAMESPACE]),
-            texts("nspname", "name", vec![SCHEMA.to_string()]),
-            oids("nspowner", vec![OWNER]),
-        ],
-        "pg_range" => {
-            vec![oids("rngtypid", none()), oids("rngsubtype", none()), oids("rngmultitypid", none())]
-        }
-        "pg_enum" => vec![
-            oids("oid", none()),
-            oids("enumtypid", none()),
-            plain("enumsortorder", Arc::new(Float32Array::from(Vec::<f32>::new()))),
-            texts("enumlabel", "name", Vec::new()),
-        ],
-        "pg_class" => vec![
-            oids("oid", none()),
-            texts("relname", "name", Vec::new()),
-            oids("relnamespace", none()),
-            oids("reltype", none()),
-            texts("relkind", "char", Vec::new()),
-        ],
-        "pg_attribute" => vec![
-            oids("attrelid", none()),
-            texts("attname", "name", Vec::new()),
-            oids("atttypid", none()),
-            smallints("attnum", Vec::new()),
-            booleans("attnotnull", Vec::new()),
-            booleans("attisdropped", Vec::new()),
-        ],
-        _ => return Ok(None),
-    };
-    let (fields, arrays): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
-    let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?;
-    Ok(Some(Arc::new(CatalogTable { rows })))
-}
-
-type Column = (Field, ArrayRef);
-
-fn types_columns(types: &[Listed]) -> Vec<Column> {
-    let all = |value: fn(&Listed) -> i64| types.iter().map(value).collect::<Vec<_>>();
-    let text = |value: fn(&Listed) -> &str| types.iter().map(|listed| value(listed).to_string()).collect();
-    let owned = |value: fn(&Listed) -> String| types.iter().map(value).collect::<Vec<_>>();
-    let flag = |value: fn(&Listed) -> bool| types.iter().map(value).collect::<Vec<_>>();
-    let integers = |number| Arc::new(Int32Array::from(vec![number; types.len()]));
-    vec![
-        oids("oid", all(|listed| listed.oid)),
-        texts("typname", "name", owned(|listed| listed.name.clone())),
-        oids("typnamespace", all(|_| NAMESPACE)),
-        oids("typowner", all(|_| OWNER)),
-        smallints("typlen", types.iter().map(|listed| listed.size).collect()),
-        booleans("typbyval", flag(|listed| listed.by_value)),
-        texts("typtype", "char", text(|listed| listed.kind)),
-        texts("typcategory", "char", text(|listed| listed.category)),
-        booleans("typispreferred", flag(|listed| listed.is_preferred)),
-        booleans("typisdefined", flag(|_| true)),
-        texts("typdelim", "char", text(|_| ",")),
-        oids("typrelid", all(|_| 0)),
-        oids("typelem", all(|listed| listed.element)),
-        oids("typarray", all(|listed| listed.array)),
-        texts("typinput", "text", owned(|listed| listed.function("in"))),
-        texts("typoutput", "text", owned(|listed| listed.function("out"))),
-        texts("typreceive", "text", owned(|listed| listed.function("recv"))),
-        texts("typsend", "text", owned(|listed| listed.function("send"))),
-        booleans("typnotnull", flag(|_| false)),
-        oids("typbasetype", all(|_| 0)),
-        plain("typtypmod", integers(-1)),
-        plain("typndims", integers(0)),
-    ]
-}
-
-fn named(name: &str, pg_type: &str, array: ArrayRef) -> Column {
-    let metadata = [(PG_TYPE.to_string(), pg_type.to_string())].into();
-    (Field::new(name, array.data_type().clone(), false).with_metadata(metadata), array)
-}
-
-fn plain(name: &str, array: ArrayRef) -> Column {
-    (Field::new(name, array.data_type().clone(), false), array)
-}
-
-fn oids(name: &str, values: Vec<i64>) -> Column {
-    named(name, "oid", Arc::new(Int64Array::from(values)))
-}
-
-fn texts(name: &str, pg_type: &str, values: Vec<String>) -> Column {
-    named(name, pg_type, Arc::new(StringArray::from(values)))
-}
-
-fn smallints(name: &str, values: Vec<i16>) -> Column {
-    plain(name, Arc::new(Int16Array::from(values)))
-}
-
-fn booleans(name: &str, values: Vec<bool>) -> Column {
-    plain(name, Arc::new(BooleanArray::from(values)))
-}
-
-/// A table whose rows are known when a statement is planned.
-#[derive(Debug)]
-struct CatalogTable {
-    rows: RecordBatch,
-}
-
-#[async_trait]
-impl TableProvider for CatalogTable {
-    fn schema(&self) -> SchemaRef {
-        self.rows.schema()
+    let catalog = engine.catalog(release).await?;
+    if needs == Needs::Sizes {
+        engine.measure(&catalog, release).await?;
     }
-
-    fn table_type(&self) -> TableType {
-        TableType::View
-    }
-
-    async fn scan(
-        &self,
-        _: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        _: &[Expr],
-        _: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let rows = vec![self.rows.clone()];
-        Ok(MemorySourceConfig::try_new_exec(&[rows], self.rows.schema(), projection.cloned())?)
-    }
+    Ok(Some(Scope::new(catalog, who.clone(), Arc::clone(settings))))
 }

@@ -19,6 +19,7 @@ use parking_lot::RwLock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
+use super::catalog::Catalogs;
 use super::diff;
 use super::functions::registry::Registry;
 use super::functions::relation;
@@ -78,6 +79,7 @@ pub struct Engine {
     pub(super) state: SessionState,
     pub(super) pins: Arc<Pins>,
     pub(super) post: Arc<Post>,
+    pub(super) catalogs: Catalogs,
     newest: RwLock<Arc<Release>>,
     runtime: Option<tokio::runtime::Runtime>,
     turns: Arc<Semaphore>,
@@ -118,6 +120,7 @@ impl Engine {
             state,
             pins: Arc::default(),
             post: Arc::default(),
+            catalogs: Catalogs::default(),
             newest: RwLock::new(Arc::new(empty)),
             runtime: Some(runtime),
         }))

@@ -10,6 +10,7 @@ pub(super) mod number;
 pub(super) mod registry;
 pub(super) mod relation;
 pub(super) mod rounding;
+pub(super) mod rowsets;
 mod setting;
 pub(super) mod system;
 pub(super) mod text;

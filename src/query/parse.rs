@@ -5,6 +5,7 @@ mod call;
 mod command;
 mod copy;
 mod cursor;
+mod custom;
 mod explain;
 mod maintain;
 mod name;
@@ -12,8 +13,10 @@ mod normalize;
 mod notify;
 mod people;
 mod portal;
+mod qualified;
 mod query;
 mod refuse;
+mod rowsets;
 mod setting;
 mod transaction;
 

@@ -51,7 +51,9 @@ impl<'a> Planner<'a> {
         parameters: Parameters,
     ) -> Self {
         let zone = facts.zone;
-        let mut planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(Typing { parameters, zone })];
+        let mut planners: Vec<Arc<dyn ExprPlanner>> =
+            vec![Arc::new(Typing { parameters, zone, scope: facts.scope.clone() })];
+        planners.push(Arc::new(catalog::Vectors));
         planners.extend(registry.planners.iter().cloned());
         Planner { state, registry, facts, tables, planners, diffs: Calls::default() }
     }
@@ -64,7 +66,11 @@ impl<'a> Planner<'a> {
     pub(super) fn query(&self, query: &ast::Query) -> Result<LogicalPlan> {
         let planner = SqlToRel::new_with_options(self, self.options());
         let statement = ast::Statement::Query(Box::new(query.clone()));
-        let plan = planner.sql_statement_to_plan(statement).and_then(catalog::prune).map_err(translate)?;
+        let plan = planner
+            .sql_statement_to_plan(statement)
+            .and_then(catalog::prune)
+            .and_then(super::correlated::joined)
+            .map_err(translate)?;
         let only_reading =
             SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         only_reading.verify_plan(&plan).map_err(|error| {
@@ -78,7 +84,8 @@ impl<'a> Planner<'a> {
         let config = self.state.config_options();
         let analyzed = self.state.analyzer().execute_and_check(plan, config, |_, _| {}).map_err(translate)?;
         let analyzed = super::typing::by_clocks(analyzed, self.facts.zone).map_err(translate)?;
-        super::output::finish(analyzed).map_err(translate)
+        let shown = catalog::shown(analyzed, self.facts.scope.as_ref()).map_err(translate)?;
+        super::output::finish(shown).map_err(translate)
     }
 
     /// An expression without columns, as far as it can be worked out.
@@ -133,7 +140,12 @@ impl ContextProvider for Planner<'_> {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        system::function(name, &self.facts).map(Arc::new).or_else(|| self.registry.scalar.get(name).cloned())
+        let of_catalog = || {
+            let function = catalog::function(name, self.facts.scope.as_ref()?)?;
+            Some(Arc::new(function))
+        };
+        let of_session = || system::function(name, &self.facts).map(Arc::new);
+        of_catalog().or_else(of_session).or_else(|| self.registry.scalar.get(name).cloned())
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {

@@ -32,13 +32,14 @@ pub(super) async fn tables(
     path: &[String],
     release: &Release,
     query: &ast::Query,
+    scope: Option<&catalog::Scope>,
 ) -> Result<HashMap<TableReference, Arc<dyn TableSource>>> {
     let statement = PlannerStatement::Statement(Box::new(ast::Statement::Query(Box::new(query.clone()))));
     let (names, _) = resolve_table_references(&statement, true).map_err(super::error::translate)?;
     let mut tables = HashMap::new();
     for name in names {
         // A table function is no table; the planner asks for it by another way.
-        match table(engine, who, path, release, &name).await {
+        match table(engine, who, path, release, &name, scope).await {
             Ok(provider) => {
                 tables.insert(name, provider_as_source(provider));
             }
@@ -56,14 +57,14 @@ pub(super) async fn table(
     path: &[String],
     release: &Release,
     name: &TableReference,
+    scope: Option<&catalog::Scope>,
 ) -> Result<Arc<dyn TableProvider>> {
     check_database(engine, name)?;
-    if let Some(table) = catalog::table(name).map_err(super::error::translate)? {
+    if let Some(table) = catalog::table(engine, scope, name).await? {
         return Ok(table);
     }
-    if name.schema() == Some(catalog::SCHEMA) {
-        let hint = "tables are listed in tributary.object, their columns in tributary.field";
-        return Err(undefined(name).with_hint(hint));
+    if matches!(name.schema(), Some(catalog::SCHEMA | catalog::INFORMATION)) {
+        return Err(undefined(name));
     }
     if name.schema() == Some(SYSTEM) {
         return system_table(engine, who, name.table());

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use self::cursor::Cursors;
 use self::transaction::{Ended, Transaction};
 use super::as_of;
+use super::catalog::Catalog;
 use super::deep::Deep;
 use super::engine::Engine;
 use super::functions::system::Facts;
@@ -118,6 +119,8 @@ struct Planned {
     release: i64,
     zone: Zone,
     path: Vec<String>,
+    /// Where the statement asks it.
+    catalog: Option<Arc<Catalog>>,
     plan: Deep<LogicalPlan>,
 }
 
@@ -431,6 +434,7 @@ impl Session {
             zone: self.settings.lock().zone(),
             settings: self.settings.clone(),
             mailbox: self.mailbox.clone(),
+            scope: None,
         }
     }
 }

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
 use datafusion::execution::runtime_env::RuntimeEnv;
 
+use super::catalog::facts::CatalogFacts;
 use super::session::SessionUser;
 use crate::error::Result;
 use crate::model::{Micros, Release, ReleaseObject};
@@ -68,6 +69,23 @@ pub trait SystemTables: Send + Sync {
 
     /// Announces that this process begins to read a release, or still does; false when it was removed.
     async fn hold(&self, release: i64) -> Result<bool>;
+
+    /// Grows with every change of definitions, people and rights: what [`SystemTables::catalog`] gave before is then
+    /// asked for again.
+    async fn catalog_version(&self) -> Result<i64> {
+        Ok(0)
+    }
+
+    /// What `pg_catalog` tells of a release. Its numbers must stay the same over restarts. Where nothing is kept but
+    /// the release itself, its tables are numbered in their order.
+    async fn catalog(&self, release: &Release) -> Result<CatalogFacts> {
+        Ok(CatalogFacts::of_release(release))
+    }
+
+    /// Bytes that an object takes up in a release.
+    async fn bytes(&self, _: &ReleaseObject) -> Result<u64> {
+        Ok(0)
+    }
 
     /// Whether a user who is no admin was granted the object, alone or with its whole connection.
     async fn may_read(&self, who: &SessionUser, connection: &str, object: &str) -> Result<bool>;

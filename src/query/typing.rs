@@ -60,6 +60,8 @@ pub(super) struct Typing {
     pub(super) parameters: Parameters,
     /// Of the session.
     pub(super) zone: Zone,
+    /// Of a statement that asks the catalog.
+    pub(super) scope: Option<catalog::Scope>,
 }
 
 impl ExprPlanner for Typing {
@@ -77,7 +79,7 @@ impl ExprPlanner for Typing {
         let planned = if key == NUMBER {
             number(value)?
         } else if let Some(name) = key.strip_prefix(CAST) {
-            match catalog::cast(&value, name, schema)? {
+            match catalog::cast(&value, name, schema, self.scope.as_ref())? {
                 Some(planned) => planned,
                 None => cast(value, &Target::parse(name)?, schema, self.zone)?,
             }
@@ -356,12 +358,18 @@ fn sides(
     let open = (is_open_parameter(&left), is_open_parameter(&right));
     match open {
         (true, true) => return Ok(Err((left, right))),
-        (true, false) => left = with_type(left, &open_type(&right, schema)?),
-        (false, true) => right = with_type(right, &open_type(&left, schema)?),
+        (true, false) => left = catalog::parameter_like(left, &right, open_type(&right, schema)?, schema),
+        (false, true) => right = catalog::parameter_like(right, &left, open_type(&left, schema)?, schema),
         (false, false) => {}
     }
     let (mut left_type, mut right_type) = (type_of(&left, schema)?, type_of(&right, schema)?);
-    if is_unknown_text(&left) && takes_text(&right_type) {
+    let (left_list, right_list) =
+        (catalog::array_like(&left, &right_type)?, catalog::array_like(&right, &left_type)?);
+    if let Some(list) = left_list {
+        (left, left_type) = (list, right_type.clone());
+    } else if let Some(list) = right_list {
+        (right, right_type) = (list, left_type.clone());
+    } else if is_unknown_text(&left) && takes_text(&right_type) {
         left = cast_expr(left, &left_type, &unknown_target(&right_type), zone)?;
         left_type = type_of(&left, schema)?;
     } else if is_unknown_text(&right) && takes_text(&left_type) {

@@ -71,6 +71,11 @@ pub struct Registry {
 }
 
 impl Registry {
+    /// The names of all verbs, in the order of [`Verbs::describe`].
+    pub(super) fn names() -> Vec<String> {
+        GROUPS.iter().flat_map(|group| (group.signatures)()).map(|signature| signature.name).collect()
+    }
+
     /// All verbs of `app`.
     pub fn new(app: Arc<App>) -> Arc<Self> {
         Arc::new(Registry { app, signatures: GROUPS.iter().flat_map(|group| (group.signatures)()).collect() })

@@ -11,7 +11,7 @@ use super::release::Fate;
 use super::{App, release_field};
 use crate::error::{Error, Kind, Result};
 use crate::model::{FieldType, Grant, Object, Period, Release, ReleaseObject, Run};
-use crate::query::{AsOf, SessionUser, SystemTable, SystemTables, Tables};
+use crate::query::{AsOf, CatalogFacts, SessionUser, SystemTable, SystemTables, Tables};
 use crate::source;
 
 use FieldType::{Boolean as B, Int64 as I, Text as T, TimestampTz as Z};
@@ -242,6 +242,19 @@ impl SystemTables for Catalog {
 
     async fn hold(&self, release: i64) -> Result<bool> {
         self.app.hold(release).await
+    }
+
+    async fn catalog_version(&self) -> Result<i64> {
+        self.app.state.catalog_version().await
+    }
+
+    async fn catalog(&self, release: &Release) -> Result<CatalogFacts> {
+        super::catalog::facts(&self.app, release, TABLES).await
+    }
+
+    async fn bytes(&self, object: &ReleaseObject) -> Result<u64> {
+        let table = self.app.warehouse.table(&object.connection, &object.object_id);
+        Ok(table.at(object.version).await?.bytes())
     }
 
     async fn may_read(&self, who: &SessionUser, connection: &str, object: &str) -> Result<bool> {

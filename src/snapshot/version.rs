@@ -129,6 +129,11 @@ impl Snapshot {
         self.state.content.is_some()
     }
 
+    /// Bytes of its files, those of deleted rows among them.
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.size).sum()
+    }
+
     /// Rows in it.
     pub fn rows(&self) -> u64 {
         self.rows

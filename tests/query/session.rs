@@ -36,7 +36,8 @@ async fn settings_are_set_shown_and_reset() {
         ("select current_database()", "acme"),
         ("select current_user", "root"),
         ("select session_user", "root"),
-        ("select current_schema()", "public"),
+        ("select current_schema()", "crm"),
+        ("reset search_path; select current_schema()", "public"),
         ("select pg_is_in_recovery()", "f"),
     ] {
         assert_eq!(run(&session, sql).await.unwrap().value(), value, "{sql}");

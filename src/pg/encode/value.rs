@@ -136,6 +136,11 @@ pub(super) fn encoder<'a>(
         DataType::List(_) => nested::list(array.as_list::<i32>(), pg_type, format, style)?,
         DataType::LargeList(_) => nested::list(array.as_list::<i64>(), pg_type, format, style)?,
         DataType::FixedSizeList(..) => nested::fixed(array.as_fixed_size_list(), pg_type, format, style)?,
+        // A number with the name it is written by.
+        DataType::Struct(_) if pg_type.scalar != Scalar::Record => {
+            let part = array.as_struct().column(usize::from(text));
+            encoder(part, pg_type, format, style)?
+        }
         DataType::Struct(_) => nested::record(array.as_struct(), format, style)?,
         DataType::Dictionary(..) => dictionary(array.as_any_dictionary(), pg_type, format, style)?,
         // Maps, unions, run-end encoding: nothing produces them today, and none may end a query.

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use arrow::array::AsArray;
 use arrow::datatypes::DataType;
+use arrow::record_batch::RecordBatch;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, Result, ScalarValue, TableReference};
 use datafusion::datasource::source_as_provider;
@@ -16,7 +17,7 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, TableScan};
 
-use super::CatalogTable;
+use super::provider::Known;
 
 /// The plan without the branches of `CASE` whose condition no row of the catalog fulfils.
 pub(in crate::query) fn prune(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -76,9 +77,12 @@ fn is_never(when: &Expr, inputs: &[LogicalPlan]) -> bool {
     else {
         return false;
     };
-    let holds = |table: &CatalogTable| {
-        let values = table.rows.column_by_name(&column.name)?.as_string_opt::<i32>()?;
-        Some(values.iter().any(|value| value == Some(constant)))
+    let holds = |table: &Known| {
+        let in_batch = |rows: &RecordBatch| {
+            let values = rows.column_by_name(&column.name)?.as_string_opt::<i32>()?;
+            Some(values.iter().any(|value| value == Some(constant)))
+        };
+        table.rows.iter().try_fold(false, |found, rows| Some(found || in_batch(rows)?))
     };
     inputs.iter().find_map(|input| with_catalog(input, column, holds)) == Some(false)
 }
@@ -87,11 +91,10 @@ fn is_never(when: &Expr, inputs: &[LogicalPlan]) -> bool {
 fn with_catalog<T>(
     plan: &LogicalPlan,
     column: &Column,
-    answer: impl Fn(&CatalogTable) -> Option<T> + Copy,
+    answer: impl Fn(&Known) -> Option<T> + Copy,
 ) -> Option<T> {
     let relation = column.relation.as_ref()?;
-    let of =
-        |scan: &TableScan| answer(source_as_provider(&scan.source).ok()?.downcast_ref::<CatalogTable>()?);
+    let of = |scan: &TableScan| answer(source_as_provider(&scan.source).ok()?.downcast_ref::<Known>()?);
     let is_it = |name: &TableReference| name == relation;
     match plan {
         LogicalPlan::TableScan(scan) if is_it(&scan.table_name) => of(scan),
@@ -110,7 +113,7 @@ fn reads_catalog(plan: &LogicalPlan) -> bool {
     let is_catalog = |node: &LogicalPlan| match node {
         LogicalPlan::TableScan(scan) => {
             let provider = source_as_provider(&scan.source);
-            Ok(provider.is_ok_and(|provider| provider.downcast_ref::<CatalogTable>().is_some()))
+            Ok(provider.is_ok_and(|provider| provider.downcast_ref::<Known>().is_some()))
         }
         _ => Ok(false),
     };

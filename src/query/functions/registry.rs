@@ -19,7 +19,6 @@ use super::aggregate::Sum;
 use super::collect::ArrayAgg;
 use super::rounding::{Rounding, Way};
 use crate::error::{Error, Kind};
-use crate::query::catalog;
 
 /// Bytes of one text that a function may make.
 const MAX_TEXT_BYTES: usize = 16 << 20;
@@ -42,7 +41,7 @@ impl Registry {
         let ours = [Way::Round, Way::Trunc, Way::Ceil, Way::Floor]
             .map(|way| ScalarUDF::from(Rounding::new(way)))
             .into_iter()
-            .chain([catalog::to_regtype()])
+            .chain(super::rowsets::all())
             .map(Arc::new);
         for function in SessionStateDefaults::default_scalar_functions().into_iter().chain(ours) {
             let function = if CAPPED.contains(&function.name()) { capped(function) } else { function };

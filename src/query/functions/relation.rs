@@ -12,7 +12,7 @@ use datafusion::datasource::MemTable;
 use datafusion::logical_expr::LogicalPlan;
 
 use super::system::Facts;
-use crate::query::settings::{Kindly, Shown};
+use crate::query::settings::{Kindly, SharedSettings, Shown};
 
 /// The names of all of them.
 pub(in crate::query) const NAMES: &[&str] = &["pg_listening_channels", "pg_show_all_settings"];
@@ -24,7 +24,7 @@ pub(in crate::query) fn relation(name: &str, facts: &Facts) -> Result<Option<Arc
             let channels: ArrayRef = Arc::new(StringArray::from(facts.mailbox.channels()));
             RecordBatch::try_from_iter_with_nullable([("pg_listening_channels", channels, true)])?
         }
-        "pg_show_all_settings" => settings(facts)?,
+        "pg_show_all_settings" => settings(&facts.settings)?,
         _ => return Ok(None),
     };
     Ok(Some(Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]])?)))
@@ -43,8 +43,8 @@ pub(in crate::query) fn is_in(plan: &LogicalPlan) -> bool {
 }
 
 /// The columns of `pg_settings` for the user of the session.
-pub(in crate::query) fn settings(facts: &Facts) -> Result<RecordBatch> {
-    let listed: Vec<Shown> = facts.settings.lock().listed().collect();
+pub(in crate::query) fn settings(settings: &SharedSettings) -> Result<RecordBatch> {
+    let listed: Vec<Shown> = settings.lock().listed().collect();
     let column = |text: &dyn Fn(&Shown) -> Option<String>| -> ArrayRef {
         Arc::new(StringArray::from(listed.iter().map(text).collect::<Vec<_>>()))
     };

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::datetime::DateTime;
 use super::setting;
+use crate::query::catalog::Scope;
 use crate::query::notify::Mailbox;
 use crate::query::settings::SharedSettings;
 use crate::query::{PG_TYPE, Zone};
@@ -32,6 +33,8 @@ pub(in crate::query) struct Facts {
     pub(in crate::query) zone: Zone,
     pub(in crate::query) settings: SharedSettings,
     pub(in crate::query) mailbox: Arc<Mailbox>,
+    /// Of a statement that asks the catalog.
+    pub(in crate::query) scope: Option<Scope>,
 }
 
 /// The function of that name, when it is one of the session's.
@@ -50,7 +53,6 @@ pub(in crate::query) fn function(name: &str, facts: &Facts) -> Option<ScalarUDF>
         }
         "current_database" | "current_catalog" => (text(&facts.database), Some("name")),
         "current_user" | "session_user" | "user" | "current_role" => (text(&facts.user), Some("name")),
-        "current_schema" => (text("public"), Some("name")),
         "pg_backend_pid" => (ScalarValue::Int32(Some(facts.session_id)), None),
         // There are no such locks, so that none is left behind.
         "pg_advisory_unlock_all" => (text(""), None),

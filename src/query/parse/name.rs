@@ -53,6 +53,11 @@ fn folded(ident: &Ident) -> String {
     }
 }
 
+/// The name of an output that has none.
+pub(super) fn of(expr: &Expr) -> String {
+    figure_name(expr)
+}
+
 fn figure_name(expr: &Expr) -> String {
     figure(expr).map_or_else(|| "?column?".into(), |(name, _)| name)
 }
@@ -70,6 +75,10 @@ fn figure(expr: &Expr) -> Option<(String, bool)> {
         Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => figure(inner),
         Expr::Function(function) => {
             let part = function.name.0.last()?.as_ident()?;
+            // What `ARRAY(query)` has become.
+            if part.value == crate::query::functions::rowsets::EMPTY_FOR_NULL {
+                return strong("array");
+            }
             Some((folded(part), true))
         }
         Expr::Cast { expr, data_type, .. } => match figure(expr) {

@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast::{
     Value, VisitMut, VisitorMut, WindowFrameBound, WindowSpec, WindowType,
 };
 
-use super::name;
+use super::{custom, name};
 
 /// Key of a number.
 pub(in crate::query) const NUMBER: &str = "number";
@@ -29,6 +29,8 @@ pub(in crate::query) const AT_ZONE: &str = "at time zone";
 
 /// Normalizes a whole query.
 pub(super) fn query(query: &mut Query) {
+    super::qualified::query(query);
+    super::rowsets::query(query);
     let _flow: ControlFlow<()> = query.visit(&mut Normalizer);
 }
 
@@ -335,13 +337,9 @@ pub(in crate::query) fn type_name(data_type: &DataType) -> Option<String> {
             "timestamp with time zone".into()
         }
         DataType::Array(ArrayElemTypeDef::SquareBracket(element, _)) => format!("{}[]", type_name(element)?),
-        DataType::Custom(name, _) => match name.to_string().to_lowercase().as_str() {
-            "regclass" | "name" => "text".into(),
-            "oid" => "bigint".into(),
-            "unknown" => "text".into(),
-            other => other.into(),
-        },
-        DataType::Regclass | DataType::Uuid | DataType::JSON | DataType::JSONB => "text".into(),
+        DataType::Custom(name, modifiers) => custom::type_name(name, modifiers),
+        DataType::Regclass => "regclass".into(),
+        DataType::Uuid | DataType::JSON | DataType::JSONB => "text".into(),
         _ => return None,
     })
 }

@@ -13,6 +13,7 @@ use super::transaction::Ended;
 use super::{Execution, Named, Notice, NoticeSender, Prepared, Session, TransactionStatus, explain};
 use crate::error::{Error, Kind, Result, did_you_mean};
 use crate::model::now_micros;
+use crate::query::catalog::{self, Needs};
 use crate::query::functions::cast::Target;
 use crate::query::parse::{CallArgument, Command, LockMode, Modes, Parsed, Show, Value, type_name};
 use crate::query::plan::Planner;
@@ -307,11 +308,19 @@ impl Session {
 
     /// 42P01 unless there is a relation of that name, whoever may read it.
     async fn refuse_missing(&self, table: &TableReference) -> Result<()> {
-        let release = self.release().await?;
-        match resolve::table(&self.engine, &self.who, &self.search_path(), release.release(), table).await {
+        match self.check_readable(table).await {
             Err(error) if error.kind() != Kind::Denied => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// Fails unless a relation of that name may be read.
+    async fn check_readable(&self, table: &TableReference) -> Result<()> {
+        let release = self.release().await?;
+        let (engine, release, path) = (&self.engine, release.release(), self.search_path());
+        let scope =
+            catalog::scope(engine, Needs::of_table(table), release, &self.who, &self.settings).await?;
+        resolve::table(engine, &self.who, &path, release, table, scope.as_ref()).await.map(drop)
     }
 
     /// What may be read may be locked for reading, which keeps nobody from anything.
@@ -322,9 +331,7 @@ impl Session {
         }
         for table in tables {
             if mode == LockMode::AccessShare {
-                let release = self.release().await?;
-                let path = self.search_path();
-                resolve::table(&self.engine, &self.who, &path, release.release(), table).await?;
+                self.check_readable(table).await?;
                 continue;
             }
             self.refuse_missing(table).await?;

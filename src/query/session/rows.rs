@@ -12,12 +12,13 @@ use datafusion::sql::sqlparser::ast;
 
 use super::{Execution, Planned, Prepared, Session, explain};
 use crate::error::{Error, Kind, Result};
+use crate::query::catalog::{self, Catalog, Needs};
 use crate::query::deep::{Deep, poll_with_stack, with_stack};
 use crate::query::error::translate;
 use crate::query::functions::cast::{Target, cast_scalar};
 use crate::query::functions::number::is_numeric;
 use crate::query::functions::relation;
-use crate::query::functions::system;
+use crate::query::functions::system::{self, Facts};
 use crate::query::parse::{Command, Parsed};
 use crate::query::pin::{Pin, PinnedExec};
 use crate::query::plan::{Found, Planner, parameters_of, shown_schema};
@@ -53,8 +54,12 @@ impl Session {
         let work = async move {
             let query =
                 Self::query_of(&parsed).ok_or_else(|| Error::internal("a statement without a query"))?;
-            let tables = resolve::tables(&engine, &who, &path, release.release(), query).await?;
+            let needs = Needs::of(query);
+            let scope = catalog::scope(&engine, needs, release.release(), &who, &facts.settings).await?;
+            let tables =
+                resolve::tables(&engine, &who, &path, release.release(), query, scope.as_ref()).await?;
             let zone = facts.zone;
+            let facts = Facts { scope, ..facts };
             let mut planner = Planner::new(&engine.state, &engine.registry, facts, tables, parameters);
             loop {
                 let planned = with_stack(tokens, || {
@@ -68,6 +73,14 @@ impl Session {
         self.engine.run(poll_with_stack(tokens, work)).await.map_err(|error| located.located(error))
     }
 
+    /// The catalog as it is now, where a statement asks it. A plan made with another one is old.
+    async fn catalog_of(&self, parsed: &Parsed, release: &Pin) -> Result<Option<Arc<Catalog>>> {
+        match Self::query_of(parsed).map_or(Needs::Nothing, Needs::of) {
+            Needs::Nothing => Ok(None),
+            _ => self.engine.catalog(release.release()).await.map(Some),
+        }
+    }
+
     /// The plan with the types of its parameters: the ones it does not tell are text.
     pub(super) async fn prepare_query(
         &self,
@@ -77,11 +90,12 @@ impl Session {
         let release = self.release().await?;
         let (id, zone) = (release.release().id, self.settings.lock().zone());
         if declared.is_empty() && Self::placeholders(parsed).is_empty() {
+            let catalog = self.catalog_of(parsed, &release).await?;
             let plan = self.plan(parsed, release, Parameters::default(), false).await?;
             let schema = Some(Self::result_schema(parsed, &plan));
             let plan = Deep::new(plan, parsed.tokens());
             let path = self.search_path();
-            let planned = Some(Arc::new(Planned { release: id, zone, path, plan }));
+            let planned = Some(Arc::new(Planned { release: id, zone, path, catalog, plan }));
             // What answers with the time of its statement is planned for each.
             let lasts = |plan: &LogicalPlan| !system::is_of_moment(plan) && !relation::is_in(plan);
             let plan = planned.filter(|planned| lasts(&planned.plan));
@@ -181,8 +195,16 @@ impl Session {
         let zone = self.settings.lock().zone();
         let cached = prepared.plan.clone();
         let path = self.search_path();
+        let catalog = self.catalog_of(&prepared.parsed, &release).await?;
         let cached = cached.filter(|planned| {
-            planned.release == release.release().id && planned.zone == zone && planned.path == path
+            let same_catalog = match (&planned.catalog, &catalog) {
+                (Some(then), Some(now)) => Arc::ptr_eq(then, now),
+                (then, now) => then.is_none() && now.is_none(),
+            };
+            planned.release == release.release().id
+                && planned.zone == zone
+                && planned.path == path
+                && same_catalog
         });
         let plan = match cached {
             Some(planned) => planned,
@@ -192,7 +214,7 @@ impl Session {
                 let parameters = Parameters { types, values: Some(Arc::new(values)) };
                 let (id, parsed) = (release.release().id, &prepared.parsed);
                 let plan = self.plan(parsed, release.clone(), parameters, false).await?;
-                Arc::new(Planned { release: id, zone, path, plan: Deep::new(plan, tokens) })
+                Arc::new(Planned { release: id, zone, path, catalog, plan: Deep::new(plan, tokens) })
             }
         };
         let engine = self.engine.clone();

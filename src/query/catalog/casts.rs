@@ -42,7 +42,10 @@ pub(in crate::query) fn cast(
         (_, Some(reg)) => reg,
         ("oid" | "name" | "\"char\"" | "xid" | "cid" | "int2vector" | "oidvector", None) => target,
         ("text" | "varchar", None) => {
-            let Some(from) = pg_type(value, schema).and_then(|name| reg_name(&name)) else { return Ok(None) };
+            let told = pg_type(value, schema);
+            let Some(from) = told.and_then(|name| reg_name(name.trim_start_matches('_'))) else {
+                return Ok(None);
+            };
             return Ok(Some(convert(value.clone(), Way::Text(from), scope)));
         }
         _ => return Ok(None),
@@ -190,6 +193,10 @@ impl Convert {
             Way::Told(_) => Ok(Arc::clone(array)),
             Way::Text(reg) => {
                 let scope = self.scope()?;
+                if let Some(list) = array.as_list_opt::<i32>() {
+                    let each = list.iter().map(|part| part.map(|part| braced(scope, reg, &part)).transpose());
+                    return Ok(Arc::new(each.collect::<Result<StringArray>>()?));
+                }
                 let numbers = arrow_cast(array, &DataType::Int64)?;
                 Ok(Arc::new(names(scope, reg, &numbers)?))
             }
@@ -293,6 +300,19 @@ pub(super) fn names(scope: &Scope, reg: &'static str, numbers: &ArrayRef) -> Res
         known.insert(number, name);
     }
     Ok(names.finish())
+}
+
+/// The names of numbers as the text of an array.
+fn braced(scope: &Scope, reg: &'static str, numbers: &ArrayRef) -> Result<String> {
+    let names = names(scope, reg, &arrow_cast(numbers, &DataType::Int64)?)?;
+    let quoted = |name: Option<&str>| match name {
+        None => "NULL".to_string(),
+        Some(name) if name.is_empty() || name.contains(['{', '}', ',', '"', '\\', ' ']) => {
+            format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))
+        }
+        Some(name) => name.to_string(),
+    };
+    Ok(format!("{{{}}}", names.iter().map(quoted).collect::<Vec<_>>().join(",")))
 }
 
 /// At most so many bytes of a text, without a part of a character.

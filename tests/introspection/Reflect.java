@@ -4,11 +4,14 @@ import java.sql.*;
 public class Reflect {
     static void print(String what, ResultSet rows, String... columns) throws SQLException {
         System.out.println(what);
+        // Rows that are alike in what they are sorted by come in any order.
+        java.util.TreeSet<String> lines = new java.util.TreeSet<>();
         while (rows.next()) {
             StringBuilder line = new StringBuilder(" ");
             for (String column : columns) line.append(' ').append(rows.getString(column));
-            System.out.println(line);
+            lines.add(line.toString());
         }
+        lines.forEach(System.out::println);
     }
 
     public static void main(String[] arguments) throws Exception {

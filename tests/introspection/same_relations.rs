@@ -114,7 +114,7 @@ async fn rows_of_every_postgresql_are_here_too() {
              pg_get_indexdef(indexrelid), pg_get_indexdef(indexrelid, 1, true)
          FROM pg_index WHERE indexrelid < 10000 ORDER BY indexrelid",
         "SELECT conname, contype, conrelid::regclass, conkey, pg_get_constraintdef(oid) FROM pg_constraint
-         WHERE oid < 10000 ORDER BY oid",
+         WHERE connamespace = 'pg_catalog'::regnamespace ORDER BY conname",
         "SELECT viewname, definition, pg_get_viewdef(('pg_catalog.' || viewname)::regclass) = definition
          FROM pg_views WHERE schemaname = 'pg_catalog' ORDER BY viewname",
         "SELECT * FROM information_schema.sql_features ORDER BY feature_id, sub_feature_id",

@@ -42,7 +42,10 @@ pub(in crate::query) fn cast(
         (_, Some(reg)) => reg,
         ("oid" | "name" | "\"char\"" | "xid" | "cid" | "int2vector" | "oidvector", None) => target,
         ("text" | "varchar", None) => {
-            let Some(from) = pg_type(value, schema).and_then(|name| reg_name(&name)) else { return Ok(None) };
+            let told = pg_type(value, schema);
+            let Some(from) = told.and_then(|name| reg_name(name.trim_start_matches('_'))) else {
+                return Ok(None);
+            };
             return Ok(Some(convert(value.clone(), Way::Text(from), scope)));
         }
         _ => return Ok(None),
@@ -136,6 +139,17 @@ enum Way {
     Char,
     /// An array.
     List(&'static str),
+    /// The same value under the name of its type.
+    Told(&'static str),
+}
+
+/// Names that a value keeps on its way through `CASE`.
+const TOLD: &[&str] = &["oid", "_oid", "name", "_name", "char", "_char", "xid", "int2vector", "oidvector"];
+
+/// An expression under the name of its type.
+pub(super) fn told_as(value: Expr, told: &str) -> Option<Expr> {
+    let known = TOLD.iter().find(|known| **known == told).copied().or_else(|| reg_name(told))?;
+    Some(convert(value, Way::Told(known), None))
 }
 
 fn convert(value: Expr, way: Way, scope: Option<&Scope>) -> Expr {
@@ -176,8 +190,13 @@ impl Convert {
 
     fn of(&self, array: &ArrayRef) -> Result<ArrayRef> {
         match self.way {
+            Way::Told(_) => Ok(Arc::clone(array)),
             Way::Text(reg) => {
                 let scope = self.scope()?;
+                if let Some(list) = array.as_list_opt::<i32>() {
+                    let each = list.iter().map(|part| part.map(|part| braced(scope, reg, &part)).transpose());
+                    return Ok(Arc::new(each.collect::<Result<StringArray>>()?));
+                }
                 let numbers = arrow_cast(array, &DataType::Int64)?;
                 Ok(Arc::new(names(scope, reg, &numbers)?))
             }
@@ -246,7 +265,7 @@ impl Convert {
     fn data_type(&self) -> DataType {
         let list = |element| DataType::List(Arc::new(Field::new_list_field(element, true)));
         match self.way {
-            Way::Reg(_) | Way::Number(_) => DataType::Int64,
+            Way::Reg(_) | Way::Number(_) | Way::Told(_) => DataType::Int64,
             Way::Text(_) | Way::Name | Way::Char => DataType::Utf8,
             Way::List("_name" | "_char") => list(DataType::Utf8),
             Way::List(_) => list(DataType::Int64),
@@ -255,7 +274,7 @@ impl Convert {
 
     fn told(&self) -> Option<&'static str> {
         match self.way {
-            Way::Reg(name) | Way::Number(name) | Way::List(name) => Some(name),
+            Way::Reg(name) | Way::Number(name) | Way::List(name) | Way::Told(name) => Some(name),
             Way::Name => Some("name"),
             Way::Char => Some("char"),
             Way::Text(_) => None,
@@ -283,6 +302,19 @@ pub(super) fn names(scope: &Scope, reg: &'static str, numbers: &ArrayRef) -> Res
     Ok(names.finish())
 }
 
+/// The names of numbers as the text of an array.
+fn braced(scope: &Scope, reg: &'static str, numbers: &ArrayRef) -> Result<String> {
+    let names = names(scope, reg, &arrow_cast(numbers, &DataType::Int64)?)?;
+    let quoted = |name: Option<&str>| match name {
+        None => "NULL".to_string(),
+        Some(name) if name.is_empty() || name.contains(['{', '}', ',', '"', '\\', ' ']) => {
+            format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))
+        }
+        Some(name) => name.to_string(),
+    };
+    Ok(format!("{{{}}}", names.iter().map(quoted).collect::<Vec<_>>().join(",")))
+}
+
 /// At most so many bytes of a text, without a part of a character.
 fn cut(text: &str, bytes: usize) -> &str {
     let mut end = text.len().min(bytes);
@@ -301,13 +333,17 @@ impl ScalarUDFImpl for Convert {
         &self.signature
     }
 
-    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(self.data_type())
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        Ok(match (self.way, types.first()) {
+            (Way::Told(_), Some(same)) => same.clone(),
+            _ => self.data_type(),
+        })
     }
 
-    fn return_field_from_args(&self, _: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
         let metadata = self.told().map(|told| (PG_TYPE.to_string(), told.to_string()));
-        let field = Field::new(self.name(), self.data_type(), true);
+        let types: Vec<_> = args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
+        let field = Field::new(self.name(), self.return_type(&types)?, true);
         Ok(Arc::new(field.with_metadata(metadata.into_iter().collect())))
     }
 

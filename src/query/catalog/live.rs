@@ -27,10 +27,13 @@ pub(in crate::query) struct Catalog {
     sizes: OnceLock<HashMap<u32, u64>>,
     relations: Mutex<HashMap<&'static str, Arc<[RecordBatch]>>>,
     indexes: Mutex<HashMap<(&'static str, &'static str), Arc<Index>>>,
-    texts: Mutex<HashMap<&'static str, Arc<HashMap<i64, Vec<String>>>>>,
+    texts: Mutex<HashMap<&'static str, Texts>>,
     /// Rows that are those of a role, the newest first.
     of_roles: Mutex<Vec<(OfRole, Arc<[RecordBatch]>)>>,
 }
+
+/// Texts that belong to numbers.
+type Texts = Arc<HashMap<i64, Vec<String>>>;
 
 /// A view and the role that sees it so.
 type OfRole = (&'static str, String);
@@ -287,7 +290,7 @@ impl Catalog {
 
     /// Notes how many bytes tables take up. Counts once.
     pub(in crate::query) fn set_sizes(&self, sizes: HashMap<u32, u64>) {
-        let _ = self.sizes.set(sizes);
+        self.sizes.get_or_init(|| sizes);
         // What was made without them is made anew.
         self.relations.lock().remove("pg_class");
         self.indexes.lock().retain(|(relation, _), _| *relation != "pg_class");

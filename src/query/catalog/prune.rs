@@ -17,7 +17,9 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, TableScan};
 
+use super::casts;
 use super::provider::Known;
+use crate::query::PG_TYPE;
 
 /// The plan without the branches of `CASE` whose condition no row of the catalog fulfils.
 pub(in crate::query) fn prune(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -55,11 +57,15 @@ fn without_branches(
 ) -> Result<Transformed<Expr>> {
     let before = case.when_then_expr.len();
     case.when_then_expr.retain(|(when, _)| !is_never(when, inputs));
-    if case.when_then_expr.len() == before {
-        return Ok(Transformed::no(Expr::Case(case)));
-    }
+    let pruned = case.when_then_expr.len() != before;
     if !case.when_then_expr.is_empty() {
-        return Ok(Transformed::yes(Expr::Case(case)));
+        // The engine forgets what the metadata of a branch tells of its type.
+        let told = metadata.get(PG_TYPE).and_then(|told| casts::told_as(Expr::Case(case.clone()), told));
+        return Ok(match told {
+            Some(told) => Transformed::yes(told),
+            None if pruned => Transformed::yes(Expr::Case(case)),
+            None => Transformed::no(Expr::Case(case)),
+        });
     }
     match case.else_expr {
         Some(other) if !matches!(*other, Expr::Literal(ScalarValue::Null, _)) => Ok(Transformed::yes(*other)),

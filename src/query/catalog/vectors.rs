@@ -23,7 +23,7 @@ impl ExprPlanner for Vectors {
         {
             let one = Expr::Literal(ScalarValue::Int64(Some(1)), None);
             let place = Expr::Cast(Cast::new(key.clone(), DataType::Int64));
-            *key = Box::new(binary_expr(place, Operator::Plus, one));
+            **key = binary_expr(place, Operator::Plus, one);
         }
         Ok(PlannerResult::Original(raw))
     }

@@ -237,7 +237,7 @@ impl Call {
         let select = select_of(&mut query)?;
         select.projection = items.into_iter().map(|(expr, name)| item(expr, &name)).collect();
         if let TableFactor::Derived { subquery, .. } = &mut select.from.first_mut()?.relation {
-            *subquery = Box::new(rows);
+            **subquery = rows;
         }
         Some(TableFactor::Derived {
             lateral: true,
@@ -273,7 +273,7 @@ fn array_of(rows: Box<Query>) -> Option<Expr> {
             let mut query = parsed("SELECT array_agg(\"value\") FROM (SELECT 1) AS s(\"value\")")?;
             let select = select_of(&mut query)?;
             if let TableFactor::Derived { subquery, .. } = &mut select.from.first_mut()?.relation {
-                *subquery = Box::new(rows);
+                **subquery = rows;
             }
             query
         }

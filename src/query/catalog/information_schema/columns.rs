@@ -1,6 +1,7 @@
 //! Columns and domains with what the standard tells of their types.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use arrow::record_batch::RecordBatch;
 use datafusion::common::Result;
@@ -129,10 +130,11 @@ impl View<'_> {
 type Known = HashMap<(i64, i64), Told>;
 
 fn known<'k>(view: &View<'_>, known: &'k mut Known, oid: i64, modifier: i64) -> Result<&'k Told> {
-    if !known.contains_key(&(oid, modifier)) {
-        known.insert((oid, modifier), view.told(oid, modifier)?);
-    }
-    Ok(&known[&(oid, modifier)])
+    let told: &Told = match known.entry((oid, modifier)) {
+        Entry::Occupied(told) => told.into_mut(),
+        Entry::Vacant(place) => place.insert(view.told(oid, modifier)?),
+    };
+    Ok(told)
 }
 
 fn columns(view: &View<'_>, shape: &'static Shape) -> Result<RecordBatch> {

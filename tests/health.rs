@@ -79,8 +79,8 @@ async fn a_revoked_login_is_red_and_told_once_until_it_is_mended() {
     vendor.control.revoke(hubspot::PRIVATE_TOKEN);
     let row = server.rows(&["CALL health('crm')"]);
     let row = row.lines().next().unwrap();
-    assert!(row.starts_with("crm||red|HubSpot refuses the login of this connection"), "{row}");
-    assert!(row.contains("set another private app token|admin|"), "{row}");
+    assert!(row.starts_with("crm||red|the source refuses the token of this connection"), "{row}");
+    assert!(row.contains("set another one with `CALL set_secret(...)`|admin|"), "{row}");
     let status = "SELECT status, health FROM tributary.connection";
     assert_eq!(server.rows(&[status]), "needs you|red");
     until("somebody is told", || (mail.mails().len(), chat.log().len(), hook.log().len()) == (1, 1, 1)).await;
@@ -119,8 +119,8 @@ async fn a_revoked_login_is_red_and_told_once_until_it_is_mended() {
         (&told[0]["alert"], &told[0]["connection"], &told[0]["turn"]),
         (&1.into(), &"crm".into(), &"admin".into())
     );
-    assert!(told[0]["text"].as_str().unwrap().contains("HubSpot refuses the login"), "{told:?}");
-    assert!(told[0]["remedy"].as_str().unwrap().contains("token"), "{told:?}");
+    assert!(told[0]["text"].as_str().unwrap().contains("the source refuses the token"), "{told:?}");
+    assert!(told[0]["remedy"].as_str().unwrap().contains("set_secret"), "{told:?}");
     assert!(told[0]["cleared_at"].is_null() && told[1]["cleared_at"].is_string(), "{told:?}");
     let text: serde_json::Value = serde_json::from_str(&bodies(&chat)[0]).unwrap();
     assert_eq!(text.as_object().unwrap().keys().collect::<Vec<_>>(), ["text"]);
@@ -129,7 +129,7 @@ async fn a_revoked_login_is_red_and_told_once_until_it_is_mended() {
     assert_eq!(mails[0]["to"], serde_json::json!(["ops@example.com", "anna@example.com"]));
     let subject = mails[0]["subject"].as_str().unwrap();
     assert!(
-        subject.starts_with("[tributary company] critical: `crm` cannot be synced: HubSpot refuses"),
+        subject.starts_with("[tributary company] critical: `crm` cannot be synced: the source refuses"),
         "{subject}"
     );
     assert!(mails[1]["subject"].as_str().unwrap().starts_with("[tributary company] resolved: "), "{mails:?}");

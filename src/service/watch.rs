@@ -190,10 +190,9 @@ async fn keep_sending(app: Weak<App>, channel: Arc<dyn Channel>, mut news: watch
             Err(error) => tracing::warn!(error = ?error, "messages could not be looked for"),
         }
         drop(service);
-        match tokio::time::timeout(pause, news.changed()).await {
+        if let Ok(Err(_)) = tokio::time::timeout(pause, news.changed()).await {
             // The service has ended.
-            Ok(Err(_)) => return,
-            Ok(Ok(())) | Err(_) => {}
+            return;
         }
     }
 }

@@ -7,10 +7,13 @@ use crate::oauth::web_of;
 
 const TOKEN: &str = "canary-of-the-metrics-token";
 
+/// Names and values, sorted.
+type Labels = Vec<(String, String)>;
+
 /// A page of Prometheus' text format 0.0.4, by sample name and labels.
 struct Page {
     kinds: BTreeMap<String, String>,
-    samples: BTreeMap<(String, Vec<(String, String)>), f64>,
+    samples: BTreeMap<(String, Labels), f64>,
 }
 
 impl Page {
@@ -82,7 +85,7 @@ impl Page {
     /// Buckets only grow, and the last one has all.
     fn check_histograms(&self) {
         for family in self.kinds.iter().filter(|(_, kind)| *kind == "histogram").map(|(name, _)| name) {
-            let mut series: BTreeMap<Vec<(String, String)>, Vec<(f64, f64)>> = BTreeMap::new();
+            let mut series: BTreeMap<Labels, Vec<(f64, f64)>> = BTreeMap::new();
             for ((name, labels), count) in &self.samples {
                 if *name == format!("{family}_bucket") {
                     let (le, others): (Vec<_>, Vec<_>) =

@@ -1,5 +1,7 @@
 //! Settings of the server: command line over environment over `tributary.toml` over defaults.
 
+mod alerts;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -7,6 +9,9 @@ use std::time::Duration;
 
 use crate::error::{Error, Kind, Result};
 use crate::model::check_name;
+
+use alerts::AlertSettings;
+pub use alerts::{Alerts, MailTo, WebhookTo};
 
 /// How a server runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +46,10 @@ pub struct Config {
     pub web: Option<Web>,
     /// Apps that are registered with vendors, by connector.
     pub oauth: BTreeMap<String, RegisteredApp>,
+    /// Where alerts are sent.
+    pub alerts: Alerts,
+    /// What a program must bring that reads `/metrics`; nobody may without it.
+    pub metrics_token: Option<String>,
 }
 
 /// The HTTP endpoint for browsers.
@@ -123,6 +132,12 @@ pub struct Settings {
     /// Apps that are registered with vendors: [oauth.hubspot] with client_id and client_secret; in the file only
     #[arg(skip)]
     pub oauth: Option<BTreeMap<String, RegisteredApp>>,
+    /// Where alerts are sent; [alerts] in the file
+    #[command(flatten)]
+    pub alerts: AlertSettings,
+    /// What Prometheus must bring as bearer token to read /metrics of --web-listen; nobody may without one
+    #[arg(long, env = "TRIBUTARY_METRICS_TOKEN", hide_env_values = true)]
+    pub metrics_token: Option<String>,
 }
 
 impl Settings {
@@ -160,6 +175,8 @@ impl Settings {
             web_listen: self.web_listen.or(fallback.web_listen),
             public_url: self.public_url.or(fallback.public_url),
             oauth: self.oauth.or(fallback.oauth),
+            alerts: self.alerts.or(fallback.alerts),
+            metrics_token: self.metrics_token.or(fallback.metrics_token),
         }
     }
 
@@ -199,6 +216,8 @@ impl Settings {
             connector_base: self.connector_base.unwrap_or_default(),
             web: web(self.web_listen, self.public_url)?,
             oauth: self.oauth.unwrap_or_default(),
+            alerts: self.alerts.resolve()?,
+            metrics_token: self.metrics_token.map(token).transpose()?,
         })
     }
 }
@@ -239,6 +258,17 @@ fn web(listen: Option<String>, public_url: Option<String>) -> Result<Option<Web>
             Ok(Some(Web { listen, public_url: Some(url.as_str().trim_end_matches('/').into()) }))
         }
         _ => Err(invalid(&text)),
+    }
+}
+
+/// Whoever may ask for metrics may try as often as they like.
+fn token(text: String) -> Result<String> {
+    match text.len() >= 16 && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(text),
+        false => {
+            Err(Error::new(Kind::Invalid, "`metrics-token` is too short or holds more than printable ASCII")
+                .with_hint("write at least 16 characters; `openssl rand -hex 16` makes some"))
+        }
     }
 }
 
@@ -292,6 +322,7 @@ mod tests {
             Settings { query_memory_mib: Some(0), ..Settings::default() },
             Settings { lease_seconds: Some(1), ..Settings::default() },
             Settings { lease_seconds: Some(3601), ..Settings::default() },
+            Settings { metrics_token: Some("short".into()), ..Settings::default() },
             Settings { public_url: Some("https://a.example".into()), ..Settings::default() },
             Settings { web_listen: Some("0.0.0.0:8080".into()), ..Settings::default() },
             browsers_at("http://tributary.example"),

@@ -77,6 +77,7 @@ struct Inner {
     hint: Option<String>,
     position: Option<u32>,
     source: Option<Box<dyn StdError + Send + Sync>>,
+    is_of_source: bool,
 }
 
 impl Error {
@@ -90,6 +91,7 @@ impl Error {
             hint: None,
             position: None,
             source: None,
+            is_of_source: false,
         }))
     }
 
@@ -126,6 +128,17 @@ impl Error {
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self
+    }
+
+    /// Says that a source system gave this error.
+    pub fn of_source(mut self) -> Self {
+        self.0.is_of_source = true;
+        self
+    }
+
+    /// Whether a source system gave this error, and not our own storage, state or code.
+    pub fn is_of_source(&self) -> bool {
+        self.0.is_of_source
     }
 
     /// What the caller can do about it.

@@ -1,6 +1,7 @@
 //! tributary links a company's source systems, keeps every object as Parquet snapshots, and serves
 //! consistent, immutable releases of all of them as SQL.
 
+pub mod alert;
 pub mod catalog;
 pub mod cli;
 pub mod config;

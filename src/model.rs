@@ -2,10 +2,12 @@
 
 mod field_type;
 mod filter;
+mod health;
 mod name;
 
 pub use field_type::FieldType;
 pub use filter::{Comparison, Filter, Literal};
+pub use health::{Alert, Condition, Event, Fault, Health, Message, Severity, State, Turn};
 pub use name::{check_name, machine_name, quote_ident, unique_machine_name};
 
 /// Microseconds since 1970-01-01 UTC.
@@ -215,6 +217,10 @@ pub struct Run {
     pub cause: Option<String>,
     /// What to do about it.
     pub remedy: Option<String>,
+    /// What `cause` is about, when it failed.
+    pub fault: Option<Fault>,
+    /// `cause` without the source's own words, which may quote a record.
+    pub summary: Option<String>,
 }
 
 /// What a run counted. Row counts, not bytes, unless said.

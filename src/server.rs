@@ -1,5 +1,6 @@
 //! Puts the parts together: state, keys, warehouse, service, engine, wire.
 
+mod alerts;
 mod commands;
 mod vendors;
 
@@ -37,6 +38,7 @@ pub async fn serve(mut config: Config, demo: bool) -> Result<()> {
     let vendors = if demo { Some(Vendors::start(&mut config).await?) } else { None };
     let app = open(&config).await?;
     app.refuse_lost_state().await?;
+    let channels = alerts::channels(&config.alerts)?;
     let listener = listen(config.listen, "--listen").await?;
     let tls = config.tls.as_ref().map(|(certificate, key)| pg::Tls::load(certificate, key)).transpose()?;
     let engine = engine(&config, &app)?;
@@ -44,6 +46,8 @@ pub async fn serve(mut config: Config, demo: bool) -> Result<()> {
     app.start().await?;
     tokio::spawn(look_after_storage(app.clone()));
     let browsers = browsers(&config, &app).await?;
+    app.alert_by(channels);
+    app.watch_over();
     let password = first_admin(&app).await?;
     if let Some(vendors) = &vendors {
         if let Some((web, _)) = &browsers {
@@ -103,7 +107,8 @@ async fn browsers(config: &Config, app: &Arc<App>) -> Result<Option<(Web, TcpLis
         listener.local_addr().map_err(|error| Error::internal(format!("no local address: {error}")))?;
     let public_url = web.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
     say(&format!("browsers are served on {address} and reach it at {public_url}"))?;
-    let served = Web::new(app.clone(), &public_url);
+    let token = config.metrics_token.clone().map(Secret::new);
+    let served = Web::new(app.clone(), &public_url, token);
     settings.public_url = Some(public_url);
     app.link_with(settings);
     Ok(Some((served, listener)))

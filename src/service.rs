@@ -1,6 +1,7 @@
 //! What tributary can do, once: every edge (SQL, console, command line, schedule) calls these functions. They
 //! check rights, leave an audit row and know no protocol.
 
+mod alert;
 mod backup;
 mod catalog;
 mod cells;
@@ -9,7 +10,9 @@ mod demo;
 mod erase;
 mod field;
 mod grant;
+mod health;
 mod link;
+mod metrics;
 mod mirror;
 mod node;
 mod object;
@@ -22,6 +25,7 @@ mod sync;
 mod system;
 mod user;
 mod vacuum;
+mod watch;
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -39,11 +43,14 @@ use crate::source::{ConnectorInfo, Connectors};
 use crate::state::State;
 use crate::sync::{Digester, Syncer};
 
+use metrics::Metrics;
 use optimize::Compactions;
+use watch::Watch;
 
 pub use backup::{Manifest, backup, check, restore};
 pub use grant::{GrantTokens, Vault};
 pub use link::{Accepted, Invited, LinkSettings, Links, Returned};
+pub use metrics::Standing;
 pub use recover::Recovered;
 pub use registry::Registry;
 pub use system::Catalog;
@@ -112,6 +119,9 @@ pub struct App {
     /// Cancels running syncs, by sync id.
     running: Mutex<HashMap<i64, CancellationToken>>,
     compactions: Compactions,
+    /// What goes on by itself.
+    watch: Watch,
+    metrics: Metrics,
     /// Where work goes that must outlive its caller.
     runtime: tokio::runtime::Handle,
     /// Held by the vacuum that runs.
@@ -145,6 +155,8 @@ impl App {
             sessions: OnceLock::new(),
             running: Mutex::default(),
             compactions: Compactions::default(),
+            watch: Watch::default(),
+            metrics: Metrics::default(),
             runtime: tokio::runtime::Handle::current(),
             vacuuming: tokio::sync::Mutex::default(),
         })
@@ -168,11 +180,6 @@ impl App {
     /// What is known of a connector, or an error that names the nearest one.
     fn connector_info(&self, name: &str) -> Result<&ConnectorInfo> {
         self.connectors.info(name)
-    }
-
-    /// Whether the state database answers.
-    pub async fn is_well(&self) -> Result<()> {
-        self.state.newest_release().await.map(|_| ())
     }
 
     /// Lets every new statement read `release`.

@@ -5,6 +5,7 @@ mod condition;
 mod connectors;
 pub mod demo;
 mod language;
+mod marked;
 mod offer;
 pub mod postgres;
 pub mod rest;
@@ -52,6 +53,16 @@ pub trait Source: Send + Sync {
 
     /// Until when the source makes us wait, while it does.
     fn waits_until(&self) -> Option<Micros> {
+        None
+    }
+
+    /// Calls of the source's API that are used up and usable today, where it has told.
+    fn quota(&self) -> Option<Quota> {
+        None
+    }
+
+    /// The source's clock at its newest answer, where it tells the time.
+    fn clock(&self) -> Option<Micros> {
         None
     }
 
@@ -196,6 +207,17 @@ pub struct Expected {
     pub calls: u64,
     /// How many of them the question took.
     pub spent: u64,
+}
+
+/// Calls of one day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// Made so far, by everybody.
+    pub used: u64,
+    /// What the source allows.
+    pub allowed: u64,
+    /// After how many of them we leave the rest to others.
+    pub usable: u64,
 }
 
 /// One page of rows.

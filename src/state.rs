@@ -4,12 +4,14 @@
 //! and `TEXT`: times are microseconds UTC, JSON and base64 are text, booleans are 0 and 1. Numbers come from a
 //! table of sequences, so that they are gap-free and in the order of commits.
 
+mod alert;
 mod audit;
 mod connection;
 mod dump;
 mod erasure;
 mod failure;
 mod file;
+mod health;
 mod lease;
 mod node;
 mod number;

@@ -1,5 +1,5 @@
 //! What a browser reaches: the page behind a link that logs a connection in, the address that vendors send it back to,
-//! and whether the server is well.
+//! whether the server is well, and its numbers for Prometheus.
 
 mod page;
 
@@ -10,6 +10,7 @@ use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, Response, StatusCode, header};
 use axum::routing::get;
+use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -21,19 +22,23 @@ use crate::service::{App, Returned};
 const MAX_BODY: usize = 4_096;
 /// A login may take so long, and so may its cookie.
 const COOKIE_SECONDS: u32 = 600;
+const TEXT: &str = "text/plain; charset=utf-8";
 
 /// The HTTP side of a server.
 pub struct Web {
     app: Arc<App>,
     public_url: String,
+    /// What a program brings that may read metrics.
+    metrics_token: Option<Secret>,
     /// Browsers reach it by https only.
     is_secure: bool,
 }
 
 impl Web {
     /// Serves `app`, which browsers reach at `public_url`.
-    pub fn new(app: Arc<App>, public_url: &str) -> Self {
-        Web { app, public_url: public_url.into(), is_secure: public_url.starts_with("https://") }
+    pub fn new(app: Arc<App>, public_url: &str, metrics_token: Option<Secret>) -> Self {
+        let is_secure = public_url.starts_with("https://");
+        Web { app, public_url: public_url.into(), metrics_token, is_secure }
     }
 
     /// Scheme, host and port by which browsers reach it.
@@ -45,6 +50,7 @@ impl Web {
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
         let router = Router::new()
             .route("/health", get(health))
+            .route("/metrics", get(metrics))
             .route("/connect/{link}", get(show).post(begin))
             .route("/oauth/callback/{connector}", get(finish))
             .fallback(nothing)
@@ -89,6 +95,15 @@ impl Web {
         response
     }
 
+    fn plain(&self, status: StatusCode, kind: &str, text: String) -> Response<Body> {
+        let mut response = Response::new(Body::from(text));
+        *response.status_mut() = status;
+        let mut headers = vec![(header::CONTENT_TYPE, kind.to_string())];
+        headers.extend(self.common());
+        add(&mut response, headers);
+        response
+    }
+
     /// Links are secrets: nothing may keep a page or tell its address.
     fn common(&self) -> Vec<(header::HeaderName, String)> {
         let mut headers = vec![
@@ -124,18 +139,49 @@ fn add(response: &mut Response<Body>, headers: Vec<(header::HeaderName, String)>
     }
 }
 
-async fn health(State(web): State<Arc<Web>>) -> Response<Body> {
-    let (status, text) = match web.app.is_well().await {
-        Ok(()) => (StatusCode::OK, "ok\n"),
+/// Whether the server is well: for people, and with `Accept: application/json` for programs. It tells numbers only.
+async fn health(State(web): State<Arc<Web>>, headers: HeaderMap) -> Response<Body> {
+    let wants_json = headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| accept.contains("application/json"));
+    let standing = web.app.standing().await;
+    let (status, text) = match &standing {
+        Ok(_) => (StatusCode::OK, "ok"),
         Err(error) => {
             tracing::error!(error = ?error, "the server is not well");
-            (StatusCode::SERVICE_UNAVAILABLE, "the state database does not answer\n")
+            (StatusCode::SERVICE_UNAVAILABLE, "the state database does not answer")
         }
     };
-    let mut response = Response::new(Body::from(text));
-    *response.status_mut() = status;
-    add(&mut response, web.common());
-    response
+    let body = match (wants_json, standing) {
+        (false, _) => None,
+        (true, Ok(standing)) => serde_json::to_string(&standing).ok(),
+        (true, Err(_)) => Some(serde_json::json!({ "status": text }).to_string()),
+    };
+    let kind = if body.is_some() { "application/json" } else { "text/plain; charset=utf-8" };
+    web.plain(status, kind, format!("{}\n", body.as_deref().unwrap_or(text)))
+}
+
+/// Numbers for Prometheus, for whoever brings the token. Without one in the settings there is no such page.
+async fn metrics(State(web): State<Arc<Web>>, headers: HeaderMap) -> Response<Body> {
+    let Some(token) = &web.metrics_token else {
+        return web.answer(StatusCode::NOT_FOUND, page::gone(), None);
+    };
+    let brought = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let brought = brought.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+    if !bool::from(brought.as_bytes().ct_eq(token.expose().as_bytes())) {
+        let mut response = web.plain(StatusCode::UNAUTHORIZED, TEXT, "a bearer token is needed\n".into());
+        add(&mut response, vec![(header::WWW_AUTHENTICATE, "Bearer".to_string())]);
+        return response;
+    }
+    match web.app.metrics().await {
+        Ok(text) => web.plain(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text),
+        Err(error) => {
+            tracing::error!(error = ?error, "the metrics could not be collected");
+            let what = "the state database does not answer\n".to_string();
+            web.plain(StatusCode::SERVICE_UNAVAILABLE, TEXT, what)
+        }
+    }
 }
 
 async fn nothing(State(web): State<Arc<Web>>) -> Response<Body> {

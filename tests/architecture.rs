@@ -10,6 +10,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("model", &["error"]),
     ("secret", &["error", "model"]),
     ("oauth", &["error", "secret"]),
+    ("alert", &["error", "model", "secret"]),
     ("password", &["error"]),
     ("filter", &["error", "model"]),
     ("config", &["error", "model"]),
@@ -23,8 +24,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "service",
         &[
-            "config", "error", "filter", "model", "oauth", "password", "query", "secret", "snapshot",
-            "source", "state", "sync",
+            "alert", "config", "error", "filter", "model", "oauth", "password", "query", "secret",
+            "snapshot", "source", "state", "sync",
         ],
     ),
     ("pg", &["error", "model", "password", "query", "service"]),
@@ -32,8 +33,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "catalog", "config", "demo", "error", "model", "oauth", "pg", "query", "secret", "service",
-            "snapshot", "source", "state", "sync", "web",
+            "alert", "catalog", "config", "demo", "error", "model", "oauth", "pg", "query", "secret",
+            "service", "snapshot", "source", "state", "sync", "web",
         ],
     ),
     ("cli", &["config", "error", "server"]),
@@ -49,6 +50,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("pgwire", &["pg"]),
     ("tokio_postgres", &["source"]),
     ("oauth2", &["oauth"]),
+    ("lettre", &["alert"]),
     ("axum", &["demo", "web"]),
     ("clap", &["cli", "config", "main"]),
     ("datafusion", &["filter", "pg", "query", "service", "snapshot"]),

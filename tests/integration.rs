@@ -13,6 +13,7 @@ mod disk;
 mod drift;
 mod drivers;
 mod erase;
+mod health;
 mod introspection;
 mod kill;
 mod oauth;

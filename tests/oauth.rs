@@ -7,6 +7,8 @@ mod crash;
 mod refresh;
 mod standard;
 
+pub(crate) use browser::web_of;
+
 use std::path::Path;
 use std::sync::Arc;
 

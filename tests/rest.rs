@@ -3,7 +3,7 @@
 
 mod paging;
 mod product;
-mod server;
+pub(crate) mod server;
 mod tokens;
 
 use std::collections::HashMap;

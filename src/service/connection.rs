@@ -65,6 +65,7 @@ impl App {
             self.mirror_connection(&connection).await;
             if info.secrets.is_empty() {
                 connection = self.log_in(connection, source.as_ref()).await?;
+                self.check_soon(connection.id).await?;
             }
             Ok(connection)
         })
@@ -119,13 +120,18 @@ impl App {
                     (connection, None)
                 }
                 Err(error) if error.kind() == Kind::Unavailable => (connection, Some(error)),
-                Err(error) => return Err(error),
+                Err(error) => {
+                    // The login that was there before may be as good as ever.
+                    self.check_soon(connection.id).await?;
+                    return Err(error);
+                }
             };
             let version =
                 self.state.secret(connection.id, field).await?.map_or(1, |(version, _)| version + 1);
             let sealed = self.keyring.seal(&self.company, connection.id, field, version, &value)?;
             self.state.put_secret(connection.id, field, version, &sealed).await?;
             self.forget_tokens(connection.id);
+            self.check_soon(connection.id).await?;
             Ok((connection, trouble))
         })
         .await
@@ -159,6 +165,7 @@ impl App {
             let trouble = self.end_grant(&connection).await?;
             self.state.drop_secrets(connection.id).await?;
             self.state.set_connection_status(connection.id, "not connected", None).await?;
+            self.check_soon(connection.id).await?;
             connection.status = "not connected".into();
             connection.identity = None;
             Ok((connection, trouble))
@@ -194,6 +201,14 @@ impl App {
         let secrets = self.secrets(connection, info).await?;
         let tokens = self.grant_tokens(connection).await?;
         self.connectors.open(&connection.connector, &connection.settings, &secrets, tokens)
+    }
+
+    /// The source of a connection, for a look that waits for nothing long.
+    pub(super) async fn open_to_look(&self, connection: &Connection) -> Result<Arc<dyn Source>> {
+        let info = self.connectors.info(&connection.connector)?;
+        let secrets = self.secrets(connection, info).await?;
+        let tokens = self.grant_tokens(connection).await?;
+        self.connectors.open_to_look(&connection.connector, &connection.settings, &secrets, tokens)
     }
 
     pub(super) async fn secrets(

@@ -98,6 +98,13 @@ impl Vault {
         Ok(tokens.refresh.map(|token| Secret::new(token.0.to_string())))
     }
 
+    /// When the access of a connection ends that has no refresh token, where its life is known.
+    pub async fn ends(&self, connection_id: i64) -> Result<Option<Micros>> {
+        let Some(grant) = self.state.oauth_grant(connection_id).await? else { return Ok(None) };
+        let tokens = self.open(connection_id, &grant)?;
+        Ok(tokens.refresh_at.filter(|_| tokens.refresh.is_none()))
+    }
+
     fn seal(&self, connection_id: i64, version: i64, tokens: &Sealed) -> Result<Vec<u8>> {
         let text =
             serde_json::to_string(tokens).map_err(|_| Error::internal("tokens cannot be written as JSON"))?;

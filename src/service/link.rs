@@ -253,7 +253,9 @@ impl App {
         };
         self.vault().keep(connection.id, &answer).await?;
         self.forget_tokens(connection.id);
-        self.logged_in(connection, &identity).await
+        let connection = self.logged_in(connection, &identity).await?;
+        self.check_soon(connection.id).await?;
+        Ok(connection)
     }
 
     /// Refuses a login as another account than the one whose rows the connection has.
@@ -322,6 +324,11 @@ impl App {
     /// Lets the next reader ask state again.
     pub(super) fn forget_tokens(&self, connection_id: i64) {
         self.tokens.lock().remove(&connection_id);
+    }
+
+    /// When the access that a person granted ends for good; `None` where it is renewed by itself, or was not granted so.
+    pub(super) async fn access_ends(&self, connection_id: i64) -> Result<Option<Micros>> {
+        self.vault().ends(connection_id).await
     }
 
     fn vault(&self) -> Vault {

@@ -3,6 +3,7 @@
 mod connection;
 mod erase;
 mod field;
+mod health;
 mod object;
 mod release;
 mod storage;
@@ -34,6 +35,7 @@ const GROUPS: &[Group] = &[
     Group { signatures: connection::signatures, call: connection::call },
     Group { signatures: erase::signatures, call: erase::call },
     Group { signatures: field::signatures, call: field::call },
+    Group { signatures: health::signatures, call: health::call },
     Group { signatures: object::signatures, call: object::call },
     Group { signatures: release::signatures, call: release::call },
     Group { signatures: sync::signatures, call: sync::call },

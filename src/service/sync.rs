@@ -91,6 +91,8 @@ impl App {
         self.running.lock().insert(sync_id, cancel.clone());
         let outcome = self.syncer.run(&request, started, &progress, &cancel).await;
         self.running.lock().remove(&sync_id);
+        // Also what could not be recorded may be something to hear of.
+        self.watch.alerts.notify_one();
         let finished = match outcome {
             Ok(outcome) => self.finish_sync(request, outcome).await,
             Err(error) => Err(error),
@@ -100,11 +102,13 @@ impl App {
 
     /// What follows from what a sync did.
     async fn finish_sync(self: &Arc<Self>, request: Request, outcome: Outcome) -> Result<Outcome> {
+        outcome.runs.iter().for_each(|run| self.metrics.ran(run));
         self.note_source_login(&request, &outcome).await?;
         self.mirror_widened(&request.objects).await?;
         if let Some(release) = &outcome.release {
             self.announce(release.clone());
         }
+        self.watch.alerts.notify_one();
         let committed =
             request.objects.into_iter().zip(&outcome.runs).filter(|(_, run)| run.version.is_some());
         self.compact_later(committed.map(|(object, _)| object).collect());

@@ -8,9 +8,9 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 
 use super::cells::{Cell, Columns, batch, schema, time};
 use super::release::Fate;
-use super::{App, release_field};
+use super::{App, alert, health, release_field};
 use crate::error::{Error, Kind, Result};
-use crate::model::{FieldType, Grant, Object, Period, Release, ReleaseObject, Run};
+use crate::model::{Alert, FieldType, Grant, Object, Period, Release, ReleaseObject, Run};
 use crate::query::{AsOf, CatalogFacts, SessionUser, SystemTable, SystemTables, Tables};
 use crate::source;
 
@@ -32,6 +32,8 @@ const TABLES: &[(&str, Columns)] = &[
             ("account", T),
             ("settings", T),
             ("created_at", Z),
+            ("health", T),
+            ("late_after_hours", I),
         ],
     ),
     (
@@ -145,6 +147,8 @@ const TABLES: &[(&str, Columns)] = &[
     ),
     ("release_field", release_field::COLUMNS),
     ("period", &[("name", T), ("release", I), ("frozen_at", Z), ("frozen_by", T), ("reason", T)]),
+    ("health", health::COLUMNS),
+    ("alert", alert::COLUMNS),
     ("setting", &[("name", T), ("value", T), ("description", T)]),
     ("user", &[("name", T), ("role", T), ("enabled", B)]),
     ("grant", &[("user", T), ("connection", T), ("object", T)]),
@@ -223,6 +227,18 @@ impl SystemTables for Catalog {
             "release_field" => release_field::rows(&self.app.state.spans().await?, |c, o| sight.sees(c, o)),
             "erasure" => self.erasures(&sight).await?,
             "period" => self.app.state.periods().await?.into_iter().map(period_row).collect(),
+            "health" => {
+                let seen = |row: &health::Row| match &row.object {
+                    Some(object) => sight.sees(&row.connection, object),
+                    None => sight.sees_some_of(&row.connection),
+                };
+                let rows = health::rows(&self.app).await?;
+                rows.into_iter().filter(seen).map(health::Row::cells).collect()
+            }
+            "alert" => {
+                let alerts = self.app.state.alerts(SHOWN).await?;
+                alerts.into_iter().filter(|alert| sight.is_told(alert)).map(alert::row).collect()
+            }
             "setting" => vec![vec![
                 "retention_days".into(),
                 self.app.state.retention_days().await?.to_string().into(),
@@ -281,6 +297,15 @@ impl Sight {
         self.is_admin || self.grants.iter().any(covers)
     }
 
+    /// What concerns the server as a whole is for admins.
+    fn is_told(&self, alert: &Alert) -> bool {
+        match (&alert.condition.connection, &alert.condition.object) {
+            (Some(connection), Some(object)) => self.sees(connection, object),
+            (Some(connection), None) => self.sees_some_of(connection),
+            (None, _) => self.is_admin,
+        }
+    }
+
     fn sees_some_of(&self, connection: &str) -> bool {
         self.is_admin || self.grants.iter().any(|grant| grant.connection == connection)
     }
@@ -290,7 +315,9 @@ impl Catalog {
     async fn connections(&self, sight: &Sight) -> Result<Vec<Vec<Cell>>> {
         let connections = self.app.state.connections().await?;
         let visible = connections.into_iter().filter(|connection| sight.sees_some_of(&connection.name));
+        let (health, late) = (self.app.state.health().await?, self.app.state.late_after().await?);
         let row = |connection: crate::model::Connection| {
+            let whole = health.iter().find(|h| h.connection_id == connection.id && h.object_id.is_none());
             // How a source is reached is nobody's business but an admin's.
             let settings = sight.is_admin.then(|| connection.settings.to_string());
             vec![
@@ -301,6 +328,8 @@ impl Catalog {
                 connection.account.into(),
                 settings.into(),
                 time(connection.created_at),
+                whole.map(|whole| whole.state.as_str().to_string()).into(),
+                late.get(&connection.id).copied().into(),
             ]
         };
         Ok(visible.map(row).collect())

@@ -6,9 +6,10 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
+use super::marked::Marked;
 use super::rest::limit::Limits;
 use super::rest::token::Tokens;
-use super::rest::{Options, RestSource, provider};
+use super::rest::{Options, Patience, RestSource, provider};
 use super::{Source, demo, postgres};
 use crate::catalog::{Catalog, Manifest};
 use crate::error::{Error, Kind, Result, did_you_mean};
@@ -118,6 +119,30 @@ impl Connectors {
         secrets: &HashMap<String, String>,
         tokens: Option<Arc<dyn Tokens>>,
     ) -> Result<Arc<dyn Source>> {
+        self.open_with(connector, settings, secrets, tokens, &self.options)
+    }
+
+    /// [`Connectors::open`] for a look: what it asks is tried again for some seconds only. It counts against the same
+    /// limits.
+    pub fn open_to_look(
+        &self,
+        connector: &str,
+        settings: &serde_json::Value,
+        secrets: &HashMap<String, String>,
+        tokens: Option<Arc<dyn Tokens>>,
+    ) -> Result<Arc<dyn Source>> {
+        let options = Options { patience: Patience::short(), ..self.options.clone() };
+        self.open_with(connector, settings, secrets, tokens, &options)
+    }
+
+    fn open_with(
+        &self,
+        connector: &str,
+        settings: &serde_json::Value,
+        secrets: &HashMap<String, String>,
+        tokens: Option<Arc<dyn Tokens>>,
+        options: &Options,
+    ) -> Result<Arc<dyn Source>> {
         let info = self.info(connector)?;
         if let Some(unknown) = secrets.keys().find(|name| !info.secrets.iter().any(|known| known == *name)) {
             return Err(Error::new(
@@ -126,14 +151,15 @@ impl Connectors {
             )
             .with_hint(format!("accepted are {}", info.secrets.join(", "))));
         }
-        Ok(match self.manifest(connector) {
+        let source: Arc<dyn Source> = match self.manifest(connector) {
             Some(manifest) => {
                 let limits = self.limits(manifest, settings);
-                Arc::new(RestSource::new(manifest.clone(), settings, secrets, tokens, &self.options, limits)?)
+                Arc::new(RestSource::new(manifest.clone(), settings, secrets, tokens, options, limits)?)
             }
             None if info.name == "demo" => Arc::new(demo::DemoSource::new(settings)?),
             None => Arc::new(postgres::PostgresSource::new(settings, secrets.get("password").cloned())?),
-        })
+        };
+        Ok(Arc::new(Marked(source)))
     }
 
     /// Whether people log in at the vendor.

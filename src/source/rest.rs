@@ -50,7 +50,7 @@ use self::token::Tokens;
 use crate::catalog::{Manifest, as_text};
 use crate::error::{Error, Kind, Result, did_you_mean};
 use crate::model::Micros;
-use crate::source::{Capabilities, Expected, FieldInfo, Identity, ObjectInfo, Page, Read, Source};
+use crate::source::{Capabilities, Expected, FieldInfo, Identity, ObjectInfo, Page, Quota, Read, Source};
 
 pub use explain::{Explained, explain};
 
@@ -77,6 +77,19 @@ pub struct Patience {
     pub whole: Duration,
     /// Of which pauses between attempts are multiples.
     pub unit: Duration,
+}
+
+impl Patience {
+    /// For a look whose answer somebody waits for: trouble that lasts longer than some seconds is told.
+    pub fn short() -> Self {
+        Patience {
+            first_byte: Duration::from_secs(20),
+            between_bytes: Duration::from_secs(10),
+            whole: Duration::from_secs(30),
+            unit: Duration::from_millis(20),
+            ..Patience::default()
+        }
+    }
 }
 
 impl Default for Patience {
@@ -258,6 +271,16 @@ impl Source for RestSource {
         info.suggested_cursor.clone_from(&object.modified);
         let named = object.fields.iter().find(|field| field.is_name).map(|field| field.info.api.clone());
         info.suggested_name = info.suggested_name.take().filter(|api| has(api)).or(named);
+    }
+
+    fn quota(&self) -> Option<Quota> {
+        let (used, allowed) = self.client.quota()?;
+        let usable = self.client.manifest.http.quota.as_ref()?.share_of_day(allowed);
+        Some(Quota { used, allowed, usable })
+    }
+
+    fn clock(&self) -> Option<Micros> {
+        self.client.clock()
     }
 
     fn waits_until(&self) -> Option<Micros> {

@@ -100,6 +100,7 @@ impl State {
     pub async fn drop_connection(&self, id: i64) -> Result<()> {
         let mut transaction = self.begin().await?;
         for statement in [
+            "DELETE FROM health WHERE connection_id = $1",
             "DELETE FROM oauth_grants WHERE connection_id = $1",
             "DELETE FROM oauth_invitations WHERE connection_id = $1",
             "DELETE FROM oauth_logins WHERE connection_id = $1",

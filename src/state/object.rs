@@ -95,6 +95,7 @@ impl State {
             "DELETE FROM grants WHERE object = (SELECT name FROM objects WHERE id = $1) AND connection =
                  (SELECT connections.name FROM connections
                   JOIN objects ON objects.connection_id = connections.id WHERE objects.id = $1)",
+            "DELETE FROM health WHERE object_id = $1",
             "DELETE FROM objects WHERE id = $1",
         ] {
             sqlx::query(statement).bind(id).execute(&mut *transaction).await.map_err(failed)?;

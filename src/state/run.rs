@@ -6,7 +6,7 @@ use sqlx::any::AnyRow;
 
 use super::{State, commit, failed, get, get_json, json, next};
 use crate::error::Result;
-use crate::model::{Micros, Run, RunCounts, Sync, now_micros};
+use crate::model::{Fault, Micros, Run, RunCounts, Sync, now_micros};
 
 impl State {
     /// Records a sync with one running run for each of `objects` (id and full name).
@@ -43,6 +43,8 @@ impl State {
                 release: None,
                 cause: None,
                 remedy: None,
+                fault: None,
+                summary: None,
             };
             sqlx::query(
                 "INSERT INTO runs (id, sync_id, object_id, object, mode, status, started_at, counts, owner)
@@ -80,8 +82,9 @@ impl State {
     /// Records how a run ended. Its release is noted by [`State::publish`].
     pub async fn finish_run(&self, run: &Run) -> Result<()> {
         sqlx::query(
-            "UPDATE runs SET mode = $1, status = $2, ended_at = $3, counts = $4, version = $5, cause = $6, remedy = $7
-             WHERE id = $8",
+            "UPDATE runs SET mode = $1, status = $2, ended_at = $3, counts = $4, version = $5, cause = $6, remedy = $7,
+                 fault = $8, summary = $9
+             WHERE id = $10",
         )
         .bind(&run.mode)
         .bind(&run.status)
@@ -90,6 +93,8 @@ impl State {
         .bind(run.version)
         .bind(run.cause.as_deref())
         .bind(run.remedy.as_deref())
+        .bind(run.fault.map(Fault::as_str))
+        .bind(run.summary.as_deref())
         .bind(run.id)
         .execute(&self.pool)
         .await
@@ -110,6 +115,20 @@ impl State {
             .fetch_all(&self.pool)
             .await;
         rows.map_err(failed)?.iter().rev().map(run).collect()
+    }
+
+    /// The newest run of each object that there is which tells how the object stands: it has ended, was not cancelled,
+    /// and did not merely find another one at work.
+    pub async fn telling_runs(&self) -> Result<Vec<Run>> {
+        let rows = sqlx::query(
+            "SELECT runs.* FROM objects JOIN runs ON runs.id = (
+                 SELECT max(id) FROM runs WHERE object_id = objects.id AND status NOT IN ('running', 'cancelled')
+                     AND coalesce(fault, '') NOT IN ('busy', 'cancelled'))
+             ORDER BY runs.id",
+        )
+        .fetch_all(&self.pool)
+        .await;
+        rows.map_err(failed)?.iter().map(run).collect()
     }
 
     /// The newest syncs, oldest first.
@@ -209,5 +228,7 @@ fn run(row: &AnyRow) -> Result<Run> {
         release: get(row, "release_id")?,
         cause: get(row, "cause")?,
         remedy: get(row, "remedy")?,
+        fault: get::<Option<String>>(row, "fault")?.map(|word| word.parse()).transpose()?,
+        summary: get(row, "summary")?,
     })
 }

@@ -12,7 +12,7 @@ use super::plan::{Mark, Marks, Write};
 use super::transfer::{Changes, Deletions, Received, Transfer};
 use super::{Progress, ProgressSender, Request, Syncer, cancelled, gate};
 use crate::error::{Error, Kind, Result};
-use crate::model::{Object, Run, now_micros};
+use crate::model::{Fault, Object, Run, now_micros};
 use crate::snapshot::{Commit, Prepared, Snapshot};
 use crate::source::What;
 
@@ -66,6 +66,8 @@ pub(super) async fn run(
                 None => error.to_string(),
             });
             run.remedy = error.hint().map(str::to_string);
+            run.fault = Some(Fault::of(&error));
+            run.summary = Some(error.to_string());
             tracing::warn!(run.id = run.id, object.name = %run.object, error = ?error, "run failed");
             let failed = Some((error.kind(), error.sqlstate()));
             Ended { run, object: object.clone(), snapshot: None, failed }
@@ -88,6 +90,8 @@ pub(super) fn without_login(object: &Object, mut run: Run, sqlstate: &'static st
     run.status = "failed".into();
     run.cause = Some("not read: the source refuses the login of this connection".into());
     run.remedy = Some("log in again, then sync".into());
+    run.fault = Some(Fault::Login);
+    run.summary = run.cause.clone();
     Ended { run, object: object.clone(), snapshot: None, failed: Some((Kind::Unauthenticated, sqlstate)) }
 }
 

@@ -147,7 +147,12 @@ fn what_every_postgresql_has_is_printed_alike() {
             let words =
                 lines.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ").replace('-', ""));
             let kept = words.filter(|line| !line.contains("plpgsql") && !line.ends_with(" rows)"));
-            (kept.collect::<Vec<_>>(), said)
+            let mut kept: Vec<_> = kept.collect();
+            if *command == r"\dFp+" {
+                // The one of them whose query leaves the order open.
+                kept.sort();
+            }
+            (kept, said)
         };
         let (expected, found) = (plain(expected), plain(found));
         let different = expected.0.iter().zip(&found.0).find(|(a, b)| a != b);

@@ -52,7 +52,7 @@ pub(super) fn server(connector: &str, base: &str, app: (&str, &str), folder: &Pa
 }
 
 /// Where browsers reach a server.
-pub(super) fn web_of(server: &Server) -> String {
+pub(crate) fn web_of(server: &Server) -> String {
     let said = server.said();
     let line =
         said.lines().find(|line| line.starts_with("browsers are served")).unwrap_or_else(|| panic!("{said}"));

@@ -132,7 +132,11 @@ async fn a_server_that_fails_in_the_middle() {
     let source = source(&database);
     let error = failure(&*source, full("fails", &[("id", "integer"), ("q", "integer")])).await;
     assert_eq!(error.kind(), Kind::Data, "{error:?}");
-    assert!(error.what().contains("division by zero"), "{error}");
+    // The source's own words may quote a record: they are beside what may be told to everybody.
+    assert!(
+        !error.what().contains("division") && error.detail().unwrap().contains("division by zero"),
+        "{error:?}"
+    );
 
     let impatient = source_with(&database, json!({"statement_timeout_secs": 1}));
     let error = failure(&*impatient, full("slow", &[("id", "integer"), ("s", "text")])).await;
@@ -177,7 +181,7 @@ async fn a_source_is_never_written_to() {
         .await;
     let source = source(&database);
     let error = failure(&*source, full("writes", &[("id", "integer")])).await;
-    assert!(error.what().contains("read-only transaction"), "{error}");
+    assert!(error.detail().unwrap().contains("read-only transaction"), "{error:?}");
 }
 
 #[tokio::test]

@@ -102,6 +102,18 @@ pub struct Quota {
     pub run: u8,
 }
 
+impl Quota {
+    /// Of `allowed` calls, those that may be made before no further one is.
+    pub fn share_of_day(&self, allowed: u64) -> u64 {
+        allowed.saturating_mul(u64::from(self.day)) / 100
+    }
+
+    /// Of `allowed` calls, those that one sync of one object may make.
+    pub fn share_of_run(&self, allowed: u64) -> u64 {
+        allowed.saturating_mul(u64::from(self.run)) / 100
+    }
+}
+
 fn eighty() -> u8 {
     80
 }

@@ -229,9 +229,9 @@ fn answered(object: Option<&str>, db: &DbError) -> Error {
             (Kind::Unavailable, "08006", format!("the source broke off{of}: {message}"), "try again")
         }
         code if code.starts_with("22") => {
-            (Kind::Data, "22000", format!("the source could not compute a value{of}: {message}"), "")
+            (Kind::Data, "22000", format!("the source could not compute a value{of}"), "")
         }
-        code => (Kind::Invalid, "XX000", format!("the source answered{of}: {message} [{code}]"), ""),
+        code => (Kind::Invalid, "XX000", format!("the source answered with error {code}{of}"), ""),
     };
     let mut error = Error::new(kind, what);
     if sqlstate != "XX000" {
@@ -240,9 +240,12 @@ fn answered(object: Option<&str>, db: &DbError) -> Error {
     if !hint.is_empty() {
         error = error.with_hint(hint);
     }
-    match db.detail() {
-        Some(detail) => error.with_detail(detail),
-        None => error,
+    // These may quote a record, so they are kept apart from what may be told to everybody.
+    let quotes = sqlstate == "22000" || sqlstate == "XX000";
+    let detail: Vec<_> = quotes.then_some(message).into_iter().chain(db.detail()).collect();
+    match detail.is_empty() {
+        true => error,
+        false => error.with_detail(detail.join("; ")),
     }
 }
 

@@ -380,15 +380,15 @@ impl Client {
         let label = &self.manifest.label;
         let stop = |what: String| {
             Err(Error::new(Kind::Limit, what)
+                .with_sqlstate(outcome::QUOTA)
                 .with_detail(format!("{used} of {allowed} calls of the day are used"))
                 .with_hint("sync tomorrow, fewer objects, or ask the vendor for a larger limit"))
         };
-        let share = |percent: u8| allowed.saturating_mul(u64::from(percent)) / 100;
-        if used >= share(quota.day) {
+        if used >= quota.share_of_day(allowed) {
             return stop(format!("{}% of the daily API calls of {label} are used up", quota.day));
         }
         match spent.map(|spent| spent.load(Ordering::Relaxed)) {
-            Some(spent) if spent >= share(quota.run).max(1) => {
+            Some(spent) if spent >= quota.share_of_run(allowed).max(1) => {
                 stop(format!("this run has used {}% of the daily API calls of {label}", quota.run))
             }
             _ => Ok(()),

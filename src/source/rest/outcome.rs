@@ -7,6 +7,9 @@ use crate::catalog::manifest::{ErrorRule, Outcome};
 use crate::catalog::{Manifest, as_text};
 use crate::error::{Error, Kind};
 
+/// SQLSTATE of running out of the calls of a day (configuration_limit_exceeded).
+pub(crate) const QUOTA: &str = "53400";
+
 /// An answer that is no success.
 pub(crate) struct Verdict {
     pub(crate) outcome: Outcome,
@@ -111,6 +114,10 @@ pub(crate) fn refused(manifest: &Manifest, answer: &Answer, verdict: Option<Verd
         }
     };
     let error = Error::new(kind, what);
+    let error = match outcome {
+        Outcome::Quota => error.with_sqlstate(QUOTA),
+        _ => error,
+    };
     let said = message(manifest, answer);
     let missing = (!show.is_empty()).then(|| show.join(", "));
     let detail: Vec<_> =

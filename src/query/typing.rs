@@ -8,7 +8,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
-use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{
     AggregateFunction, AggregateFunctionParams, InList, Placeholder, WindowFunction, WindowFunctionParams,
@@ -16,10 +15,7 @@ use datafusion::logical_expr::expr::{
 use datafusion::logical_expr::planner::{
     ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawDictionaryExpr, RawWindowExpr,
 };
-use datafusion::logical_expr::{
-    Cast, ColumnarValue, Expr, ExprSchemable, Operator, ScalarFunctionArgs, ScalarUDF,
-    WindowFunctionDefinition,
-};
+use datafusion::logical_expr::{Cast, Expr, ExprSchemable, Operator, ScalarUDF, WindowFunctionDefinition};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 pub(super) use self::clocks::by_clocks;

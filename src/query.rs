@@ -26,6 +26,7 @@ mod error;
 mod functions;
 mod guard;
 mod interrupt;
+mod lateral;
 mod output;
 mod parse;
 mod pin;
@@ -35,6 +36,7 @@ mod run;
 mod session;
 mod settings;
 mod tables;
+mod ties;
 mod typing;
 mod verb;
 mod zone;
@@ -42,6 +44,7 @@ mod zone;
 pub use catalog::type_name;
 pub use engine::{Engine, EngineConfig};
 pub use error::translate;
+pub use functions::interval::Span;
 pub use parse::{CopyFormat, CopyOptions, Parsed, redact};
 pub use session::{
     Execution, Notice, NoticeSender, Prepared, Session, SessionUser, StatementKind, TransactionStatus,

@@ -23,6 +23,7 @@ use datafusion::physical_plan::ExecutionPlan;
 pub(super) use self::prune::prune;
 pub(super) use self::regtype::{cast, to_regtype};
 pub use self::types::type_name;
+pub(super) use self::types::type_oid;
 use self::types::{Listed, listed};
 use super::PG_TYPE;
 

@@ -26,7 +26,10 @@ use super::catalog;
 use super::diff::{self, Calls};
 use super::error::translate;
 use super::functions::registry::Registry;
+use super::functions::row;
 use super::functions::system::{self, Facts};
+use super::lateral;
+use super::ties;
 use super::typing::{Parameters, TYPE_NAME, Typing};
 use crate::error::{Error, Kind, Result};
 
@@ -63,7 +66,8 @@ impl<'a> Planner<'a> {
     pub(super) fn query(&self, query: &ast::Query) -> Result<LogicalPlan> {
         let planner = SqlToRel::new_with_options(self, self.options());
         let statement = ast::Statement::Query(Box::new(query.clone()));
-        let plan = planner.sql_statement_to_plan(statement).and_then(catalog::prune).map_err(translate)?;
+        let plan = planner.sql_statement_to_plan(statement).and_then(catalog::prune);
+        let plan = plan.and_then(lateral::unnest).and_then(ties::ranked).map_err(translate)?;
         let only_reading =
             SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         only_reading.verify_plan(&plan).map_err(|error| {
@@ -129,7 +133,21 @@ impl ContextProvider for Planner<'_> {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        system::function(name, &self.facts).map(Arc::new).or_else(|| self.registry.scalar.get(name).cloned())
+        // The planner's own take out or replace the first element only.
+        let name = match name {
+            "array_remove" => "array_remove_all",
+            "array_replace" => "array_replace_all",
+            other => other,
+        };
+        let own = || row::function(name, self.facts.zone);
+        let found = system::function(name, &self.facts).or_else(own).map(Arc::new);
+        let found = found.or_else(|| self.registry.scalar.get(name).cloned());
+        let is_other = self.registry.aggregate.contains_key(name)
+            || self.registry.window.contains_key(name)
+            || self.registry.higher_order.contains_key(name)
+            || matches!(name, "unnest" | "unnest_outer" | "grouping");
+        // The types of its arguments belong to the error, and are known when it is called.
+        found.or_else(|| (!is_other).then(|| Arc::new(row::missing(name))))
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
@@ -153,7 +171,8 @@ impl ContextProvider for Planner<'_> {
     }
 
     fn udf_names(&self) -> Vec<String> {
-        self.registry.scalar.keys().cloned().chain(system::NAMES.iter().map(ToString::to_string)).collect()
+        let ours = row::names().chain(system::NAMES.iter().copied()).map(str::to_string);
+        self.registry.scalar.keys().cloned().chain(ours).collect()
     }
 
     fn higher_order_function_names(&self) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! Time zones: the one in which a session reads and shows points in time, and those named in statements.
 
 use chrono::{DateTime, Offset, TimeZone};
-use chrono_tz::Tz;
+use chrono_tz::{OffsetName, Tz};
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
@@ -94,6 +94,26 @@ impl Zone {
             Zone::Fixed(seconds) => seconds,
             Zone::Named(zone) => DateTime::from_timestamp_micros(micros)
                 .map_or(0, |at| zone.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc()),
+        }
+    }
+
+    /// The short name of the zone at a point in time, such as `CEST`.
+    pub(super) fn abbreviation_at(self, micros: i64) -> String {
+        match self {
+            Zone::Fixed(0) => "UTC".into(),
+            Zone::Fixed(seconds) => {
+                let (sign, size) = (if seconds < 0 { '-' } else { '+' }, seconds.unsigned_abs());
+                match size / 60 % 60 {
+                    0 => format!("{sign}{:02}", size / 3_600),
+                    minutes => format!("{sign}{:02}:{minutes:02}", size / 3_600),
+                }
+            }
+            Zone::Named(zone) => DateTime::from_timestamp_micros(micros)
+                .and_then(|at| {
+                    let offset = zone.offset_from_utc_datetime(&at.naive_utc());
+                    offset.abbreviation().map(str::to_string)
+                })
+                .unwrap_or_default(),
         }
     }
 

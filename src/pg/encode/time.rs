@@ -1,6 +1,6 @@
 //! Dates, times and intervals as PostgreSQL writes them (`DateStyle` ISO, `IntervalStyle` postgres).
 
-use crate::query::Zone;
+use crate::query::{Span, Zone};
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
@@ -145,63 +145,8 @@ pub(super) fn timestamp_binary(micros: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(&micros.to_be_bytes());
 }
 
-/// A span as PostgreSQL keeps it: three numbers that do not convert into each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Span {
-    pub(super) months: i32,
-    pub(super) days: i32,
-    pub(super) micros: i64,
-}
-
-impl Span {
-    /// A span of time alone, with whole days set apart, as subtracting two timestamps gives it.
-    pub(super) fn of_micros(micros: i64) -> Self {
-        Span { months: 0, days: (micros / MICROS_PER_DAY) as i32, micros: micros % MICROS_PER_DAY }
-    }
-}
-
 pub(super) fn interval_text(span: Span, out: &mut Vec<u8>) {
-    let (mut empty, mut before) = (true, false);
-    let parts = [(span.months / 12, "year"), (span.months % 12, "mon"), (span.days, "day")]
-        .map(|(n, u)| (i64::from(n), u));
-    for (value, unit) in parts.into_iter().filter(|(value, _)| *value != 0) {
-        if !empty {
-            out.push(b' ');
-        }
-        if before && value > 0 {
-            out.push(b'+');
-        }
-        super::number::integer(value, out);
-        out.push(b' ');
-        out.extend_from_slice(unit.as_bytes());
-        if value != 1 {
-            out.push(b's');
-        }
-        (empty, before) = (false, value < 0);
-    }
-    if span.micros == 0 && !empty {
-        return;
-    }
-    if !empty {
-        out.push(b' ');
-    }
-    if span.micros < 0 {
-        out.push(b'-');
-    } else if before {
-        out.push(b'+');
-    }
-    let micros = span.micros.unsigned_abs();
-    let seconds = micros / MICROS_PER_SECOND as u64;
-    if seconds / 3600 < 100 {
-        two((seconds / 3600) as u32, out);
-    } else {
-        super::number::integer(seconds / 3600, out);
-    }
-    out.push(b':');
-    two((seconds / 60 % 60) as u32, out);
-    out.push(b':');
-    two((seconds % 60) as u32, out);
-    fraction((micros % MICROS_PER_SECOND as u64) as u32, out);
+    span.write(out);
 }
 
 pub(super) fn interval_binary(span: Span, out: &mut Vec<u8>) {

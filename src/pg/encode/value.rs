@@ -6,10 +6,11 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use std::io::Write;
 
 use super::number::{self, Decimal};
-use super::time::{self, Span};
+use super::time;
 use super::{Encoder, Format, Zone, nested};
 use crate::error::{Error, Kind, Result};
 use crate::pg::types::{PgType, Scalar};
+use crate::query::Span;
 
 /// The closure that writes values of `array`.
 pub(super) fn encoder<'a>(

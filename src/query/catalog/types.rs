@@ -149,7 +149,7 @@ pub fn type_name(oid: i64) -> String {
 }
 
 /// The oid of the type of that name: any name that SQL or the catalog has for it, with `[]` for its array.
-pub(super) fn type_oid(name: &str) -> Option<i64> {
+pub(in crate::query) fn type_oid(name: &str) -> Option<i64> {
     let name = name.trim();
     let name = name.strip_prefix("pg_catalog.").unwrap_or(name);
     let (element, is_array) = match name.strip_suffix("[]") {

@@ -11,24 +11,20 @@ use std::time::{Duration, Instant};
 use support::postgres::{self, Database};
 use support::server::{Builder, Server};
 
+use opportunities::{link, load, on_source};
 use process::Usage;
 use report::Report;
-use wire::{Format, Wire};
 
+#[path = "common/opportunities.rs"]
+mod opportunities;
 #[path = "common/process.rs"]
 mod process;
 #[path = "common/report.rs"]
 mod report;
 #[path = "common/support.rs"]
 mod support;
-#[path = "spine/wire.rs"]
-mod wire;
 
 const CHANGED: u64 = 10_000;
-const FETCHED: u64 = 1_000_000;
-const TEN_COLUMNS: &str = "SELECT id, name, account_name, owner_id, stage, amount, probability, is_closed, \
-                           close_date, updated_at FROM opportunity";
-
 fn main() {
     let rows = rows_wanted();
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -45,9 +41,7 @@ fn main() {
     diffs(&mut report, &source, &server, rows);
     let again = server.stop().1;
 
-    let server = answers_again(&mut report, again);
-    fetching(&mut report, &source, &server, rows.min(FETCHED));
-    stopped_reader(&mut report, &server);
+    answers_again(&mut report, again);
     report.print();
 }
 
@@ -55,36 +49,6 @@ fn rows_wanted() -> u64 {
     let arguments: Vec<String> = std::env::args().collect();
     let at = arguments.iter().position(|argument| argument == "--rows");
     at.map_or(2_000_000, |at| arguments[at + 1].parse().expect("--rows takes a number"))
-}
-
-/// psql on the source.
-fn on_source(source: &Database, arguments: &[&str]) {
-    let status = Command::new("psql")
-        .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", &source.url()])
-        .args(arguments)
-        .status()
-        .unwrap();
-    assert!(status.success(), "{arguments:?}");
-}
-
-fn load(source: &Database, rows: u64) {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/opportunity.sql");
-    on_source(source, &["-v", &format!("rows={rows}"), "-f", file]);
-    on_source(source, &["-c", "CHECKPOINT"]);
-}
-
-fn link(server: &Server, source: &Database) {
-    let settings = format!(
-        r#"{{"host":"127.0.0.1","port":{},"database":"{}","user":"{}","sslmode":"disable"}}"#,
-        source.port,
-        source.name,
-        postgres::USER
-    );
-    server.rows(&[
-        &format!("CALL connect('postgresql', name => 'crm', settings => '{settings}')"),
-        &format!("CALL set_secret('crm', 'password', '{}')", postgres::PASSWORD),
-        "CALL add_object('crm', 'public.opportunity', unique_fields => 'id', cursor_field => 'updated_at')",
-    ]);
 }
 
 fn start(report: &mut Report, what: &str, server: &Server) {
@@ -100,7 +64,7 @@ fn start(report: &mut Report, what: &str, server: &Server) {
 }
 
 /// A start on data that is there, with a first answer from that data.
-fn answers_again(report: &mut Report, again: Builder) -> Server {
+fn answers_again(report: &mut Report, again: Builder) {
     let started = Instant::now();
     let server = again.start();
     server.rows(&["SELECT max(amount) FROM opportunity WHERE seq_no = 77"]);
@@ -108,7 +72,6 @@ fn answers_again(report: &mut Report, again: Builder) -> Server {
     report.limit("start to first answer from synced data", first, 0.3, "s");
     std::thread::sleep(Duration::from_secs(2));
     report.fact("memory after it", process::resident(server.pid()), "MiB");
-    server
 }
 
 fn full_sync(report: &mut Report, source: &Database, server: &Server, rows: u64) {
@@ -169,43 +132,4 @@ fn diffs(report: &mut Report, source: &Database, server: &Server, rows: u64) {
         .output()
         .unwrap();
     assert_eq!(sums, String::from_utf8(expected.stdout).unwrap().trim(), "rows were lost");
-}
-
-fn fetching(report: &mut Report, source: &Database, server: &Server, rows: u64) {
-    let sql = format!("{TEN_COLUMNS} LIMIT {rows}");
-    for (name, format) in [("text", Format::Text), ("binary", Format::Binary)] {
-        let mut rates = Vec::new();
-        for config in [source.config(), server.config()] {
-            let mut wire = Wire::connect(&config);
-            // Once to warm up, then the faster of two.
-            let fetch = |wire: &mut Wire| {
-                let started = Instant::now();
-                assert_eq!(wire.fetch(&sql, format), rows);
-                rows as f64 / started.elapsed().as_secs_f64()
-            };
-            fetch(&mut wire);
-            rates.push(fetch(&mut wire).max(fetch(&mut wire)) / 1e6);
-        }
-        report.fact(
-            &format!("fetching {rows} rows x 10 columns in {name} from PostgreSQL"),
-            rates[0],
-            "M rows/s",
-        );
-        report.fact(&format!("the same in {name} from tributary"), rates[1], "M rows/s");
-        report.least(&format!("tributary : PostgreSQL in {name}"), rates[1] / rates[0], 0.8, "x");
-    }
-}
-
-fn stopped_reader(report: &mut Report, server: &Server) {
-    for (name, format) in [("text", Format::Text), ("binary", Format::Binary)] {
-        let idle = process::resident(server.pid());
-        let mut wire = Wire::connect(&server.config());
-        wire.fetch_and_stop(TEN_COLUMNS, format, 1 << 20);
-        let mut most = idle;
-        for _ in 0..50 {
-            std::thread::sleep(Duration::from_millis(100));
-            most = most.max(process::resident(server.pid()));
-        }
-        report.limit(&format!("memory above idle, reader of {name} that stops"), most - idle, 64.0, "MiB");
-    }
 }

@@ -37,6 +37,7 @@ mod run;
 mod session;
 mod settings;
 mod tables;
+mod ties;
 mod typing;
 mod verb;
 mod zone;
@@ -48,6 +49,7 @@ pub use catalog::facts::{
 pub use catalog::type_name;
 pub use engine::{Engine, EngineConfig};
 pub use error::translate;
+pub use functions::interval::Span;
 pub use notify::Notification;
 pub use parse::{CopyFormat, CopyOptions, ForceQuote, Parsed, redact};
 pub use session::{

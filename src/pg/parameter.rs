@@ -3,7 +3,6 @@
 mod array;
 mod binary;
 mod datetime;
-mod interval;
 mod text;
 
 use arrow::datatypes::{DataType, IntervalMonthDayNano};

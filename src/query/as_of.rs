@@ -1,6 +1,6 @@
 //! `SET tributary.as_of`: which release a session reads.
 
-use super::functions::text::parse_timestamptz;
+use super::functions::parse_timestamptz;
 use super::tables::AsOf;
 use super::zone::Zone;
 use crate::error::{Error, Kind, Result};

@@ -43,6 +43,7 @@ pub(super) use self::regs::shown;
 pub(super) use self::scope::Scope;
 use self::shape::{Shape, shape};
 pub use self::types::type_name;
+pub(super) use self::types::type_oid;
 pub(super) use self::vectors::Vectors;
 use super::engine::Engine;
 use super::session::SessionUser;

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use datafusion::common::TableReference;
 use datafusion::error::DataFusionError;
-use datafusion::execution::TaskContext;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::execution::{SessionStateDefaults, TaskContext};
 use datafusion::prelude::SessionConfig;
 use object_store::ObjectStore;
 use parking_lot::RwLock;
@@ -107,6 +107,8 @@ impl Engine {
         let state = SessionStateBuilder::new()
             .with_config(session_config(&config))
             .with_runtime_env(environment)
+            // `DISTINCT ON` is made of these.
+            .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
             .with_analyzer_rules(datafusion::optimizer::Analyzer::new().rules)
             .build();
         Ok(Arc::new(Engine {

@@ -195,18 +195,17 @@ fn schema(error: SchemaError) -> Error {
             }
         }
         SchemaError::FieldNotFound { field, valid_fields } => {
-            let candidates: Vec<&str> = valid_fields.iter().map(|field| field.name.as_str()).collect();
             let error = undefined(format!("column {} does not exist", shown(&field)));
-            match did_you_mean(&field.name, candidates.iter().copied()) {
-                hint if hint.is_empty() && candidates.is_empty() => error,
-                hint if hint.is_empty() => {
-                    let mut names = candidates;
-                    names.sort_unstable();
-                    names.dedup();
-                    names.truncate(30);
-                    error.with_hint(format!("columns are: {}", names.join(", ")))
-                }
-                hint => error.with_hint(hint.trim().trim_matches(['(', ')']).to_string()),
+            if let Some(hint) = suggestion(&field, &valid_fields) {
+                return error.with_hint(hint);
+            }
+            let mut names: Vec<&str> = valid_fields.iter().map(|field| field.name.as_str()).collect();
+            names.sort_unstable();
+            names.dedup();
+            names.truncate(30);
+            match names.is_empty() {
+                true => error,
+                false => error.with_hint(format!("columns are: {}", names.join(", "))),
             }
         }
         SchemaError::AmbiguousReference { field } => {
@@ -221,6 +220,43 @@ fn schema(error: SchemaError) -> Error {
         )
         .with_sqlstate("42701")
         .with_hint("give one of them another name with AS"),
+    }
+}
+
+/// Letters that a column's name may differ from what was written.
+const MOST_DIFFERENT: usize = 3;
+
+/// The one or two columns nearest to what was written, as PostgreSQL chooses them: not more than three letters
+/// away, nor more than half of the name.
+fn suggestion(field: &Column, valid: &[Column]) -> Option<String> {
+    let mut best = MOST_DIFFERENT + 1;
+    let mut found: Vec<&Column> = Vec::new();
+    for candidate in valid {
+        let far = strsim::levenshtein(&candidate.name, &field.name);
+        if far > field.name.chars().count() / 2 {
+            continue;
+        }
+        let table = match (&field.relation, &candidate.relation) {
+            (Some(written), Some(own)) => strsim::levenshtein(own.table(), written.table()),
+            _ => 0,
+        };
+        match (far + table).cmp(&best) {
+            std::cmp::Ordering::Less => (best, found) = (far + table, vec![candidate]),
+            std::cmp::Ordering::Equal if best <= MOST_DIFFERENT => found.push(candidate),
+            _ => {}
+        }
+    }
+    let name = |column: &Column| match &column.relation {
+        Some(relation) => format!("\"{}.{}\"", relation.table(), column.name),
+        None => format!("\"{}\"", column.name),
+    };
+    match found.as_slice() {
+        [one] => Some(format!("Perhaps you meant to reference the column {}.", name(one))),
+        [one, two] => {
+            let (one, two) = (name(one), name(two));
+            Some(format!("Perhaps you meant to reference the column {one} or the column {two}."))
+        }
+        _ => None,
     }
 }
 
@@ -247,7 +283,10 @@ fn plan(what: &str) -> Error {
         }
     }
     if lower.starts_with("cannot create filter with non-boolean predicate") {
-        return Error::new(Kind::Invalid, "argument of WHERE must be type boolean").with_sqlstate("42804");
+        let found = what.split("returning ").nth(1).map(|rest| rest.split([' ', ',']).next().unwrap_or(rest));
+        let found = found.map(|name| format!(", not type {}", sql_word(name))).unwrap_or_default();
+        let what = format!("argument of WHERE must be type boolean{found}");
+        return Error::new(Kind::Invalid, what).with_sqlstate("42804");
     }
     if lower.starts_with("invalid function") {
         let name = what.split('\'').nth(1).unwrap_or_default();
@@ -259,9 +298,20 @@ fn plan(what: &str) -> Error {
             None => error,
         };
     }
-    if lower.contains("must appear in the group by")
-        || lower.contains("could not be resolved from available columns")
-    {
+    if lower.contains("must appear in the group by") {
+        let column = what.split("column \"").nth(1).and_then(|rest| rest.split('"').next());
+        return match column {
+            Some(column) => {
+                // The schema of a table is not shown.
+                let parts: Vec<&str> = column.rsplitn(3, '.').take(2).collect();
+                let column = parts.into_iter().rev().collect::<Vec<_>>().join(".");
+                let must = "must appear in the GROUP BY clause or be used in an aggregate function";
+                Error::new(Kind::Invalid, format!("column \"{column}\" {must}")).with_sqlstate("42803")
+            }
+            None => invalid("42803"),
+        };
+    }
+    if lower.contains("could not be resolved from available columns") {
         return invalid("42803");
     }
     if lower.contains("failed to coerce arguments") || lower.contains("no function matches") {
@@ -288,6 +338,22 @@ fn plan(what: &str) -> Error {
         return Error::internal(what);
     }
     invalid("42601")
+}
+
+/// PostgreSQL's word for an Arrow type in a message of the planner.
+fn sql_word(name: &str) -> &str {
+    match name {
+        "Utf8" | "LargeUtf8" | "Utf8View" => "text",
+        "Int16" => "smallint",
+        "Int32" => "integer",
+        "Int64" => "bigint",
+        "Float32" => "real",
+        "Float64" => "double precision",
+        "Date32" => "date",
+        name if name.starts_with("Decimal") => "numeric",
+        name if name.starts_with("Timestamp") => "timestamp",
+        name => name,
+    }
 }
 
 fn execution(what: &str) -> Error {

@@ -6,12 +6,15 @@ mod command;
 mod copy;
 mod cursor;
 mod custom;
+mod dialect;
+mod expand;
 mod explain;
 mod maintain;
 mod name;
 mod normalize;
 mod notify;
 mod people;
+mod place;
 mod portal;
 mod qualified;
 mod query;
@@ -32,7 +35,7 @@ pub use copy::{CopyFormat, CopyOptions, ForceQuote};
 pub(super) use explain::Explain;
 pub(super) use maintain::Mode as LockMode;
 pub(super) use name::shown as shown_name;
-pub(super) use normalize::{ALIKE, ANY, AT_ZONE, CAST, NAME_END, NUMBER, PARAMETER, type_name};
+pub(super) use normalize::{ALIKE, ANY, AT_ZONE, CAST, NAME_END, NUMBER, PARAMETER, ROW, WHOLE, type_name};
 pub(super) use portal::{ALL, Direction};
 pub(super) use refuse::Refusal;
 pub(super) use setting::{Show, Value};
@@ -198,15 +201,11 @@ impl Parsed {
         self.0.command.tokens()
     }
 
-    /// The error with the position of the name it is about.
+    /// The error with the position of the name or constant it is about.
     pub(super) fn located(&self, error: Error) -> Error {
-        let about_a_name = ["42703", "42P01", "42883", "42702", "42P09", "42704"];
-        if error.position().is_some() || !about_a_name.contains(&error.sqlstate()) {
-            return error;
-        }
-        match subject(error.what()).and_then(|name| position_of(&self.0.text, &name)) {
-            Some(position) => error.with_position(self.0.start + position),
-            None => error,
+        match error.position() {
+            Some(_) => error,
+            None => place::located(error, &self.0.text, self.0.start),
         }
     }
 
@@ -259,26 +258,6 @@ pub fn redact(sql: &str) -> String {
         Some(at) => format!("{}***", &sql[..at]),
         None => sql.to_string(),
     }
-}
-
-/// The name in a message: between quotes, or after `column` or `function`.
-fn subject(what: &str) -> Option<String> {
-    let quoted = what.split('"').nth(1).filter(|_| !what.starts_with("operator"));
-    let after = |word: &str| what.strip_prefix(word).and_then(|rest| rest.split([' ', '(']).next());
-    let name = quoted.or_else(|| after("column ")).or_else(|| after("function "))?;
-    name.rsplit('.').next().map(str::to_string)
-}
-
-/// Where a name first stands in a text, 1-based.
-fn position_of(text: &str, name: &str) -> Option<u32> {
-    let positions = Positions::new(text);
-    let tokens = Tokenizer::new(&PostgreSqlDialect {}, text).tokenize_with_location().ok()?;
-    let is_it = |token: &&TokenWithSpan| match &token.token {
-        Token::Word(word) if word.quote_style.is_none() => word.value.eq_ignore_ascii_case(name),
-        Token::Word(word) => word.value == name,
-        _ => false,
-    };
-    tokens.iter().find(is_it).map(|token| positions.of(token.span.start))
 }
 
 fn is_space(token: &TokenWithSpan) -> bool {

@@ -27,7 +27,9 @@ use super::diff::{self, Calls};
 use super::error::translate;
 use super::functions::registry::Registry;
 use super::functions::relation;
+use super::functions::row;
 use super::functions::system::{self, Facts};
+use super::ties;
 use super::typing::{Parameters, TYPE_NAME, Typing};
 use crate::error::{Error, Kind, Result};
 
@@ -69,6 +71,7 @@ impl<'a> Planner<'a> {
         let plan = planner
             .sql_statement_to_plan(statement)
             .and_then(catalog::prune)
+            .and_then(ties::ranked)
             .and_then(super::correlated::joined)
             .map_err(translate)?;
         let only_reading =
@@ -140,12 +143,23 @@ impl ContextProvider for Planner<'_> {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        let of_catalog = || {
-            let function = catalog::function(name, self.facts.scope.as_ref()?)?;
-            Some(Arc::new(function))
+        // The planner's own take out or replace the first element only.
+        let name = match name {
+            "array_remove" => "array_remove_all",
+            "array_replace" => "array_replace_all",
+            other => other,
         };
-        let of_session = || system::function(name, &self.facts).map(Arc::new);
-        of_catalog().or_else(of_session).or_else(|| self.registry.scalar.get(name).cloned())
+        let of_catalog = || catalog::function(name, self.facts.scope.as_ref()?);
+        let of_session = || system::function(name, &self.facts);
+        let own = || row::function(name, self.facts.zone);
+        let found = of_catalog().or_else(of_session).or_else(own).map(Arc::new);
+        let found = found.or_else(|| self.registry.scalar.get(name).cloned());
+        let is_other = self.registry.aggregate.contains_key(name)
+            || self.registry.window.contains_key(name)
+            || self.registry.higher_order.contains_key(name)
+            || matches!(name, "unnest" | "unnest_outer" | "grouping");
+        // The types of its arguments belong to the error, and are known when it is called.
+        found.or_else(|| (!is_other).then(|| Arc::new(row::missing(name))))
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
@@ -169,7 +183,8 @@ impl ContextProvider for Planner<'_> {
     }
 
     fn udf_names(&self) -> Vec<String> {
-        self.registry.scalar.keys().cloned().chain(system::NAMES.iter().map(ToString::to_string)).collect()
+        let ours = row::names().chain(system::NAMES.iter().copied()).map(str::to_string);
+        self.registry.scalar.keys().cloned().chain(ours).collect()
     }
 
     fn higher_order_function_names(&self) -> Vec<String> {

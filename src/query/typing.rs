@@ -1,35 +1,35 @@
 //! Types as PostgreSQL gives them: constants, casts, parameters, operators on numbers.
 
+mod aggregates;
 mod clocks;
 mod fold;
 mod open;
+mod operators;
+mod values;
 
 use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::{DFSchema, Result, ScalarValue};
-use datafusion::logical_expr::expr::{
-    AggregateFunction, AggregateFunctionParams, InList, Placeholder, WindowFunction, WindowFunctionParams,
-};
+use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::planner::{
     ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawDictionaryExpr, RawWindowExpr,
 };
-use datafusion::logical_expr::{Cast, Expr, ExprSchemable, Operator, ScalarUDF, WindowFunctionDefinition};
+use datafusion::logical_expr::{Cast, Expr, ExprSchemable, Operator, ScalarUDF};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 pub(super) use self::clocks::by_clocks;
 use self::clocks::{at_zone, on_one_clock};
 use self::fold::{fold, fold_exact};
-use super::PG_TYPE;
+use self::values::{alike, any, cast, number, record, whole_row};
 use super::catalog;
 use super::functions::arithmetic::{Arithmetic, known_type, result_type};
-use super::functions::cast::{PostgresCast, Target, cast_expr, cast_scalar, sql_name};
+use super::functions::cast::{Target, cast_expr, cast_scalar, sql_name};
 use super::functions::datetime::DateTime;
 use super::functions::division::{Division, Gives};
 use super::functions::number::{Number, is_float, is_integer, is_numeric};
-use super::functions::text::parse_float;
-use super::parse::{ALIKE, ANY, AT_ZONE, CAST, NUMBER, PARAMETER};
+use super::parse::{ALIKE, ANY, AT_ZONE, CAST, NUMBER, PARAMETER, ROW, WHOLE};
 use super::zone::Zone;
 use crate::error::{Error, Kind};
 
@@ -89,6 +89,10 @@ impl ExprPlanner for Typing {
         } else if let Some(name) = key.strip_prefix(ALIKE) {
             let arguments = std::iter::once(value).chain(values).collect();
             alike(name, arguments, schema, self.zone)?
+        } else if key == ROW {
+            record(std::iter::once(value).chain(values).collect())
+        } else if let Some(name) = key.strip_prefix(WHOLE) {
+            whole_row(name, schema)
         } else if key == AT_ZONE {
             let zone = values.next().ok_or_else(|| Error::internal("AT TIME ZONE without a zone"))?;
             at_zone(value, zone, schema, self.zone)?
@@ -100,6 +104,10 @@ impl ExprPlanner for Typing {
     }
 
     fn plan_binary_op(&self, raw: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+        let raw = match operators::special(raw, schema, self.zone)? {
+            Ok(planned) => return Ok(PlannerResult::Planned(planned)),
+            Err(raw) => raw,
+        };
         match operator(&raw.op) {
             Some(op) if op.is_numerical_operators() => arithmetic(raw, op, schema, self.zone),
             Some(op) if op.is_logic_operator() => {
@@ -125,43 +133,11 @@ impl ExprPlanner for Typing {
     }
 
     fn plan_aggregate(&self, raw: RawAggregateExpr) -> Result<PlannerResult<RawAggregateExpr>> {
-        if raw.func.name() != "avg" || raw.args.len() != 1 {
-            return Ok(PlannerResult::Original(raw));
-        }
-        let part = |func| {
-            Expr::AggregateFunction(AggregateFunction {
-                func,
-                params: AggregateFunctionParams {
-                    args: raw.args.clone(),
-                    distinct: raw.distinct,
-                    filter: raw.filter.clone(),
-                    order_by: raw.order_by.clone(),
-                    null_treatment: raw.null_treatment,
-                },
-            })
-        };
-        Ok(PlannerResult::Planned(mean(part(sum()), part(count()))))
+        aggregates::aggregate(raw, self.zone)
     }
 
     fn plan_window(&self, raw: RawWindowExpr) -> Result<PlannerResult<RawWindowExpr>> {
-        if raw.func_def.name() != "avg" || raw.args.len() != 1 {
-            return Ok(PlannerResult::Original(raw));
-        }
-        let part = |func| {
-            Expr::WindowFunction(Box::new(WindowFunction {
-                fun: WindowFunctionDefinition::AggregateUDF(func),
-                params: WindowFunctionParams {
-                    args: raw.args.clone(),
-                    partition_by: raw.partition_by.clone(),
-                    order_by: raw.order_by.clone(),
-                    window_frame: raw.window_frame.clone(),
-                    filter: raw.filter.clone(),
-                    null_treatment: raw.null_treatment,
-                    distinct: raw.distinct,
-                },
-            }))
-        };
-        Ok(PlannerResult::Planned(mean(part(sum()), part(count()))))
+        aggregates::window(raw, self.zone)
     }
 }
 
@@ -224,104 +200,6 @@ fn is_open_parameter(expr: &Expr) -> bool {
 /// A text constant whose type the other side decides.
 fn is_unknown_text(expr: &Expr) -> bool {
     matches!(expr, Expr::Literal(ScalarValue::Utf8(_), None))
-}
-
-fn number(value: Expr) -> Result<Expr> {
-    let Expr::Literal(scalar, _) = &value else { return Ok(value) };
-    let scalar = match scalar {
-        ScalarValue::Int64(Some(number)) => match i32::try_from(*number) {
-            Ok(number) => ScalarValue::Int32(Some(number)),
-            Err(_) => return Ok(value),
-        },
-        ScalarValue::UInt64(Some(number)) => {
-            let number = Number::new((*number).into(), 0);
-            number.scalar().ok_or_else(|| Error::internal("an integer constant"))?
-        }
-        // A number with an exponent arrives as text.
-        ScalarValue::Utf8(Some(text)) => ScalarValue::Float64(Some(parse_float(text, "double precision")?)),
-        _ => return Ok(value),
-    };
-    Ok(Expr::Literal(scalar, None))
-}
-
-fn cast(value: Expr, target: &Target, schema: &DFSchema, zone: Zone) -> Result<Expr> {
-    if is_open_parameter(&value) {
-        return Ok(with_type(value, &target.of_parameter()));
-    }
-    let (_, field) = value.to_field(schema)?;
-    // A `name` of the catalog is a text here, but no longer called one after a cast to it.
-    if *target == Target::Exact(field.data_type().clone()) && field.metadata().contains_key(PG_TYPE) {
-        return Ok(ScalarUDF::from(PostgresCast::new(target.clone(), zone)).call(vec![value]));
-    }
-    Ok(cast_expr(value, field.data_type(), target, zone)?)
-}
-
-/// `coalesce`, `nullif`, `greatest` and `least`: constants and parameters take the type of the others.
-fn alike(name: &str, arguments: Vec<Expr>, schema: &DFSchema, zone: Zone) -> Result<Expr> {
-    let mut known = None;
-    for argument in
-        arguments.iter().filter(|argument| !is_open_parameter(argument) && !is_unknown_text(argument))
-    {
-        known = Some(type_of(argument, schema)?).filter(|data_type| *data_type != DataType::Null);
-        if known.is_some() {
-            break;
-        }
-    }
-    let arguments = arguments.into_iter().map(|argument| match &known {
-        Some(known) if is_unknown_text(&argument) && takes_text(known) => {
-            cast_expr(argument, &DataType::Utf8, &unknown_target(known), zone)
-        }
-        Some(known) => Ok(with_type(argument, known)),
-        None => Ok(argument),
-    });
-    let arguments = arguments.collect::<std::result::Result<Vec<_>, _>>()?;
-    let function = match name {
-        "coalesce" => datafusion::functions::core::coalesce(),
-        "nullif" => datafusion::functions::core::nullif(),
-        "greatest" => datafusion::functions::core::greatest(),
-        _ => datafusion::functions::core::least(),
-    };
-    Ok(function.call(arguments))
-}
-
-/// `x = ANY(array)`
-fn any(left: Expr, array: Expr, schema: &DFSchema, zone: Zone) -> Result<Expr> {
-    let (mut left, mut array) = (left, array);
-    if is_open_parameter(&array) {
-        let element = if is_open_parameter(&left) { DataType::Utf8 } else { left.get_type(schema)? };
-        let element = if element == DataType::Null { DataType::Utf8 } else { element };
-        array = with_type(array, &list(element));
-    }
-    let left_type = if is_open_parameter(&left) { None } else { Some(left.get_type(schema)?) };
-    if let Expr::Literal(ScalarValue::Utf8(Some(text)), _) = &array {
-        let elements = super::functions::text::parse_array(text)?;
-        let target = Target::Exact(left_type.clone().unwrap_or(DataType::Utf8));
-        let items = elements
-            .into_iter()
-            .map(|element| Ok(Expr::Literal(cast_scalar(&ScalarValue::Utf8(element), &target, zone)?, None)));
-        return Ok(in_list(left, items.collect::<Result<Vec<_>>>()?));
-    }
-    if let Expr::Literal(ScalarValue::List(list), _) = &array {
-        let values = list.value(0);
-        let elements =
-            (0..values.len()).map(|row| Ok(Expr::Literal(ScalarValue::try_from_array(&values, row)?, None)));
-        return Ok(in_list(left, elements.collect::<Result<Vec<_>>>()?));
-    }
-    if let DataType::List(element) = array.get_type(schema)? {
-        left = with_type(left, element.data_type());
-        if let Some(left_type) = left_type.filter(|left_type| left_type != element.data_type()) {
-            // Both sides need one type; the array's elements follow the value.
-            array = Expr::Cast(Cast::new(Box::new(array), list(left_type)));
-        }
-    }
-    Ok(datafusion::functions_nested::expr_fn::array_has(array, left))
-}
-
-fn in_list(left: Expr, list: Vec<Expr>) -> Expr {
-    match list.is_empty() {
-        true => Expr::Literal(ScalarValue::Boolean(Some(false)), None),
-        false => Expr::InList(InList::new(Box::new(left), list, false)),
-    }
 }
 
 fn operator(op: &BinaryOperator) -> Option<Operator> {
@@ -398,7 +276,15 @@ fn takes_text(data_type: &DataType) -> bool {
     is_integer(data_type)
         || is_float(data_type)
         || is_numeric(data_type)
-        || matches!(data_type, DataType::Boolean | DataType::Date32 | DataType::Timestamp(..))
+        || matches!(
+            data_type,
+            DataType::Boolean
+                | DataType::Date32
+                | DataType::Timestamp(..)
+                | DataType::Time64(_)
+                | DataType::Interval(_)
+                | DataType::Binary
+        )
 }
 
 fn unknown_target(data_type: &DataType) -> Target {
@@ -413,12 +299,14 @@ fn is_number(data_type: &DataType) -> bool {
     is_integer(data_type) || is_float(data_type) || is_numeric(data_type)
 }
 
+/// What PostgreSQL advises where no operator has the name and the types of its operands.
+const NO_OPERATOR: &str =
+    "No operator matches the given name and argument types. You might need to add explicit type casts.";
+
 /// 42883
 fn no_operator(op: &BinaryOperator, left: &DataType, right: &DataType) -> Error {
     let what = format!("operator does not exist: {} {op} {}", sql_name(left), sql_name(right));
-    Error::new(Kind::Invalid, what)
-        .with_sqlstate("42883")
-        .with_hint("a cast may be missing, for example x::numeric")
+    Error::new(Kind::Invalid, what).with_sqlstate("42883").with_hint(NO_OPERATOR)
 }
 
 fn comparison(raw: RawBinaryExpr, schema: &DFSchema, zone: Zone) -> Result<PlannerResult<RawBinaryExpr>> {
@@ -549,16 +437,4 @@ fn day_arithmetic(
         }
         _ => None,
     })
-}
-
-fn sum() -> Arc<datafusion::logical_expr::AggregateUDF> {
-    Arc::new(super::functions::aggregate::Sum::new().into())
-}
-
-fn count() -> Arc<datafusion::logical_expr::AggregateUDF> {
-    datafusion::functions_aggregate::count::count_udaf()
-}
-
-fn mean(sum: Expr, count: Expr) -> Expr {
-    ScalarUDF::from(Division::new(true, Gives::Quotient)).call(vec![sum, count])
 }

@@ -10,7 +10,9 @@ use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::common::stats::Precision;
-use datafusion::common::{ColumnStatistics, Result, Statistics, internal_datafusion_err};
+use datafusion::common::{
+    ColumnStatistics, Constraint, Constraints, Result, Statistics, internal_datafusion_err,
+};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::memory::MemorySourceConfig;
@@ -51,6 +53,8 @@ pub(crate) struct SnapshotTable {
     parts: Vec<Part>,
     /// Whether the parts are all rows of the version.
     is_whole: bool,
+    /// The unique fields: what is grouped by them has one row a group.
+    constraints: Constraints,
 }
 
 impl std::fmt::Debug for SnapshotTable {
@@ -73,7 +77,18 @@ impl SnapshotTable {
         };
         let parts = parts.iter().filter(|(file, _)| file.live() > 0).cloned().collect();
         let (schema, columns) = (schema_of(&columns(|field| &field.name)), columns(|field| &field.column));
-        SnapshotTable { schema, stored: schema_of(&columns), columns, parts, is_whole: false, snapshot }
+        let key = (0..fields.len()).filter(|at| fields[*at].key_position.is_some()).collect::<Vec<_>>();
+        let keys = if key.is_empty() { Vec::new() } else { vec![Constraint::PrimaryKey(key)] };
+        let constraints = Constraints::new_unverified(keys);
+        SnapshotTable {
+            schema,
+            stored: schema_of(&columns),
+            columns,
+            parts,
+            is_whole: false,
+            snapshot,
+            constraints,
+        }
     }
 
     /// The row that `filters` ask for by its key, where they do.
@@ -187,6 +202,10 @@ fn statistics(snapshot: &Snapshot, file: &TableFile, columns: &[(String, FieldTy
 impl TableProvider for SnapshotTable {
     fn schema(&self) -> SchemaRef {
         self.schema.clone()
+    }
+
+    fn constraints(&self) -> Option<&Constraints> {
+        Some(&self.constraints)
     }
 
     fn table_type(&self) -> TableType {

@@ -1,27 +1,12 @@
 //! Intervals as PostgreSQL writes them in each `IntervalStyle`.
 
 use super::number::integer;
-use super::time::{MICROS_PER_DAY, MICROS_PER_SECOND, fraction, two};
-use crate::query::IntervalStyle;
-
-/// A span as PostgreSQL keeps it: three numbers that do not convert into each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Span {
-    pub(super) months: i32,
-    pub(super) days: i32,
-    pub(super) micros: i64,
-}
-
-impl Span {
-    /// A span of time alone, with whole days set apart, as subtracting two timestamps gives it.
-    pub(super) fn of_micros(micros: i64) -> Self {
-        Span { months: 0, days: (micros / MICROS_PER_DAY) as i32, micros: micros % MICROS_PER_DAY }
-    }
-}
+use super::time::{MICROS_PER_SECOND, fraction, two};
+use crate::query::{IntervalStyle, Span};
 
 pub(super) fn interval_text(span: Span, style: IntervalStyle, out: &mut Vec<u8>) {
     match style {
-        IntervalStyle::Postgres => traditional(span, out),
+        IntervalStyle::Postgres => span.write(out),
         IntervalStyle::Verbose => verbose(span, out),
         IntervalStyle::Standard => standard(span, out),
         IntervalStyle::Iso8601 => iso(span, out),
@@ -170,50 +155,6 @@ fn iso(span: Span, out: &mut Vec<u8>) {
         seconds(secs, micros, false, out);
         out.push(b'S');
     }
-}
-
-fn traditional(span: Span, out: &mut Vec<u8>) {
-    let (mut empty, mut before) = (true, false);
-    let parts = [(span.months / 12, "year"), (span.months % 12, "mon"), (span.days, "day")]
-        .map(|(n, u)| (i64::from(n), u));
-    for (value, unit) in parts.into_iter().filter(|(value, _)| *value != 0) {
-        if !empty {
-            out.push(b' ');
-        }
-        if before && value > 0 {
-            out.push(b'+');
-        }
-        integer(value, out);
-        out.push(b' ');
-        out.extend_from_slice(unit.as_bytes());
-        if value != 1 {
-            out.push(b's');
-        }
-        (empty, before) = (false, value < 0);
-    }
-    if span.micros == 0 && !empty {
-        return;
-    }
-    if !empty {
-        out.push(b' ');
-    }
-    if span.micros < 0 {
-        out.push(b'-');
-    } else if before {
-        out.push(b'+');
-    }
-    let micros = span.micros.unsigned_abs();
-    let seconds = micros / MICROS_PER_SECOND as u64;
-    if seconds / 3600 < 100 {
-        two((seconds / 3600) as u32, out);
-    } else {
-        integer(seconds / 3600, out);
-    }
-    out.push(b':');
-    two((seconds / 60 % 60) as u32, out);
-    out.push(b':');
-    two((seconds % 60) as u32, out);
-    fraction((micros % MICROS_PER_SECOND as u64) as u32, out);
 }
 
 pub(super) fn interval_binary(span: Span, out: &mut Vec<u8>) {

@@ -5,12 +5,13 @@ use arrow::datatypes::*;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use std::io::Write;
 
-use super::interval::{self, Span};
+use super::interval;
 use super::number::{self, Decimal};
 use super::time;
 use super::{Encoder, Format, Style, nested};
 use crate::error::{Error, Kind, Result};
 use crate::pg::types::{PgType, Scalar};
+use crate::query::Span;
 
 /// The closure that writes values of `array`.
 pub(super) fn encoder<'a>(

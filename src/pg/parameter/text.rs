@@ -3,10 +3,11 @@
 use arrow::datatypes::i256;
 use datafusion::common::ScalarValue;
 
-use super::{bad_syntax, datetime, interval, out_of_range};
+use super::{bad_syntax, datetime, interval_scalar, out_of_range};
 use crate::error::Result;
 use crate::pg::encode::Zone;
 use crate::pg::types::Scalar;
+use crate::query::Span;
 
 pub(super) fn scalar(text: &str, scalar: Scalar, zone: Zone) -> Result<ScalarValue> {
     let trimmed = text.trim_matches(|c: char| c.is_ascii_whitespace());
@@ -39,7 +40,10 @@ pub(super) fn scalar(text: &str, scalar: Scalar, zone: Zone) -> Result<ScalarVal
         Scalar::TimestampTz => {
             ScalarValue::TimestampMicrosecond(Some(datetime::timestamptz(trimmed, zone)?), Some("UTC".into()))
         }
-        Scalar::Interval => interval::parse(trimmed)?,
+        Scalar::Interval => {
+            let span = Span::parse(trimmed)?;
+            interval_scalar(span.months, span.days, span.micros)?
+        }
         Scalar::Uuid => {
             let bare = trimmed.trim_start_matches('{').trim_end_matches('}');
             let uuid = uuid::Uuid::try_parse(bare).map_err(|_| bad_syntax("uuid", text))?;

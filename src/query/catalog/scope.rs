@@ -29,9 +29,9 @@ impl Scope {
 
     /// The schemas of the search path that exist, without those that are searched anyway.
     pub(super) fn path(&self) -> Result<Vec<String>> {
-        let setting = self.settings.lock().value("search_path").unwrap_or_default().to_string();
+        let names = self.settings.lock().search_path();
         let mut path = Vec::new();
-        for name in names(&setting) {
+        for name in names {
             let name = if name == "$user" { self.who.name.clone() } else { name };
             if self.catalog.schema_oid(&name)? != 0 && !path.contains(&name) {
                 path.push(name);
@@ -88,14 +88,4 @@ impl Scope {
         }
         Ok(self.catalog.find("pg_authid", "oid", role)?.is_some_and(|row| row.is("rolsuper")))
     }
-}
-
-/// The names in a setting: separated by commas, folded unless they are quoted.
-fn names(setting: &str) -> Vec<String> {
-    let parts = setting.split(',').map(str::trim).filter(|part| !part.is_empty());
-    let plain = |part: &str| match part.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
-        Some(quoted) => quoted.replace("\"\"", "\""),
-        None => part.trim_matches('\'').to_lowercase(),
-    };
-    parts.map(plain).filter(|name| !name.is_empty()).collect()
 }

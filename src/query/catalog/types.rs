@@ -60,3 +60,30 @@ pub fn type_name(oid: i64) -> String {
     });
     found.unwrap_or_else(|| oid.to_string())
 }
+
+/// The oid of the type that SQL calls so, with `[]` for its array.
+pub(in crate::query) fn type_oid(name: &str) -> Option<i64> {
+    let (element, is_array) = match name.strip_suffix("[]") {
+        Some(element) => (element, true),
+        None => (name, false),
+    };
+    let base = BASES.iter().find(|base| base.sql == element)?;
+    if is_array { Some(base.array).filter(|array| *array != 0) } else { Some(base.oid) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_leads_to_its_type() {
+        for base in BASES {
+            assert_eq!(type_oid(&type_name(base.oid)), Some(base.oid), "{}", base.sql);
+            if base.array != 0 {
+                assert_eq!(type_oid(&type_name(base.array)), Some(base.array), "{}[]", base.sql);
+            }
+        }
+        assert_eq!(type_oid("no_such_type"), None);
+        assert_eq!(type_oid("unknown[]"), None);
+    }
+}

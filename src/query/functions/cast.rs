@@ -1,6 +1,8 @@
 //! Casts that a person wrote: they round as PostgreSQL rounds and fail as PostgreSQL fails.
 
 mod arrays;
+mod tagged;
+mod texts;
 
 use std::sync::Arc;
 
@@ -14,15 +16,19 @@ use arrow::datatypes::{
     Int64Type, TimeUnit, TimestampMicrosecondType,
 };
 use datafusion::common::ScalarValue;
+use datafusion::logical_expr::expr::FieldMetadata;
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
+use self::texts::from_text;
+pub(in crate::query) use self::texts::to_text;
 use super::arithmetic::{VARIABLE, type_word, variable};
+use super::interval::{INTERVAL, Span};
 use super::number::{Number, build, is_float, is_integer, is_numeric, numeric_type, out_of_range};
-use super::text;
+use super::{moment_input, text};
 use crate::error::{Error, Kind, Result};
-use crate::query::Zone;
+use crate::query::{PG_TYPE, Zone};
 
 /// What is cast to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -35,7 +41,19 @@ pub(in crate::query) enum Target {
     Numerics,
     /// `varchar(n)`: cuts.
     Varchar(usize),
+    /// `char(n)`: cuts, and fills with blanks.
+    Char(usize),
+    /// A type of PostgreSQL whose values are texts here.
+    Tagged(&'static str),
+    /// A time with so many digits after the second.
+    Precise(DataType, u32),
 }
+
+/// The types of PostgreSQL whose values are texts here.
+const TAGS: &[&str] = &["json", "jsonb", "uuid", "varchar", "bpchar", "name", "char"];
+
+/// The Arrow type of `time`.
+pub(in crate::query) const CLOCK: DataType = DataType::Time64(TimeUnit::Microsecond);
 
 /// The type of a parameter that is a numeric of any precision.
 const PARAMETER_NUMERIC: DataType = DataType::Decimal128(38, 10);
@@ -49,9 +67,33 @@ impl Target {
         if let Some(element) = name.strip_suffix("[]") {
             return arrays::target(element);
         }
-        if let Some(rest) = name.strip_prefix("varchar") {
-            let length = rest.trim_matches(['(', ')']).parse::<usize>();
-            return Ok(length.map_or(Target::Exact(DataType::Utf8), Target::Varchar));
+        for (prefix, target) in
+            [("varchar(", Target::Varchar as fn(usize) -> Target), ("bpchar(", Target::Char)]
+        {
+            if let Some(length) = name.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(')')) {
+                let kind = if prefix == "bpchar(" { "character" } else { "character varying" };
+                let length = length.parse::<usize>().ok().filter(|length| *length > 0).ok_or_else(|| {
+                    Error::new(Kind::Invalid, format!("length for type {kind} must be at least 1"))
+                })?;
+                return Ok(target(length));
+            }
+        }
+        if let Some(tag) = TAGS.iter().find(|tag| **tag == name) {
+            return Ok(Target::Tagged(tag));
+        }
+        if let Some((base, digits)) = name.split_once(" precision ")
+            && let Ok(digits) = digits.parse::<u32>()
+        {
+            let Target::Exact(data_type) = Target::parse(base)? else {
+                return Err(Error::internal("a precision of no time"));
+            };
+            return Ok(Target::Precise(data_type, digits.min(6)));
+        }
+        match name {
+            "interval" => return Ok(Target::Exact(INTERVAL)),
+            "time" => return Ok(Target::Exact(CLOCK)),
+            "bytea" => return Ok(Target::Exact(DataType::Binary)),
+            _ => {}
         }
         if let Some(arguments) = name.strip_prefix("numeric(") {
             return numeric_target(arguments.trim_end_matches(')')).map(Target::Exact);
@@ -68,14 +110,15 @@ impl Target {
             Target::Exact(data_type) => data_type.clone(),
             Target::Numeric => PARAMETER_NUMERIC,
             Target::Numerics => arrays::list(PARAMETER_NUMERIC),
-            Target::Varchar(_) => DataType::Utf8,
+            Target::Precise(data_type, _) => data_type.clone(),
+            Target::Varchar(_) | Target::Char(_) | Target::Tagged(_) => DataType::Utf8,
         }
     }
 
     fn result(&self, from: &DataType) -> DataType {
         match self {
-            Target::Exact(data_type) => data_type.clone(),
-            Target::Varchar(_) => DataType::Utf8,
+            Target::Exact(data_type) | Target::Precise(data_type, _) => data_type.clone(),
+            Target::Varchar(_) | Target::Char(_) | Target::Tagged(_) => DataType::Utf8,
             Target::Numerics => match from {
                 DataType::List(element) => arrays::list(Target::Numeric.result(element.data_type())),
                 _ => arrays::list(Target::Numeric.result(from)),
@@ -87,6 +130,33 @@ impl Target {
                 None => DataType::Decimal256(76, 36),
             },
         }
+    }
+}
+
+impl Target {
+    /// The name in PostgreSQL's catalog, where the Arrow type does not tell it.
+    fn tag(&self) -> Option<&'static str> {
+        match self {
+            Target::Varchar(_) => Some("varchar"),
+            Target::Char(_) => Some("bpchar"),
+            Target::Tagged(tag) => Some(tag),
+            _ => None,
+        }
+    }
+
+    /// Whether a value is changed that has the type already.
+    fn changes_own(&self) -> bool {
+        self.tag().is_some() || matches!(self, Target::Precise(..))
+    }
+
+    /// What tells a constant of this type from one that has no type yet.
+    fn of_constant(&self) -> Option<FieldMetadata> {
+        let name = match self {
+            Target::Exact(DataType::Utf8) => "text",
+            other => other.tag()?,
+        };
+        let metadata = std::collections::BTreeMap::from([(PG_TYPE.to_string(), name.to_string())]);
+        Some(FieldMetadata::from(metadata))
     }
 }
 
@@ -112,10 +182,10 @@ fn numeric_target(arguments: &str) -> Result<DataType> {
 /// The cast of a planned expression of a known type.
 pub(in crate::query) fn cast_expr(expr: Expr, from: &DataType, target: &Target, zone: Zone) -> Result<Expr> {
     if let Expr::Literal(value, _) = &expr {
-        return cast_scalar(value, target, zone).map(|value| Expr::Literal(value, None));
+        return cast_scalar(value, target, zone).map(|value| Expr::Literal(value, target.of_constant()));
     }
     let to = target.result(from);
-    if *from == to && !matches!(target, Target::Varchar(_)) {
+    if *from == to && !target.changes_own() {
         return Ok(expr);
     }
     if is_native(from, &to) && !depends_on_zone(from, &to, zone) {
@@ -142,7 +212,7 @@ fn is_native(from: &DataType, to: &DataType) -> bool {
         || (*from == DataType::Float32 && *to == DataType::Float64)
         || matches!(from, DataType::Null)
         || !is_known(from)
-        || !(is_known(to) || matches!(to, DataType::List(_)))
+        || !is_known(to)
 }
 
 fn is_known(data_type: &DataType) -> bool {
@@ -157,6 +227,11 @@ fn is_known(data_type: &DataType) -> bool {
                 | DataType::Boolean
                 | DataType::Date32
                 | DataType::Timestamp(..)
+                | DataType::Time64(_)
+                | DataType::Interval(_)
+                | DataType::Binary
+                | DataType::Struct(_)
+                | DataType::List(_)
         )
 }
 
@@ -226,7 +301,12 @@ impl ScalarUDFImpl for PostgresCast {
         match &self.target {
             Target::Numeric | Target::Numerics => "numeric",
             Target::Varchar(_) => "varchar",
-            Target::Exact(data_type) => match data_type {
+            Target::Char(_) => "bpchar",
+            Target::Tagged(tag) => tag,
+            Target::Exact(data_type) | Target::Precise(data_type, _) => match data_type {
+                DataType::Interval(_) => "interval",
+                DataType::Time64(_) => "time",
+                DataType::Binary => "bytea",
                 DataType::Boolean => "bool",
                 DataType::Utf8 => "text",
                 DataType::Date32 => "date",
@@ -251,7 +331,11 @@ impl ScalarUDFImpl for PostgresCast {
         let is_variable = self.target == Target::Numeric
             && (from.metadata().contains_key(VARIABLE)
                 || !(is_numeric(from.data_type()) || is_integer(from.data_type())));
-        Ok(Arc::new(if is_variable { variable(field) } else { field }))
+        let field = if is_variable { variable(field) } else { field };
+        Ok(Arc::new(match self.target.tag() {
+            Some(tag) => field.with_metadata([(PG_TYPE.to_string(), tag.to_string())].into()),
+            None => field,
+        }))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> datafusion::common::Result<ColumnarValue> {
@@ -288,9 +372,13 @@ pub(in crate::query) fn cast_array(
     zone: Zone,
 ) -> Result<ArrayRef> {
     let from = array.data_type();
-    if let Target::Varchar(length) = target {
+    if let Target::Varchar(_) | Target::Char(_) | Target::Tagged(_) = target {
         let texts = cast_array(array, &Target::Exact(DataType::Utf8), &DataType::Utf8, zone)?;
-        return Ok(truncate(&texts, *length));
+        return tagged::texts(&texts, target);
+    }
+    if let Target::Precise(_, digits) = target {
+        let times = cast_array(array, &Target::Exact(to.clone()), to, zone)?;
+        return tagged::rounded(&times, to, *digits);
     }
     match (from, to) {
         (DataType::LargeUtf8 | DataType::Utf8View, _) => {
@@ -301,12 +389,21 @@ pub(in crate::query) fn cast_array(
         (DataType::List(_), DataType::List(element)) => arrays::elements(array, element, zone),
         (DataType::Utf8, to) => from_text(array, to, zone),
         (_, DataType::Utf8) => to_text(array, zone),
+        (DataType::Timestamp(..) | DataType::Interval(_), DataType::Time64(_))
+        | (DataType::Time64(_), DataType::Interval(_)) => tagged::clocks(array, to, zone),
         (from, to) if depends_on_zone(from, to, zone) => on_clocks(array, to, zone),
         (from, to) if is_float(from) && is_integer(to) => float_to_integer(array, to),
         (from, to) if is_float(from) && is_numeric(to) => float_to_numeric(array, to),
         (from, to) if is_numeric(from) && is_integer(to) => {
-            let whole = DataType::Decimal256(76, 0);
-            arrow_cast(&renumber(array, &whole)?, to)
+            let whole = (0..array.len()).map(|row| match Number::from_array(array, row) {
+                Some(number) => {
+                    let whole = i64::try_from(number.round(0).unscaled);
+                    whole.map(Some).map_err(|_| out_of_range(type_word(to)))
+                }
+                None => Ok(None),
+            });
+            let whole: ArrayRef = Arc::new(whole.collect::<Result<Int64Array>>()?);
+            arrow_cast(&whole, to)
         }
         (from, to) if is_numeric(from) && is_float(to) => numeric_to_float(array, to),
         (from, to) if (is_numeric(from) || is_integer(from)) && is_numeric(to) => renumber(array, to),
@@ -420,120 +517,4 @@ fn numeric_to_float(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
             texts.map(|text| text.and_then(|text| text.parse::<f64>().ok())).collect::<Float64Array>(),
         ),
     })
-}
-
-fn from_text(array: &ArrayRef, to: &DataType, zone: Zone) -> Result<ArrayRef> {
-    let texts = array.as_string::<i32>();
-    let integers = |name: &str, least: i64, most: i64| -> Result<Vec<Option<i64>>> {
-        texts
-            .iter()
-            .map(|text| text.map(|text| text::parse_integer(text, name, least, most)).transpose())
-            .collect()
-    };
-    Ok(match to {
-        DataType::Int16 => Arc::new(
-            integers("smallint", i16::MIN.into(), i16::MAX.into())?
-                .into_iter()
-                .map(|value| value.map(|value| value as i16))
-                .collect::<PrimitiveArray<Int16Type>>(),
-        ),
-        DataType::Int32 => Arc::new(
-            integers("integer", i32::MIN.into(), i32::MAX.into())?
-                .into_iter()
-                .map(|value| value.map(|value| value as i32))
-                .collect::<PrimitiveArray<Int32Type>>(),
-        ),
-        DataType::Int64 => {
-            Arc::new(PrimitiveArray::<Int64Type>::from(integers("bigint", i64::MIN, i64::MAX)?))
-        }
-        DataType::Float64 => Arc::new(PrimitiveArray::<Float64Type>::from(parsed(texts, |text| {
-            text::parse_float(text, "double precision")
-        })?)),
-        DataType::Float32 => {
-            let floats = parsed(texts, |text| text::parse_float(text, "real"))?;
-            let floats = floats.into_iter().map(|value| value.map(|value| value as f32));
-            Arc::new(floats.collect::<PrimitiveArray<Float32Type>>())
-        }
-        DataType::Decimal128(..) | DataType::Decimal256(..) => {
-            let number =
-                |text: &str| Number::parse(text).ok_or_else(|| text::invalid_syntax("numeric", text));
-            build(to, texts.iter().map(|text| text.map(number).transpose()))?
-        }
-        DataType::Boolean => {
-            let mut builder = BooleanBuilder::with_capacity(texts.len());
-            parsed(texts, text::parse_bool)?.into_iter().for_each(|value| builder.append_option(value));
-            Arc::new(builder.finish())
-        }
-        DataType::Date32 => Arc::new(PrimitiveArray::<Date32Type>::from(parsed(texts, text::parse_date)?)),
-        DataType::Timestamp(TimeUnit::Microsecond, None) => {
-            Arc::new(PrimitiveArray::<TimestampMicrosecondType>::from(parsed(texts, text::parse_timestamp)?))
-        }
-        DataType::Timestamp(TimeUnit::Microsecond, Some(utc)) => Arc::new(
-            PrimitiveArray::<TimestampMicrosecondType>::from(parsed(texts, |text| {
-                text::parse_timestamptz(text, zone)
-            })?)
-            .with_timezone(utc.clone()),
-        ),
-        _ => arrow_cast(array, to)?,
-    })
-}
-
-fn parsed<T>(texts: &arrow::array::StringArray, parse: impl Fn(&str) -> Result<T>) -> Result<Vec<Option<T>>> {
-    texts.iter().map(|text| text.map(&parse).transpose()).collect()
-}
-
-fn truncate(array: &ArrayRef, length: usize) -> ArrayRef {
-    let mut builder = StringBuilder::new();
-    for text in array.as_string::<i32>() {
-        builder.append_option(text.map(|text| match text.char_indices().nth(length) {
-            Some((end, _)) => &text[..end],
-            None => text,
-        }));
-    }
-    Arc::new(builder.finish())
-}
-
-/// The text PostgreSQL prints for a value.
-pub(in crate::query) fn to_text(array: &ArrayRef, zone: Zone) -> Result<ArrayRef> {
-    let mut builder = StringBuilder::with_capacity(array.len(), array.len() * 8);
-    let is_zoned = matches!(array.data_type(), DataType::Timestamp(_, Some(_)));
-    let micros = match array.data_type() {
-        DataType::Timestamp(..) => {
-            let utc = arrow_cast(array, &DataType::Timestamp(TimeUnit::Microsecond, None))?;
-            Some(utc.as_primitive::<TimestampMicrosecondType>().clone())
-        }
-        _ => None,
-    };
-    for row in 0..array.len() {
-        if array.is_null(row) {
-            builder.append_null();
-            continue;
-        }
-        match array.data_type() {
-            DataType::Boolean => {
-                builder.append_value(if array.as_boolean().value(row) { "true" } else { "false" })
-            }
-            DataType::Float64 => {
-                builder.append_value(text::format_float(array.as_primitive::<Float64Type>().value(row)))
-            }
-            DataType::Float32 => {
-                builder.append_value(text::format_real(array.as_primitive::<Float32Type>().value(row)))
-            }
-            DataType::Date32 => {
-                builder.append_value(text::format_date(array.as_primitive::<Date32Type>().value(row)))
-            }
-            DataType::Timestamp(..) => {
-                let value = micros.as_ref().map_or(0, |micros| micros.value(row));
-                builder.append_value(match is_zoned {
-                    true => text::format_timestamptz(value, zone),
-                    false => text::format_timestamp(value),
-                });
-            }
-            _ => match Number::from_array(array, row) {
-                Some(number) => builder.append_value(number.to_string()),
-                None => return arrow_cast(array, &DataType::Utf8),
-            },
-        }
-    }
-    Ok(Arc::new(builder.finish()))
 }

@@ -18,11 +18,12 @@ use crate::query::PG_TYPE;
 #[derive(Debug)]
 pub(in crate::query) struct ArrayAgg {
     inner: Arc<dyn AggregateUDFImpl>,
+    name: &'static str,
 }
 
 impl PartialEq for ArrayAgg {
     fn eq(&self, other: &Self) -> bool {
-        self.inner.as_ref() == other.inner.as_ref()
+        self.inner.as_ref() == other.inner.as_ref() && self.name == other.name
     }
 }
 
@@ -30,19 +31,24 @@ impl Eq for ArrayAgg {}
 
 impl Hash for ArrayAgg {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.inner.name().hash(state);
+        self.name.hash(state);
     }
 }
 
 impl ArrayAgg {
     pub(in crate::query) fn new() -> Self {
-        ArrayAgg { inner: Arc::clone(array_agg_udaf().inner()) }
+        Self::named("array_agg")
+    }
+
+    /// Stands for an aggregate that the planner makes of the array.
+    pub(in crate::query) fn named(name: &'static str) -> Self {
+        ArrayAgg { inner: Arc::clone(array_agg_udaf().inner()), name }
     }
 }
 
 impl AggregateUDFImpl for ArrayAgg {
     fn name(&self) -> &str {
-        self.inner.name()
+        self.name
     }
 
     fn signature(&self) -> &Signature {
@@ -78,7 +84,7 @@ impl AggregateUDFImpl for ArrayAgg {
         beneficial_ordering: bool,
     ) -> Result<Option<Arc<dyn AggregateUDFImpl>>> {
         let inner = Arc::clone(&self.inner).with_beneficial_ordering(beneficial_ordering)?;
-        Ok(inner.map(|inner| Arc::new(ArrayAgg { inner }) as _))
+        Ok(inner.map(|inner| Arc::new(ArrayAgg { inner, name: self.name }) as _))
     }
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
@@ -95,6 +101,10 @@ impl AggregateUDFImpl for ArrayAgg {
 
     fn reverse_expr(&self) -> ReversedUDAF {
         ReversedUDAF::Reversed(Arc::new(AggregateUDF::from(ArrayAgg::new())))
+    }
+
+    fn supports_within_group_clause(&self) -> bool {
+        super::ordered::is_ordered_set(self.name)
     }
 
     fn supports_null_handling_clause(&self) -> bool {

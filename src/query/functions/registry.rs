@@ -54,6 +54,20 @@ impl Registry {
         for function in SessionStateDefaults::default_aggregate_functions().into_iter().chain(ours) {
             add(&mut aggregate, function.name(), function.aliases(), &function);
         }
+        for name in [
+            "json_agg",
+            "jsonb_agg",
+            "json_object_agg",
+            "jsonb_object_agg",
+            "mode",
+            "percentile_cont",
+            "percentile_disc",
+        ] {
+            aggregate.insert(name.to_string(), Arc::new(AggregateUDF::from(ArrayAgg::named(name))));
+        }
+        if let Some(bool_and) = aggregate.get("bool_and").cloned() {
+            aggregate.insert("every".into(), bool_and);
+        }
         let mut window = HashMap::new();
         for function in SessionStateDefaults::default_window_functions() {
             add(&mut window, function.name(), function.aliases(), &function);

@@ -1,6 +1,5 @@
 //! Reading tokens one after the other, with errors as PostgreSQL words them.
 
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, TokenizerError};
 
@@ -216,7 +215,7 @@ impl<'a> Cursor<'a> {
         &mut self,
         read: impl FnOnce(&mut Parser<'_>) -> std::result::Result<T, ParserError>,
     ) -> Result<T> {
-        let dialect = PostgreSqlDialect {};
+        let dialect = super::dialect::Postgres;
         let mut parser = Parser::new(&dialect)
             .with_recursion_limit(2_000)
             .with_tokens_with_locations(self.tokens[self.at.min(self.tokens.len())..].to_vec());

@@ -5,15 +5,22 @@ use std::collections::HashMap;
 use datafusion::sql::sqlparser::ast::{self, Expr, Ident, SelectItem, Value};
 
 use super::normalize::{NAME_END, is_wildcard, type_name};
+use super::rowsets::folded;
 
 /// Names every unnamed output column, and makes names that repeat unique behind a [`NAME_END`].
 pub(super) fn name_outputs(select: &mut ast::Select) {
     let has_wildcard = select.projection.len() > 1 && select.projection.iter().any(is_wildcard);
     let mut seen: HashMap<String, usize> = HashMap::new();
+    let rows = super::expand::row_names(select);
     for item in &mut select.projection {
         let (name, is_plain_column) = match item {
             SelectItem::UnnamedExpr(expr) => {
-                let plain = matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
+                let plain = match expr {
+                    // It may mean the row of a table.
+                    Expr::Identifier(ident) => !rows.contains(&folded(ident)),
+                    Expr::CompoundIdentifier(_) => true,
+                    _ => false,
+                };
                 (figure_name(expr), plain)
             }
             SelectItem::ExprWithAlias { alias, .. } => (folded(alias), true),
@@ -44,13 +51,6 @@ pub(super) fn name_outputs(select: &mut ast::Select) {
 /// The name shown to the client.
 pub(in crate::query) fn shown(name: &str) -> &str {
     name.split(NAME_END).next().unwrap_or(name)
-}
-
-fn folded(ident: &Ident) -> String {
-    match ident.quote_style {
-        Some(_) => ident.value.clone(),
-        None => ident.value.to_lowercase(),
-    }
 }
 
 /// The name of an output that has none.
@@ -128,6 +128,7 @@ fn subquery_name(body: &ast::SetExpr) -> Option<(String, bool)> {
 fn short_type_name(data_type: &ast::DataType) -> String {
     let name = type_name(data_type).unwrap_or_else(|| data_type.to_string().to_lowercase());
     let base = name.split('(').next().unwrap_or(&name).trim_end_matches("[]");
+    let base = base.split(" precision ").next().filter(|_| base != "double precision").unwrap_or(base);
     match base {
         "smallint" => "int2",
         "integer" => "int4",

@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast::{
     Value, VisitMut, VisitorMut, WindowFrameBound, WindowSpec, WindowType,
 };
 
-use super::{custom, name};
+use super::{custom, expand, name, rowsets};
 
 /// Key of a number.
 pub(in crate::query) const NUMBER: &str = "number";
@@ -27,16 +27,23 @@ pub(in crate::query) const ALIKE: &str = "alike ";
 /// Key of a time and the zone it is taken to.
 pub(in crate::query) const AT_ZONE: &str = "at time zone";
 
+/// Key of the values of a row.
+pub(in crate::query) const ROW: &str = "row";
+/// Key of a whole row, followed by the name of its table.
+pub(in crate::query) const WHOLE: &str = "whole row ";
+
 /// Normalizes a whole query.
 pub(super) fn query(query: &mut Query) {
     super::qualified::query(query);
-    super::rowsets::query(query);
+    rowsets::query(query);
     let _flow: ControlFlow<()> = query.visit(&mut Normalizer);
+    let _flow: ControlFlow<()> = query.visit(&mut expand::Rows);
 }
 
 /// Normalizes an expression that stands alone.
 pub(super) fn expr(expr: &mut Expr) {
     let _flow: ControlFlow<()> = expr.visit(&mut Normalizer);
+    let _flow: ControlFlow<()> = expr.visit(&mut expand::Rows);
 }
 
 struct Normalizer;
@@ -46,6 +53,7 @@ impl VisitorMut for Normalizer {
 
     fn pre_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<()> {
         name::name_outputs(select);
+        expand::whole_rows(select);
         for item in &mut select.projection {
             if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
                 let _flow: ControlFlow<()> = expr.visit(&mut CountExists { depth: 0 });
@@ -87,7 +95,11 @@ impl VisitorMut for Normalizer {
         if let Some(fetch) = query.fetch.take() {
             let mut quantity =
                 fetch.quantity.unwrap_or_else(|| Expr::value(Value::Number("1".into(), false)));
-            plain_number(&mut quantity);
+            if fetch.with_ties {
+                quantity = rowsets::call("with_ties", vec![quantity]);
+            } else {
+                plain_number(&mut quantity);
+            }
             let (limit, offset) = match query.limit_clause.take() {
                 Some(LimitClause::LimitOffset { limit, offset, .. }) => (limit, offset),
                 _ => (None, None),
@@ -99,6 +111,7 @@ impl VisitorMut for Normalizer {
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        expand::expr(expr);
         match expr {
             Expr::Value(ast::ValueWithSpan { value: Value::Number(number, _), .. }) => {
                 let value = match number.contains(['e', 'E']) {
@@ -210,11 +223,16 @@ fn counting_query(negated: bool) -> Option<Box<Query>> {
     datafusion::sql::sqlparser::parser::Parser::new(&dialect).try_with_sql(&text).ok()?.parse_query().ok()
 }
 
-fn take(expr: &mut Expr) -> Expr {
+pub(super) fn take(expr: &mut Expr) -> Expr {
     std::mem::replace(expr, Expr::value(Value::Null))
 }
 
-fn node(key: String, values: Vec<Expr>) -> Expr {
+/// A number that is normalized already.
+pub(super) fn number(text: &str) -> Expr {
+    node(NUMBER.into(), vec![Expr::value(Value::Number(text.into(), false))])
+}
+
+pub(super) fn node(key: String, values: Vec<Expr>) -> Expr {
     let fields = values
         .into_iter()
         .map(|value| DictionaryField { key: Ident::new(key.clone()), value: Box::new(value) });
@@ -336,10 +354,28 @@ pub(in crate::query) fn type_name(data_type: &DataType) -> Option<String> {
         DataType::Timestamp(None, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) => {
             "timestamp with time zone".into()
         }
+        DataType::Timestamp(Some(digits), TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
+            format!("timestamp without time zone precision {digits}")
+        }
+        DataType::Timestamp(Some(digits), TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) => {
+            format!("timestamp with time zone precision {digits}")
+        }
+        DataType::Time(None, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => "time".into(),
+        DataType::Time(Some(digits), TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
+            format!("time precision {digits}")
+        }
+        DataType::Interval { fields: None, .. } => "interval".into(),
+        DataType::Bytea => "bytea".into(),
+        DataType::JSON => "json".into(),
+        DataType::JSONB => "jsonb".into(),
+        DataType::Uuid => "uuid".into(),
+        DataType::Char(size) | DataType::Character(size) => match length(size).as_str() {
+            "" => "bpchar(1)".into(),
+            length => format!("bpchar{length}"),
+        },
         DataType::Array(ArrayElemTypeDef::SquareBracket(element, _)) => format!("{}[]", type_name(element)?),
         DataType::Custom(name, modifiers) => custom::type_name(name, modifiers),
         DataType::Regclass => "regclass".into(),
-        DataType::Uuid | DataType::JSON | DataType::JSONB => "text".into(),
         _ => return None,
     })
 }

@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 
-use super::rowsets::call;
+use super::rowsets::{call, folded};
 use datafusion::sql::sqlparser::ast::{
     self, BinaryOperator, CastKind, DataType, Expr, Ident, ObjectName, Query, SelectItem, TableFactor, Value,
     VisitMut, VisitorMut,
@@ -15,13 +15,22 @@ pub(super) fn query(query: &mut Query) {
 }
 
 /// Collations that sort as everything does here.
-const COLLATIONS: &[&str] = &["default", "c", "posix", "ucs_basic", "c.utf8"];
+const COLLATIONS: &[&str] = &["default", "c", "posix", "ucs_basic", "c.utf8", "c.utf-8"];
 /// The column with the number of the table.
 const TABLEOID: &str = "tableoid";
 
 struct Qualified {
-    /// The tables of the selects around, each with the name it has there.
-    tables: Vec<Vec<(String, ObjectName)>>,
+    /// The tables of the selects around, each with the name it has there; subqueries have no other.
+    tables: Vec<Vec<(String, Option<ObjectName>)>>,
+}
+
+impl Qualified {
+    /// The table of the select whose name an expression is.
+    fn table(&self, expr: &Expr) -> Option<Ident> {
+        let Expr::Identifier(name) = expr else { return None };
+        let is_one = self.tables.last()?.iter().any(|(known, _)| *known == folded(name));
+        is_one.then(|| name.clone())
+    }
 }
 
 impl VisitorMut for Qualified {
@@ -101,6 +110,12 @@ impl VisitorMut for Qualified {
             Expr::Identifier(name) if is_current_schema(name) => Some(call("current_schema", Vec::new())),
             Expr::CompoundFieldAccess { root, access_chain } => {
                 match (&mut **root, access_chain.as_slice()) {
+                    // `(o).name` is `o.name`.
+                    (Expr::Nested(value), [ast::AccessExpr::Dot(Expr::Identifier(field))])
+                        if let Some(table) = self.table(value) =>
+                    {
+                        Some(Expr::CompoundIdentifier(vec![table, field.clone()]))
+                    }
                     (Expr::Nested(value), [ast::AccessExpr::Dot(Expr::Identifier(field))])
                         if is_column(value) =>
                     {
@@ -112,14 +127,16 @@ impl VisitorMut for Qualified {
                 }
             }
             Expr::Identifier(name) if is_tableoid(name) => match self.tables.last().map(Vec::as_slice) {
-                Some([(_, table)]) => Some(number_of(table)),
+                Some([(_, Some(table))]) => Some(number_of(table)),
                 _ => None,
             },
             Expr::CompoundIdentifier(parts) => match parts.as_slice() {
                 [table, column] if is_tableoid(column) => {
                     let name = folded(table);
                     let mut around = self.tables.iter().rev().flatten();
-                    around.find(|(known, _)| *known == name).map(|(_, table)| number_of(table))
+                    around
+                        .find(|(known, _)| *known == name)
+                        .and_then(|(_, table)| table.as_ref().map(number_of))
                 }
                 _ => None,
             },
@@ -132,27 +149,21 @@ impl VisitorMut for Qualified {
     }
 }
 
-fn note(factor: &TableFactor, tables: &mut Vec<(String, ObjectName)>) {
+fn note(factor: &TableFactor, tables: &mut Vec<(String, Option<ObjectName>)>) {
     match factor {
         TableFactor::Table { name, alias, args: None, .. } => {
             let own = name.0.last().and_then(|part| part.as_ident());
             let shown = alias.as_ref().map(|alias| &alias.name).or(own);
             if let Some(shown) = shown {
-                tables.push((folded(shown), name.clone()));
+                tables.push((folded(shown), Some(name.clone())));
             }
         }
+        TableFactor::Derived { alias: Some(alias), .. } => tables.push((folded(&alias.name), None)),
         TableFactor::NestedJoin { table_with_joins, .. } => {
             note(&table_with_joins.relation, tables);
             table_with_joins.joins.iter().for_each(|join| note(&join.relation, tables));
         }
         _ => {}
-    }
-}
-
-fn folded(ident: &Ident) -> String {
-    match ident.quote_style {
-        Some(_) => ident.value.clone(),
-        None => ident.value.to_lowercase(),
     }
 }
 
@@ -214,6 +225,9 @@ fn plain_operator(name: &[String]) -> Option<BinaryOperator> {
         "~~*" => BinaryOperator::PGILikeMatch,
         "!~~" => BinaryOperator::PGNotLikeMatch,
         "!~~*" => BinaryOperator::PGNotILikeMatch,
+        "^@" => BinaryOperator::PGStartsWith,
+        "@>" => BinaryOperator::AtArrow,
+        "<@" => BinaryOperator::ArrowAt,
         _ => return None,
     })
 }

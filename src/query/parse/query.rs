@@ -190,8 +190,8 @@ fn unsupported(query: &ast::Query) -> Option<Error> {
         "FOR XML and FOR JSON"
     } else if query.settings.is_some() || query.format_clause.is_some() || !query.pipe_operators.is_empty() {
         "this clause"
-    } else if query.fetch.as_ref().is_some_and(|fetch| fetch.with_ties || fetch.percent) {
-        "FETCH ... WITH TIES"
+    } else if query.fetch.as_ref().is_some_and(|fetch| fetch.percent) {
+        "FETCH ... PERCENT"
     } else {
         return None;
     };

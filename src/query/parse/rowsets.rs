@@ -7,17 +7,45 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, AccessExpr, Expr, FunctionArguments, Ident, Query, SelectItem, SetExpr, TableFactor, VisitMut,
-    VisitorMut,
+    self, AccessExpr, Expr, FunctionArguments, Ident, Query, SelectItem, SetExpr, TableAliasColumnDef,
+    TableFactor, VisitMut, VisitorMut,
 };
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
+use super::dialect::Postgres;
+use super::normalize::{CAST, NAME_END, node};
 use crate::query::catalog::COLUMNS;
+use crate::query::functions::row::is_known;
 use crate::query::functions::rowsets::{EMPTY_FOR_NULL, NUMBERED, PLACE, part};
 
+/// A function of several rows: the columns it has in `FROM`, and the functions that give their arrays. A column
+/// without a name is called as the function is.
+struct Set {
+    name: &'static str,
+    columns: &'static [(&'static str, &'static str)],
+}
+
 /// Functions of several rows beside those of the catalog.
-const OTHERS: &[&str] = &["generate_series"];
+#[rustfmt::skip]
+const SETS: &[Set] = &[
+    Set { name: SERIES, columns: &[("", SERIES)] },
+    Set { name: "regexp_matches", columns: &[("", "regexp_matches")] },
+    Set { name: "regexp_split_to_table", columns: &[("", "regexp_split_to_table")] },
+    Set { name: "string_to_table", columns: &[("", "string_to_table")] },
+    Set { name: "json_array_elements", columns: &[("value", "json_array_elements")] },
+    Set { name: "jsonb_array_elements", columns: &[("value", "jsonb_array_elements")] },
+    Set { name: "json_array_elements_text", columns: &[("value", "json_array_elements_text")] },
+    Set { name: "jsonb_array_elements_text", columns: &[("value", "jsonb_array_elements_text")] },
+    Set { name: "json_object_keys", columns: &[("", "json_object_keys")] },
+    Set { name: "jsonb_object_keys", columns: &[("", "jsonb_object_keys")] },
+    Set { name: "json_each", columns: &[("key", "json_object_keys"), ("value", "json_values")] },
+    Set { name: "jsonb_each", columns: &[("key", "jsonb_object_keys"), ("value", "jsonb_values")] },
+    Set { name: "json_each_text", columns: &[("key", "json_object_keys"), ("value", "json_values_text")] },
+    Set { name: "jsonb_each_text", columns: &[("key", "jsonb_object_keys"), ("value", "jsonb_values_text")] },
+];
+
+/// The one of them that the planner has for whole numbers, without making an array.
+const SERIES: &str = "generate_series";
 
 /// Rewrites a whole query.
 pub(super) fn query(query: &mut Query) {
@@ -48,10 +76,12 @@ impl VisitorMut for Sets {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
-        if let Some(call) = Call::of(factor)
-            && let Some(derived) = call.derived()
-        {
-            *factor = derived;
+        let Some(call) = Call::of(factor) else { return ControlFlow::Continue(()) };
+        let is_single =
+            call.name != "unnest" && set(&call.name).is_none() && of_catalog(&call.name).is_none();
+        match if is_single { call.single() } else { call.derived() } {
+            Some(derived) => *factor = derived,
+            None => name_series(factor),
         }
         ControlFlow::Continue(())
     }
@@ -69,10 +99,28 @@ impl VisitorMut for Sets {
     }
 }
 
-/// Whether a function gives several rows, and the columns of them.
-fn columns_of(name: &str) -> Option<&'static [&'static str]> {
-    let known = COLUMNS.iter().find(|(known, _)| *known == name).map(|(_, columns)| *columns);
-    known.or_else(|| OTHERS.contains(&name).then_some(&[]))
+fn set(name: &str) -> Option<&'static Set> {
+    SETS.iter().find(|set| set.name == name)
+}
+
+/// The columns of the rows that a function of the catalog gives.
+fn of_catalog(name: &str) -> Option<&'static [&'static str]> {
+    COLUMNS.iter().find(|(known, _)| *known == name).map(|(_, columns)| *columns)
+}
+
+/// Whether a function stands for several rows in a select list.
+fn gives_rows(name: &str) -> bool {
+    of_catalog(name).is_some() || set(name).is_some_and(|set| set.columns.len() == 1)
+}
+
+/// A value taken out of an array that a function gave: JSON is called so again, for elements lose the name of their
+/// type.
+fn named_json(function: &str, element: Expr) -> Expr {
+    match function {
+        "json_array_elements" | "json_values" => node(format!("{CAST}json"), vec![element]),
+        "jsonb_array_elements" | "jsonb_values" => node(format!("{CAST}jsonb"), vec![element]),
+        _ => element,
+    }
 }
 
 fn name_of(function: &ast::Function) -> Option<String> {
@@ -118,10 +166,10 @@ impl VisitorMut for InSelect {
             return ControlFlow::Continue(());
         }
         if let Expr::Function(function) = expr
-            && name_of(function).is_some_and(|name| columns_of(&name).is_some())
+            && let Some(name) = name_of(function).filter(|name| gives_rows(name))
         {
             let inner = take(expr);
-            *expr = call("unnest", vec![inner]);
+            *expr = named_json(&name, call("unnest", vec![inner]));
             self.found = true;
         }
         if let Expr::CompoundFieldAccess { root, access_chain } = expr
@@ -193,58 +241,126 @@ impl Call {
 
     /// The query that gives its rows; `None` where the planner has a way of its own.
     fn derived(mut self) -> Option<TableFactor> {
-        let is_unnest = self.name == "unnest";
-        let columns = match is_unnest {
-            true => &[],
-            false => columns_of(&self.name)?,
-        };
-        let is_own = columns.is_empty() && (is_unnest || self.name == "generate_series");
-        if is_own && !self.with_ordinality && !self.arguments.iter_mut().any(names_a_column) {
-            return None;
-        }
         // The only column of a function is called as the table is.
         let table = self.alias.as_ref().map(|alias| folded(&alias.name)).unwrap_or_else(|| self.name.clone());
-        let count = if is_unnest { self.arguments.len() } else { 1 };
-        let arrays = match is_unnest {
-            true => self.arguments,
-            false => vec![call(&self.name, self.arguments)],
+        let mut items = self.items(&table)?;
+        let arrays = match self.name.as_str() {
+            "unnest" => std::mem::take(&mut self.arguments),
+            name => match set(name) {
+                Some(set) => {
+                    set.columns.iter().map(|(_, function)| call(function, self.arguments.clone())).collect()
+                }
+                None => vec![call(&self.name, std::mem::take(&mut self.arguments))],
+            },
         };
-        let row = || Expr::Identifier(Ident::with_quote('"', "row"));
-        let mut items: Vec<(Expr, String)> = Vec::new();
-        if !columns.is_empty() {
-            let whole = || get_field(row(), &part(0));
-            items.extend(columns.iter().map(|column| (get_field(whole(), column), (*column).to_string())));
-        } else {
-            let name = |_: usize| if count == 1 { table.clone() } else { "unnest".to_string() };
-            items.extend((0..count).map(|place| (get_field(row(), &part(place)), name(place))));
-        }
         if self.with_ordinality {
             items.push((get_field(row(), PLACE), "ordinality".into()));
         }
-        let alias = self.alias.unwrap_or_else(|| table_alias(&table));
-        // `AS name(column type)` is for functions whose columns nobody knows.
-        let mut alias = alias;
-        alias.columns.iter_mut().for_each(|column| column.data_type = None);
-        // Fewer names than columns rename the first of them.
-        let given: Vec<_> = alias.columns.iter().map(|column| folded(&column.name)).collect();
-        for (item, name) in items.iter_mut().zip(given) {
-            item.1 = name;
-        }
-        alias.columns.clear();
         let mut rows = parsed("SELECT 1 AS \"row\"")?;
         select_of(&mut rows)?.projection = vec![item(call("unnest", vec![call(NUMBERED, arrays)]), "row")];
         let mut query = parsed("SELECT 1 FROM (SELECT 1) AS s")?;
         let select = select_of(&mut query)?;
-        select.projection = items.into_iter().map(|(expr, name)| item(expr, &name)).collect();
         if let TableFactor::Derived { subquery, .. } = &mut select.from.first_mut()?.relation {
             **subquery = rows;
         }
+        self.subquery(query, items, &table)
+    }
+
+    /// The columns of its rows, with what gives each.
+    fn items(&mut self, table: &str) -> Option<Vec<(Expr, String)>> {
+        let element = |place: usize| get_field(row(), &part(place));
+        if self.name == "unnest" {
+            if !self.with_ordinality && !self.arguments.iter_mut().any(names_a_column) {
+                return None;
+            }
+            let count = self.arguments.len();
+            let name = if count == 1 { table } else { "unnest" };
+            return Some((0..count).map(|place| (element(place), name.to_string())).collect());
+        }
+        if let Some(set) = set(&self.name) {
+            if self.name == SERIES && !self.with_ordinality && self.arguments.iter().all(is_whole) {
+                return None;
+            }
+            let columns = set.columns.iter().enumerate().map(|(place, (name, function))| {
+                let name = if name.is_empty() { table } else { name };
+                (named_json(function, element(place)), name.to_string())
+            });
+            return Some(columns.collect());
+        }
+        let columns = of_catalog(&self.name)?;
+        if columns.is_empty() {
+            return Some(vec![(element(0), table.to_string())]);
+        }
+        let columns = columns.iter().map(|column| (get_field(element(0), column), (*column).to_string()));
+        Some(columns.collect())
+    }
+
+    /// A function of one value, which gives one row.
+    fn single(mut self) -> Option<TableFactor> {
+        if self.with_ordinality || !is_known(&self.name) {
+            return None;
+        }
+        let table = self.alias.as_ref().map(|alias| folded(&alias.name)).unwrap_or_else(|| self.name.clone());
+        let value = call(&self.name, std::mem::take(&mut self.arguments));
+        let query = parsed("SELECT 1")?;
+        self.subquery(query, vec![(value, table.clone())], &table)
+    }
+
+    fn subquery(self, mut query: Query, mut items: Vec<(Expr, String)>, table: &str) -> Option<TableFactor> {
+        let mut alias = self.alias.unwrap_or_else(|| table_alias(table));
+        // Fewer names than columns rename the first of them. `AS name(column type)` is for functions whose columns
+        // nobody knows.
+        let given: Vec<_> = alias.columns.drain(..).map(|column| folded(&column.name)).collect();
+        for (item, name) in items.iter_mut().zip(given) {
+            item.1 = name;
+        }
+        let names: Vec<_> = items.iter().map(|(_, name)| name.clone()).collect();
+        let items = items.into_iter().enumerate().map(|(at, (expr, name))| {
+            // Names repeat where several arrays are unnested: they are told apart within the subquery.
+            match names[..at].contains(&name) {
+                true => item(expr, &format!("{name}{NAME_END}{at}")),
+                false => item(expr, &name),
+            }
+        });
+        select_of(&mut query)?.projection = items.collect();
         Some(TableFactor::Derived {
             lateral: true,
             subquery: Box::new(query),
             alias: Some(alias),
             sample: None,
         })
+    }
+}
+
+/// `generate_series(1, 3) n` has a column `n`.
+fn name_series(factor: &mut TableFactor) {
+    let (name, alias) = match factor {
+        TableFactor::Table { name, alias, args: Some(_), .. } | TableFactor::Function { name, alias, .. } => {
+            (name, alias)
+        }
+        _ => return,
+    };
+    if name.to_string() == SERIES {
+        let alias = alias.get_or_insert_with(|| table_alias(SERIES));
+        if alias.columns.is_empty() {
+            let column = TableAliasColumnDef { name: alias.name.clone(), data_type: None };
+            alias.columns = vec![column];
+        }
+    }
+}
+
+fn row() -> Expr {
+    Expr::Identifier(Ident::with_quote('"', "row"))
+}
+
+/// Whether an expression is a whole number that is written out.
+fn is_whole(expr: &Expr) -> bool {
+    match expr {
+        Expr::Value(ast::ValueWithSpan { value: ast::Value::Number(text, _), .. }) => {
+            text.bytes().all(|byte| byte.is_ascii_digit())
+        }
+        Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr } => is_whole(expr),
+        _ => false,
     }
 }
 
@@ -350,7 +466,7 @@ fn has_call(value: &mut Expr) -> bool {
     value.visit(&mut Calls).is_break()
 }
 
-fn folded(ident: &Ident) -> String {
+pub(super) fn folded(ident: &Ident) -> String {
     match ident.quote_style {
         Some(_) => ident.value.clone(),
         None => ident.value.to_lowercase(),
@@ -391,8 +507,9 @@ pub(super) fn call(name: &str, arguments: Vec<Expr>) -> Expr {
     })
 }
 
-fn parsed(text: &str) -> Option<Query> {
-    let query = Parser::new(&PostgreSqlDialect {}).try_with_sql(text).ok()?.parse_query().ok()?;
+/// A query that is the frame of another one.
+pub(super) fn parsed(text: &str) -> Option<Query> {
+    let query = Parser::new(&Postgres).try_with_sql(text).ok()?.parse_query().ok()?;
     Some(*query)
 }
 

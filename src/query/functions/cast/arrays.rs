@@ -20,7 +20,7 @@ pub(super) fn target(element: &str) -> Result<Target> {
     Ok(match Target::parse(element)? {
         Target::Exact(element) => Target::Exact(list(element)),
         Target::Numeric => Target::Numerics,
-        Target::Numerics | Target::Varchar(_) => {
+        Target::Varchar(_) | Target::Char(_) | Target::Tagged(_) | Target::Precise(..) | Target::Numerics => {
             let error = Error::new(Kind::Unsupported, format!("a cast to {element}[] is not supported"));
             return Err(error.with_hint("accepted are one-dimensional arrays, of text for strings"));
         }

@@ -1,0 +1,168 @@
+//! Constants, casts, and what has the type of its neighbours.
+
+use arrow::datatypes::{DataType, Field};
+use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::logical_expr::expr::InList;
+use datafusion::logical_expr::{Cast, Expr, ExprSchemable, ScalarUDF};
+
+use super::{is_open_parameter, is_unknown_text, list, takes_text, type_of, unknown_target, with_type};
+use crate::error::Error;
+use crate::query::functions::cast::{PostgresCast, Target, cast_expr, cast_scalar, sql_name};
+use crate::query::functions::number::{Number, is_float, is_integer, is_numeric};
+use crate::query::functions::row;
+use crate::query::functions::text::parse_float;
+use crate::query::zone::Zone;
+use crate::query::{PG_TYPE, parse};
+
+pub(super) fn number(value: Expr) -> Result<Expr> {
+    let Expr::Literal(scalar, _) = &value else { return Ok(value) };
+    let scalar = match scalar {
+        ScalarValue::Int64(Some(number)) => match i32::try_from(*number) {
+            Ok(number) => ScalarValue::Int32(Some(number)),
+            Err(_) => return Ok(value),
+        },
+        ScalarValue::UInt64(Some(number)) => {
+            let number = Number::new((*number).into(), 0);
+            number.scalar().ok_or_else(|| Error::internal("an integer constant"))?
+        }
+        // A number with an exponent arrives as text.
+        ScalarValue::Utf8(Some(text)) => ScalarValue::Float64(Some(parse_float(text, "double precision")?)),
+        _ => return Ok(value),
+    };
+    Ok(Expr::Literal(scalar, None))
+}
+
+pub(super) fn cast(value: Expr, target: &Target, schema: &DFSchema, zone: Zone) -> Result<Expr> {
+    if is_open_parameter(&value) {
+        return Ok(with_type(value, &target.of_parameter()));
+    }
+    let (_, field) = value.to_field(schema)?;
+    if let Some(planned) = of_json(&value, &field, target) {
+        return Ok(planned);
+    }
+    // A `name` of the catalog is a text here, but no longer called one after a cast to it.
+    let is_literal = matches!(value, Expr::Literal(..));
+    if !is_literal
+        && *target == Target::Exact(field.data_type().clone())
+        && field.metadata().contains_key(PG_TYPE)
+    {
+        return Ok(ScalarUDF::from(PostgresCast::new(target.clone(), zone)).call(vec![value]));
+    }
+    Ok(cast_expr(value, field.data_type(), target, zone)?)
+}
+
+/// `coalesce`, `nullif`, `greatest` and `least`: constants and parameters take the type of the others.
+pub(super) fn alike(name: &str, arguments: Vec<Expr>, schema: &DFSchema, zone: Zone) -> Result<Expr> {
+    let mut known = None;
+    for argument in
+        arguments.iter().filter(|argument| !is_open_parameter(argument) && !is_unknown_text(argument))
+    {
+        known = Some(type_of(argument, schema)?).filter(|data_type| *data_type != DataType::Null);
+        if known.is_some() {
+            break;
+        }
+    }
+    let arguments = arguments.into_iter().map(|argument| match &known {
+        Some(known) if is_unknown_text(&argument) && takes_text(known) => {
+            cast_expr(argument, &DataType::Utf8, &unknown_target(known), zone)
+        }
+        Some(known) => Ok(with_type(argument, known)),
+        None => Ok(argument),
+    });
+    let arguments = arguments.collect::<std::result::Result<Vec<_>, _>>()?;
+    let function = match name {
+        "coalesce" => datafusion::functions::core::coalesce(),
+        "nullif" => datafusion::functions::core::nullif(),
+        "greatest" => datafusion::functions::core::greatest(),
+        _ => datafusion::functions::core::least(),
+    };
+    Ok(function.call(arguments))
+}
+
+/// `x = ANY(array)`
+pub(super) fn any(left: Expr, array: Expr, schema: &DFSchema, zone: Zone) -> Result<Expr> {
+    let (mut left, mut array) = (left, array);
+    if is_open_parameter(&array) {
+        let element = if is_open_parameter(&left) { DataType::Utf8 } else { left.get_type(schema)? };
+        let element = if element == DataType::Null { DataType::Utf8 } else { element };
+        array = with_type(array, &list(element));
+    }
+    let left_type = if is_open_parameter(&left) { None } else { Some(left.get_type(schema)?) };
+    if let Expr::Literal(ScalarValue::Utf8(Some(text)), _) = &array {
+        let elements = crate::query::functions::text::parse_array(text)?;
+        let target = Target::Exact(left_type.clone().unwrap_or(DataType::Utf8));
+        let items = elements
+            .into_iter()
+            .map(|element| Ok(Expr::Literal(cast_scalar(&ScalarValue::Utf8(element), &target, zone)?, None)));
+        return Ok(in_list(left, items.collect::<Result<Vec<_>>>()?));
+    }
+    if let Expr::Literal(ScalarValue::List(list), _) = &array {
+        let values = list.value(0);
+        let elements =
+            (0..values.len()).map(|row| Ok(Expr::Literal(ScalarValue::try_from_array(&values, row)?, None)));
+        return Ok(in_list(left, elements.collect::<Result<Vec<_>>>()?));
+    }
+    if let DataType::List(element) = array.get_type(schema)? {
+        left = with_type(left, element.data_type());
+        if let Some(left_type) = left_type.filter(|left_type| left_type != element.data_type()) {
+            // Both sides need one type; the array's elements follow the value.
+            array = Expr::Cast(Cast::new(Box::new(array), list(left_type)));
+        }
+    }
+    Ok(datafusion::functions_nested::expr_fn::array_has(array, left))
+}
+
+fn in_list(left: Expr, list: Vec<Expr>) -> Expr {
+    match list.is_empty() {
+        true => Expr::Literal(ScalarValue::Boolean(Some(false)), None),
+        false => Expr::InList(InList::new(Box::new(left), list, false)),
+    }
+}
+
+/// A `jsonb` number or boolean as an SQL value, and a `json` as a `jsonb`.
+fn of_json(value: &Expr, field: &Field, target: &Target) -> Option<Expr> {
+    let tag = field.metadata().get(PG_TYPE)?;
+    let call = |name: &str, args: Vec<Expr>| Some(row::function(name, Zone::UTC)?.call(args));
+    match (tag.as_str(), target) {
+        ("json", Target::Tagged("jsonb")) => call("jsonb", vec![value.clone()]),
+        ("jsonb", Target::Exact(DataType::Boolean)) => call("json_boolean", vec![value.clone()]),
+        ("jsonb", Target::Numeric) => call("json_numeric", vec![value.clone()]),
+        ("jsonb", Target::Exact(to)) if is_integer(to) || is_float(to) || is_numeric(to) => {
+            let name = Expr::Literal(ScalarValue::Utf8(Some(sql_name(to))), None);
+            let number = call("json_number_of", vec![value.clone(), name])?;
+            let cast = PostgresCast::new(target.clone(), Zone::UTC);
+            Some(ScalarUDF::from(cast).call(vec![number]))
+        }
+        _ => None,
+    }
+}
+
+/// `ROW(a, b)`
+pub(super) fn record(values: Vec<Expr>) -> Expr {
+    let named = values.into_iter().enumerate().flat_map(|(at, value)| {
+        let name = ScalarValue::Utf8(Some(format!("f{}", at + 1)));
+        [Expr::Literal(name, None), value]
+    });
+    datafusion::functions::core::named_struct().call(named.collect())
+}
+
+/// A name that is a column, or the row of a table.
+pub(super) fn whole_row(name: &str, schema: &DFSchema) -> Expr {
+    let column = datafusion::common::Column::new_unqualified(name);
+    if let Ok((qualifier, field)) = schema.qualified_field_with_unqualified_name(name) {
+        return Expr::Column(datafusion::common::Column::from((qualifier, field)));
+    }
+    let fields =
+        schema.iter().filter(|(qualifier, _)| qualifier.is_some_and(|qualifier| qualifier.table() == name));
+    let members: Vec<Expr> = fields
+        .flat_map(|(qualifier, field)| {
+            let shown = parse::shown_name(field.name()).to_string();
+            let name = Expr::Literal(ScalarValue::Utf8(Some(shown)), None);
+            [name, Expr::Column(datafusion::common::Column::from((qualifier, field)))]
+        })
+        .collect();
+    match members.is_empty() {
+        true => Expr::Column(column),
+        false => datafusion::functions::core::named_struct().call(members),
+    }
+}

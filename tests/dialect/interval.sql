@@ -1,0 +1,27 @@
+-- Spans of time.
+select interval '1 year 2 months 3 days 04:05:06', interval '1-2', interval '3 4:05:06', interval '1 day', interval '-1 day', interval '1.5 hours', interval '90 minutes', interval '0';
+select interval '1 week', interval '1 decade', interval '2 mons', interval 'P1Y2M3DT4H5M6S', interval 'PT36H', interval '1 day ago', interval '@ 1 minute', interval '1 year -1 month', interval '-1 year -2 mons +3 days -04:05:06';
+select interval '1' day, interval '2' hour, interval '3' year, interval '1-2' year to month, interval '1 2' day to hour, interval '10' minute, interval '5' second, interval '1.5' second, interval '2' month;
+select '1 month'::interval, cast('2 days' as interval), '1 mon 1 day'::interval::text, interval '1.234567 seconds', interval '0.1 days', interval '1.5 months', interval '0.5 years';
+select interval '1 day' + interval '2 hours', interval '1 day' - interval '2 hours', - interval '1 day 2 hours', interval '1 day' * 2, 2 * interval '1 day', interval '1 day' / 2, interval '1 month' * 1.5, interval '1 day' * 0.1, interval '1 month' / 7;
+select interval '1 day' = interval '24 hours', interval '1 month' = interval '30 days', interval '1 month' > interval '29 days', interval '1 day' < interval '25 hours', interval '1 year' >= interval '12 months';
+select date '2024-01-31' + interval '1 month', date '2024-01-31' - interval '1 day', timestamp '2024-01-31 10:00' + interval '1 month', timestamp '2024-03-31' - interval '1 month', interval '1 day' + date '2024-01-31', interval '1 hour' + timestamp '2024-01-31';
+select timestamptz '2024-01-31 10:00:00+00' + interval '1 month', timestamptz '2024-03-31 10:00:00+00' - interval '1 month 1 day 1 hour';
+select timestamp '2024-03-01 12:00' - timestamp '2024-02-28 13:00', timestamptz '2024-03-01 12:00+00' - timestamptz '2024-02-28 13:00+00', timestamp '2024-02-28' - timestamp '2024-03-01 00:00:00.5', timestamp '2024-01-01' - date '2023-01-01';
+select age(timestamp '2024-03-01', timestamp '2023-01-15'), age(timestamp '2023-01-15', timestamp '2024-03-01'), age(timestamptz '2024-03-31 10:00+00', timestamptz '2024-02-29 12:00+00'), age(date '2024-03-31', date '2024-02-29'), age(timestamp '2024-02-29', timestamp '2024-02-29');
+select justify_days(interval '35 days'), justify_hours(interval '27 hours'), justify_interval(interval '1 mon -1 hour'), justify_interval(interval '-1 mon 40 days 30 hours');
+select make_interval(1, 2, 3, 4, 5, 6, 7.5), make_interval(days => 10), make_interval(hours => 1, mins => 30), make_interval();
+select extract(epoch from interval '1 month 1 day 1 hour'), extract(day from interval '40 days 30 hours'), extract(hour from interval '30 hours'), extract(month from interval '14 months'), extract(year from interval '14 months'), date_part('minute', interval '90 minutes'), extract(second from interval '1.5 seconds'), extract(milliseconds from interval '1.5 seconds');
+select date_trunc('hour', interval '1 day 2 hours 3 minutes'), date_trunc('month', interval '1 year 2 months 3 days');
+select interval '1 day'::text, interval '-1 hours'::text, interval '1 year'::text || '!', 'in ' || interval '3 days';
+select sum(x), avg(x), min(x), max(x) from (values (interval '1 day'), (interval '3 hours'), (interval '1 month')) t(x);
+select x from (values (interval '1 day'), (interval '23 hours'), (interval '1 month'), (interval '29 days')) t(x) order by x;
+select interval 'nonsense';
+select 'xx'::interval;
+select interval '1 fortnight';
+select isfinite(interval '1 day'), isfinite(date '2024-01-01'), isfinite(timestamp 'infinity');
+select (timestamp '2024-01-01', interval '1 day') overlaps (timestamp '2024-01-01 12:00', interval '1 day');
+select max(created_at) - min(created_at) from crm.opportunity;
+select id, created_at + interval '1 day' as next, close_date + interval '1 week' as week from crm.opportunity order by id limit 2;
+select count(*) from crm.opportunity where created_at > timestamptz '2020-03-01 00:00:00+00' - interval '7 days' and created_at < '2020-03-01'::timestamptz;
+select interval '1 day' * quantity from crm.opportunity order by id limit 2;

@@ -1,9 +1,12 @@
 //! Errors of the planner and of execution in PostgreSQL's words.
 
+mod planner;
+
 use arrow::error::ArrowError;
 use datafusion::common::{Column, SchemaError};
 use datafusion::error::DataFusionError;
 
+use self::planner::{execution, plan, planner_words};
 use crate::error::{Error, Kind, did_you_mean};
 
 impl From<Error> for DataFusionError {
@@ -21,6 +24,9 @@ pub fn translate(error: DataFusionError) -> Error {
     }
     if words.contains(DISK_FULL) {
         return disk_full(&words);
+    }
+    if let Some(error) = of_filter(&words) {
+        return error;
     }
     match error {
         DataFusionError::External(inner) => match inner.downcast::<Error>() {
@@ -80,6 +86,9 @@ fn translate_shared(error: &DataFusionError) -> Error {
     if words.contains(DISK_FULL) {
         return disk_full(&words);
     }
+    if let Some(error) = of_filter(&words) {
+        return error;
+    }
     match error {
         DataFusionError::External(inner) => match inner.downcast_ref::<Error>() {
             Some(error) => copy(error),
@@ -120,6 +129,51 @@ fn spill_full(what: &str) -> Error {
         .with_sqlstate("53100")
         .with_hint("add a filter or ask for fewer columns; an admin can raise the spill limit")
         .with_source(what.to_string())
+}
+
+/// What the reader of Parquet files puts before the debug form of an error of a condition that it checks.
+const IN_FILTER: &str = "Error evaluating filter predicate: ";
+
+/// The error of a condition that was checked while a file was read: nothing but its debug form is left of it.
+fn of_filter(words: &str) -> Option<Error> {
+    let (_, inner) = words.split_once(IN_FILTER)?;
+    if let Some(ours) = inner.strip_prefix("External(") {
+        return of_debug(ours.trim_end().strip_suffix(')')?);
+    }
+    let is = |name: &str| inner.contains(name);
+    let data = |what: &str, state| Some(Error::new(Kind::Data, what).with_sqlstate(state));
+    match inner {
+        _ if is("DivideByZero") => data("division by zero", "22012"),
+        _ if is("Overflow") => data("value out of range", "22003"),
+        _ => None,
+    }
+}
+
+/// States that a condition can fail with.
+const OF_CONDITIONS: &[&str] = &[
+    "0A000", "22001", "22003", "22007", "22008", "22009", "2200H", "22011", "22012", "22015", "2201B",
+    "2201E", "2201F", "2201G", "22019", "2201X", "22021", "22023", "22025", "22026", "22032", "22034",
+    "22035", "22P02", "22P03", "42846", "42883", "54000",
+];
+
+/// One of our errors by its debug form: `Invalid [2201B]: invalid regular expression: ...`.
+fn of_debug(text: &str) -> Option<Error> {
+    let (kind, rest) = text.split_once(" [")?;
+    let (state, what) = rest.split_once("]: ")?;
+    let state = OF_CONDITIONS.iter().find(|known| **known == state)?;
+    let kind = match kind {
+        "Data" => Kind::Data,
+        "Unsupported" => Kind::Unsupported,
+        "Limit" => Kind::Limit,
+        _ => Kind::Invalid,
+    };
+    let what = what.split("; caused by: ").next().unwrap_or(what);
+    let (what, hint) = what.split_once("; hint: ").map_or((what, None), |(what, hint)| (what, Some(hint)));
+    let error = Error::new(kind, what).with_sqlstate(state);
+    Some(match hint {
+        Some(hint) => error.with_hint(hint),
+        None => error,
+    })
 }
 
 /// One of our errors inside another one.
@@ -270,114 +324,4 @@ fn shown(column: &Column) -> String {
         Some(relation) => format!("{}.{}", relation.table(), column.name),
         None => format!("\"{}\"", column.name),
     }
-}
-
-/// Whatever the planner says in free text.
-fn plan(what: &str) -> Error {
-    let what = planner_words(what);
-    let lower = what.to_lowercase();
-    let invalid = |state| Error::new(Kind::Invalid, what.clone()).with_sqlstate(state);
-    for (clause, state) in [("LIMIT", "2201W"), ("OFFSET", "2201X")] {
-        if what.starts_with(&format!("{clause} must be >= 0")) {
-            return Error::new(Kind::Invalid, format!("{clause} must not be negative")).with_sqlstate(state);
-        }
-    }
-    if lower.starts_with("cannot create filter with non-boolean predicate") {
-        let found = what.split("returning ").nth(1).map(|rest| rest.split([' ', ',']).next().unwrap_or(rest));
-        let found = found.map(|name| format!(", not type {}", sql_word(name))).unwrap_or_default();
-        let what = format!("argument of WHERE must be type boolean{found}");
-        return Error::new(Kind::Invalid, what).with_sqlstate("42804");
-    }
-    if lower.starts_with("invalid function") {
-        let name = what.split('\'').nth(1).unwrap_or_default();
-        let hint = what.split("Did you mean '").nth(1).and_then(|rest| rest.split('\'').next());
-        let error =
-            Error::new(Kind::NotFound, format!("function {name} does not exist")).with_sqlstate("42883");
-        return match hint {
-            Some(hint) => error.with_hint(format!("did you mean `{hint}`?")),
-            None => error,
-        };
-    }
-    if lower.contains("must appear in the group by") {
-        let column = what.split("column \"").nth(1).and_then(|rest| rest.split('"').next());
-        return match column {
-            Some(column) => {
-                // The schema of a table is not shown.
-                let parts: Vec<&str> = column.rsplitn(3, '.').take(2).collect();
-                let column = parts.into_iter().rev().collect::<Vec<_>>().join(".");
-                let must = "must appear in the GROUP BY clause or be used in an aggregate function";
-                Error::new(Kind::Invalid, format!("column \"{column}\" {must}")).with_sqlstate("42803")
-            }
-            None => invalid("42803"),
-        };
-    }
-    if lower.contains("could not be resolved from available columns") {
-        return invalid("42803");
-    }
-    if lower.contains("failed to coerce arguments") || lower.contains("no function matches") {
-        return invalid("42883");
-    }
-    if lower.contains("table function") && lower.contains("not found") {
-        return invalid("42883");
-    }
-    if lower.contains("cannot coerce")
-        || lower.contains("cannot infer common")
-        || lower.contains("incompatible")
-    {
-        return invalid("42804");
-    }
-    if lower.contains("aggregate functions are not allowed")
-        || lower.contains("aggregate function calls cannot")
-    {
-        return invalid("42803");
-    }
-    if lower.contains("placeholder") && lower.contains("type") {
-        return invalid("42P18");
-    }
-    if lower.contains("unexpectedly") || lower.contains("internal error") {
-        return Error::internal(what);
-    }
-    invalid("42601")
-}
-
-/// PostgreSQL's word for an Arrow type in a message of the planner.
-fn sql_word(name: &str) -> &str {
-    match name {
-        "Utf8" | "LargeUtf8" | "Utf8View" => "text",
-        "Int16" => "smallint",
-        "Int32" => "integer",
-        "Int64" => "bigint",
-        "Float32" => "real",
-        "Float64" => "double precision",
-        "Date32" => "date",
-        name if name.starts_with("Decimal") => "numeric",
-        name if name.starts_with("Timestamp") => "timestamp",
-        name => name,
-    }
-}
-
-fn execution(what: &str) -> Error {
-    let lower = what.to_lowercase();
-    let data = |state| Error::new(Kind::Data, first_line(what)).with_sqlstate(state);
-    if lower.contains("divide by zero") || lower.contains("division by zero") {
-        return Error::new(Kind::Data, "division by zero").with_sqlstate("22012");
-    }
-    if lower.contains("overflow") || lower.contains("out of range") {
-        return data("22003");
-    }
-    if lower.contains("error parsing timestamp") || lower.contains("error parsing date") {
-        return data("22007");
-    }
-    if lower.contains("more than one row") {
-        let what = "more than one row returned by a subquery used as an expression";
-        return Error::new(Kind::Data, what).with_sqlstate("21000");
-    }
-    data("22023")
-}
-
-/// The first line without the planner's own prefixes and without our name marks.
-fn planner_words(what: &str) -> String {
-    let what = first_line(what);
-    let what = what.trim_start_matches("Error during planning: ");
-    what.chars().filter(|c| *c != '\u{1f}').collect()
 }

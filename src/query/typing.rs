@@ -300,7 +300,7 @@ fn is_number(data_type: &DataType) -> bool {
 }
 
 /// What PostgreSQL advises where no operator has the name and the types of its operands.
-const NO_OPERATOR: &str =
+pub(super) const NO_OPERATOR: &str =
     "No operator matches the given name and argument types. You might need to add explicit type casts.";
 
 /// 42883
@@ -320,7 +320,13 @@ fn comparison(raw: RawBinaryExpr, schema: &DFSchema, zone: Zone) -> Result<Plann
             && (is_number(other)
                 || matches!(other, DataType::Boolean | DataType::Date32 | DataType::Timestamp(..)))
     };
-    if is_mixed(&left_type, &right_type) || is_mixed(&right_type, &left_type) {
+    let is_time = |data_type: &DataType| matches!(data_type, DataType::Date32 | DataType::Timestamp(..));
+    let is_timed = |time: &DataType, other: &DataType| is_time(time) && is_number(other);
+    if is_mixed(&left_type, &right_type)
+        || is_mixed(&right_type, &left_type)
+        || is_timed(&left_type, &right_type)
+        || is_timed(&right_type, &left_type)
+    {
         return Err(no_operator(&written, &left_type, &right_type).into());
     }
     let left = like_other(left, &right, &right_type, zone)?;

@@ -20,7 +20,10 @@ async fn tables_are_found_by_their_short_and_their_full_names() {
     assert_eq!((error.sqlstate(), error.hint()), ("42P01", Some("did you mean `opportunity`?")));
     assert_eq!(error.position(), Some(15));
     let error = run(&session, "select amout from opportunity").await.unwrap_err();
-    assert_eq!((error.sqlstate(), error.hint()), ("42703", Some("did you mean `amount`?")));
+    assert_eq!(
+        (error.sqlstate(), error.hint()),
+        ("42703", Some("Perhaps you meant to reference the column \"opportunity.amount\"."))
+    );
     assert_eq!(error.position(), Some(8));
     for (name, state) in [
         ("crmm.opportunity", "42P01"),

@@ -75,6 +75,12 @@ impl DateTime {
         ScalarUDF::from(DateTime::new(if minus { What::Minus } else { What::Plus }, zone))
     }
 
+    /// `date_trunc` of a span.
+    fn of_span(&self, of: Option<&DataType>) -> Option<ScalarUDF> {
+        let is_span = self.what == What::Trunc && matches!(of, Some(DataType::Interval(_)));
+        is_span.then(|| super::row::function("date_trunc", self.zone)).flatten()
+    }
+
     /// The arguments' types are right for it.
     fn check(&self, types: &[DataType]) -> Result<()> {
         let is_text = |at: usize| {
@@ -131,6 +137,9 @@ impl ScalarUDFImpl for DateTime {
 
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> datafusion::common::Result<FieldRef> {
         let types: Vec<_> = args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
+        if let Some(of_span) = self.of_span(types.get(1)) {
+            return of_span.inner().return_field_from_args(args);
+        }
         self.check(&types)?;
         let unit = || match args.scalar_arguments.first() {
             Some(Some(value)) => value.try_as_str().flatten().unwrap_or_default().to_lowercase(),
@@ -149,6 +158,9 @@ impl ScalarUDFImpl for DateTime {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> datafusion::common::Result<ColumnarValue> {
+        if let Some(of_span) = self.of_span(args.args.get(1).map(ColumnarValue::data_type).as_ref()) {
+            return of_span.inner().invoke_with_args(args);
+        }
         let all_scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if all_scalar { 1 } else { args.number_rows };
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int32Builder, StringBuilder};
 use arrow::compute::kernels::cast;
-use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, Int32Type};
+use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, Int32Type, IntervalMonthDayNanoType};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
 
 use super::arithmetic::variable;
-use super::number::{Number, build, digits_of, division_by_zero, numeric_type};
+use super::interval::Span;
+use super::number::{Number, build, digits_of, division_by_zero, is_numeric, numeric_type};
 use crate::error::Error;
 
 /// What a division gives.
@@ -77,8 +78,8 @@ impl ScalarUDFImpl for Division {
         if self.gives == Gives::Scale {
             return Ok(DataType::Int32);
         }
-        if self.mean && types[0] == DataType::Float64 {
-            return Ok(DataType::Float64);
+        if self.mean && matches!(types[0], DataType::Float64 | DataType::Interval(_)) {
+            return Ok(types[0].clone());
         }
         quotient_type(&types[0], &types[1], self.mean)
             .ok_or_else(|| Error::internal(format!("{} divided by {}", types[0], types[1])).into())
@@ -88,7 +89,7 @@ impl ScalarUDFImpl for Division {
         let types: Vec<_> = args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
         let data_type = self.return_type(&types)?;
         let field = Field::new(self.name(), data_type.clone(), true);
-        let is_numeric = !matches!(data_type, DataType::Float64 | DataType::Int32);
+        let is_numeric = is_numeric(&data_type);
         Ok(Arc::new(if is_numeric { variable(field) } else { field }))
     }
 
@@ -100,6 +101,7 @@ impl ScalarUDFImpl for Division {
         let denominators = args.args[1].to_array(rows)?;
         let array = match (&target, self.gives) {
             (DataType::Float64, _) => float_mean(&numerators, &denominators)?,
+            (DataType::Interval(_), _) => span_mean(&numerators, &denominators)?,
             (_, Gives::Quotient) => self.quotients(&numerators, &denominators, &target)?,
             (_, Gives::Scale) => scales(&numerators, &denominators),
         };
@@ -147,6 +149,17 @@ fn float_mean(sums: &ArrayRef, counts: &ArrayRef) -> Result<ArrayRef> {
         _ => None,
     });
     Ok(Arc::new(means.collect::<arrow::array::Float64Array>()))
+}
+
+fn span_mean(sums: &ArrayRef, counts: &ArrayRef) -> Result<ArrayRef> {
+    let counts = cast::cast(counts, &DataType::Float64)?;
+    let (sums, counts) =
+        (sums.as_primitive::<IntervalMonthDayNanoType>(), counts.as_primitive::<Float64Type>());
+    let means = sums.iter().zip(counts).map(|(sum, count)| match (sum, count) {
+        (Some(sum), Some(count)) if count > 0.0 => Ok(Some(Span::of_arrow(sum).times(1.0 / count)?.arrow()?)),
+        _ => Ok(None),
+    });
+    Ok(Arc::new(means.collect::<Result<arrow::array::IntervalMonthDayNanoArray>>()?))
 }
 
 /// `numeric_text(number, scale)`: the text PostgreSQL prints for a numeric. A NULL scale is worked out from the

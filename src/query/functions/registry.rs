@@ -68,6 +68,9 @@ impl Registry {
         if let Some(bool_and) = aggregate.get("bool_and").cloned() {
             aggregate.insert("every".into(), bool_and);
         }
+        if let Some(variance) = aggregate.get("var_samp").cloned() {
+            aggregate.insert("variance".into(), variance);
+        }
         let mut window = HashMap::new();
         for function in SessionStateDefaults::default_window_functions() {
             add(&mut window, function.name(), function.aliases(), &function);

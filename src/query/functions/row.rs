@@ -201,7 +201,11 @@ impl RowFunction {
                 false => (form.apply)(&args),
             }
         });
-        args::build(to, results)
+        match form.gives {
+            // A value of an argument, or one that was made.
+            Type::Same(_) | Type::ElementOf(_) => args::build_or_take(to, results),
+            _ => args::build(to, results),
+        }
     }
 }
 

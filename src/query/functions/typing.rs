@@ -1,5 +1,7 @@
 //! What is asked about types, and operators of bits.
 
+use num_bigint::Sign;
+
 use super::number::Number;
 use super::row::{Definition, Type, Value, shown_type};
 use crate::error::{Error, Kind};
@@ -51,6 +53,61 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         let quotient = quotient.ok_or_else(super::number::division_by_zero)?;
         Ok(Value::Number(quotient.truncate(0)))
     }),
+    Definition::new("sign", &[Type::Numeric], Type::Numeric, |args| {
+        let sign = match args.number(0)?.unscaled.sign() {
+            Sign::Minus => -1,
+            Sign::NoSign => 0,
+            Sign::Plus => 1,
+        };
+        Ok(Value::Number(Number::new(sign.into(), 0)))
+    }),
+    Definition::new("sign", &[Type::Float8], Type::Float8, |args| {
+        let value = args.float(0);
+        Ok(Value::Float(if value == 0.0 || value.is_nan() { value } else { value.signum() }))
+    }),
+    Definition::new("gcd", &[Type::Int4, Type::Int4], Type::Int4, |args| divisor(args).map(Value::Int)),
+    Definition::new("gcd", &[Type::Int8, Type::Int8], Type::Int8, |args| divisor(args).map(Value::Int)),
+    Definition::new("lcm", &[Type::Int4, Type::Int4], Type::Int4, |args| multiple(args, "integer")),
+    Definition::new("lcm", &[Type::Int8, Type::Int8], Type::Int8, |args| multiple(args, "bigint")),
+    Definition::new(
+        "width_bucket",
+        &[Type::Numeric, Type::Numeric, Type::Numeric, Type::Int4],
+        Type::Int4,
+        |args| {
+            let (value, low, high) = (args.number(0)?, args.number(1)?, args.number(2)?);
+            let scale = value.scale.max(low.scale).max(high.scale);
+            let [value, low, high] = [value, low, high].map(|number| number.round(scale).unscaled);
+            let count = buckets(args.int(3), low == high)?;
+            let (value, low, high) = if low < high { (value, low, high) } else { (-value, -low, -high) };
+            if value < low || value >= high {
+                return Ok(Value::Int(if value < low { 0 } else { count + 1 }));
+            }
+            let place = (value - &low) * count / (high - low);
+            Ok(Value::Int(i64::try_from(place).unwrap_or(count) + 1))
+        },
+    ),
+    Definition::new(
+        "width_bucket",
+        &[Type::Float8, Type::Float8, Type::Float8, Type::Int4],
+        Type::Int4,
+        |args| {
+            let (value, low, high) = (args.float(0), args.float(1), args.float(2));
+            let count = buckets(args.int(3), low == high)?;
+            if [value, low, high].iter().any(|number| number.is_nan())
+                || low.is_infinite()
+                || high.is_infinite()
+            {
+                let what = "operand, lower bound, and upper bound cannot be NaN";
+                return Err(Error::new(Kind::Data, what).with_sqlstate("2201G"));
+            }
+            let (value, low, high) = if low < high { (value, low, high) } else { (-value, -low, -high) };
+            Ok(Value::Int(match value {
+                value if value < low => 0,
+                value if value >= high => count + 1,
+                value => ((count as f64 * ((value - low) / (high - low))) as i64 + 1).min(count),
+            }))
+        },
+    ),
     Definition::new("mod", &[Type::Int4, Type::Int4], Type::Int4, remainder),
     Definition::new("mod", &[Type::Int8, Type::Int8], Type::Int8, remainder),
     Definition::new("mod", &[Type::Numeric, Type::Numeric], Type::Numeric, |args| {
@@ -63,6 +120,34 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         Ok(Value::Number(Number::new(rest, scale)))
     }),
 ];
+
+/// The greatest common divisor.
+fn divisor(args: &super::row::Args<'_>) -> crate::error::Result<i64> {
+    let (mut a, mut b) = (i128::from(args.int(0)).abs(), i128::from(args.int(1)).abs());
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    i64::try_from(a).map_err(|_| super::number::out_of_range("bigint"))
+}
+
+/// The least common multiple.
+fn multiple(args: &super::row::Args<'_>, word: &'static str) -> crate::error::Result<Value> {
+    let divisor = i128::from(divisor(args)?);
+    if divisor == 0 {
+        return Ok(Value::Int(0));
+    }
+    let multiple = (i128::from(args.int(0)) / divisor * i128::from(args.int(1))).abs();
+    i64::try_from(multiple).map(Value::Int).map_err(|_| super::number::out_of_range(word))
+}
+
+fn buckets(count: i64, is_empty: bool) -> crate::error::Result<i64> {
+    let invalid = |what: &str| Err(Error::new(Kind::Data, what).with_sqlstate("2201G"));
+    match count {
+        count if count <= 0 => invalid("count must be greater than zero"),
+        _ if is_empty => invalid("lower bound cannot equal upper bound"),
+        count => Ok(count),
+    }
+}
 
 /// 2201F
 pub(super) fn negative_root() -> Error {

@@ -84,6 +84,7 @@ const HERE: &[Definition] = &[
     Definition::new("substring", &[TEXT, INT, INT], TEXT, substring).optional(1),
     Definition::new("substr", &[BYTEA, INT, INT], BYTEA, substring_of_bytes).optional(1),
     Definition::new("substring", &[BYTEA, INT, INT], BYTEA, substring_of_bytes).optional(1),
+    Definition::new("like_escape", &[TEXT, TEXT], TEXT, |args| like_escape(args.text(0), args.text(1))),
     Definition::new("overlay", &[TEXT, TEXT, INT, INT], TEXT, |args| {
         let (text, with, from) = (args.text(0), args.text(1), args.int(2));
         let length = args.int_or(3, characters(with));
@@ -144,6 +145,32 @@ const HERE: &[Definition] = &[
         .optional(1)
         .lenient(),
 ];
+
+/// A pattern of `LIKE` with the backslash in place of another character that escapes, or of none.
+fn like_escape(pattern: &str, escape: &str) -> Result<Value> {
+    let mut escapes = escape.chars();
+    let (escape, rest) = (escapes.next(), escapes.next());
+    if rest.is_some() {
+        return Err(Error::new(Kind::Data, "invalid escape string")
+            .with_sqlstate("22025")
+            .with_hint("Escape string must be empty or one character."));
+    }
+    let mut out = String::with_capacity(pattern.len());
+    let mut is_escaped = false;
+    for c in pattern.chars() {
+        if Some(c) == escape && !is_escaped {
+            is_escaped = true;
+            out.push('\\');
+            continue;
+        }
+        if c == '\\' && !is_escaped {
+            out.push('\\');
+        }
+        out.push(c);
+        is_escaped = false;
+    }
+    Value::text(out)
+}
 
 fn characters(text: &str) -> i64 {
     text.chars().count() as i64

@@ -67,6 +67,21 @@ pub(super) fn expr(expr: &mut Expr) {
                 *expr = compared;
             }
         }
+        Expr::IsNull(inner) => {
+            if let Some(all) = row_is(inner, |part| Expr::IsNull(Box::new(part))) {
+                *expr = all;
+            }
+        }
+        Expr::IsNotNull(inner) => {
+            if let Some(all) = row_is(inner, |part| Expr::IsNotNull(Box::new(part))) {
+                *expr = all;
+            }
+        }
+        Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
+            if let Some(escape) = escape_char.take_if(|escape| !is_backslash(escape)) {
+                **pattern = call("like_escape", vec![take(pattern), Expr::Value(escape)]);
+            }
+        }
         Expr::InList { expr: value, list, negated } => {
             let Expr::Tuple(wanted) = &**value else { return };
             let rows = list.iter().map(|row| match row {
@@ -97,9 +112,62 @@ pub(super) fn expr(expr: &mut Expr) {
                     _ => None,
                 });
                 *expr = Expr::Tuple(args.collect());
+            } else if name == "make_interval" {
+                place_by_name(function, MAKE_INTERVAL);
             }
         }
         _ => {}
+    }
+}
+
+fn is_backslash(escape: &ast::ValueWithSpan) -> bool {
+    matches!(&escape.value, Value::SingleQuotedString(text) if text == "\\")
+}
+
+/// A row is NULL, or is not, where all of its values are so.
+fn row_is(row: &mut Expr, test: impl Fn(Expr) -> Expr) -> Option<Expr> {
+    let parts = match row {
+        Expr::Tuple(parts) => parts,
+        Expr::Nested(inner) => match &mut **inner {
+            Expr::Tuple(parts) => parts,
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let tests = std::mem::take(parts).into_iter().map(test);
+    tests
+        .reduce(|left, right| binary(left, BinaryOperator::And, right))
+        .map(|all| Expr::Nested(Box::new(all)))
+}
+
+/// The parameters of `make_interval`; each is 0 where it is left out.
+const MAKE_INTERVAL: &[&str] = &["years", "months", "weeks", "days", "hours", "mins", "secs"];
+
+/// Arguments that are given by name, in their places.
+fn place_by_name(function: &mut ast::Function, names: &[&str]) {
+    let ast::FunctionArguments::List(list) = &mut function.args else { return };
+    let given = |arg: &ast::FunctionArg| match arg {
+        ast::FunctionArg::Named { name, arg: ast::FunctionArgExpr::Expr(value), .. } => {
+            Some((folded(name), value.clone()))
+        }
+        ast::FunctionArg::ExprNamed {
+            name: Expr::Identifier(name),
+            arg: ast::FunctionArgExpr::Expr(value),
+            ..
+        } => Some((folded(name), value.clone())),
+        _ => None,
+    };
+    let named: Vec<_> = list.args.iter().filter_map(given).collect();
+    let is_known = named.iter().all(|(name, _)| names.contains(&name.as_str()));
+    let plain = list.args.len() - named.len();
+    if named.is_empty() || !is_known || plain > names.len() {
+        return;
+    }
+    list.args.truncate(plain);
+    for name in &names[plain..] {
+        let value = named.iter().find(|(given, _)| given == name).map(|(_, value)| value.clone());
+        let value = value.unwrap_or_else(|| number("0"));
+        list.args.push(ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(value)));
     }
 }
 

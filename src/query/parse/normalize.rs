@@ -81,6 +81,9 @@ impl VisitorMut for Normalizer {
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        if let ast::SetExpr::Values(values) = &mut *query.body {
+            alike_values(values);
+        }
         if let Some(ast::OrderBy { kind: ast::OrderByKind::Expressions(expressions), .. }) =
             &mut query.order_by
         {
@@ -179,6 +182,29 @@ impl VisitorMut for Normalizer {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// Constants without a type in a list of values have that of the first cast in their column.
+fn alike_values(values: &mut ast::Values) {
+    let width = values.rows.first().map_or(0, |row| row.content.len());
+    for column in 0..width {
+        let mut cells = values.rows.iter().filter_map(|row| row.content.get(column));
+        let Some(key) = cells.find_map(cast_of) else { continue };
+        for cell in values.rows.iter_mut().filter_map(|row| row.content.get_mut(column)) {
+            if let Expr::Value(value) = cell
+                && matches!(value.value, Value::SingleQuotedString(_) | Value::Null)
+            {
+                *cell = node(key.clone(), vec![take(cell)]);
+            }
+        }
+    }
+}
+
+/// The key of a cast.
+fn cast_of(expr: &Expr) -> Option<String> {
+    let Expr::Dictionary(fields) = expr else { return None };
+    let key = &fields.first()?.key.value;
+    key.starts_with(CAST).then(|| key.clone())
 }
 
 /// The planner has `EXISTS` as a condition only. As an output it becomes `(SELECT count(*) > 0 FROM (...))`.

@@ -49,20 +49,73 @@ const SERIES: &str = "generate_series";
 
 /// Rewrites a whole query.
 pub(super) fn query(query: &mut Query) {
-    let _flow: ControlFlow<()> = query.visit(&mut Sets);
+    let _flow: ControlFlow<()> = query.visit(&mut Sets { has_rows: Vec::new() });
 }
 
-struct Sets;
+struct Sets {
+    /// For the queries around: whether a select list of it makes rows.
+    has_rows: Vec<bool>,
+}
+
+/// The name of a query whose rows are made before they are sorted.
+const MADE: &str = "\u{1f}made";
+
+/// A query whose select list makes rows, within one that sorts them: the planner would sort first.
+fn sort_after(query: &mut Query) -> Option<()> {
+    let Some(ast::OrderBy { kind: ast::OrderByKind::Expressions(order), .. }) = &query.order_by else {
+        return None;
+    };
+    let SetExpr::Select(select) = &*query.body else { return None };
+    let names: Vec<String> = select
+        .projection
+        .iter()
+        .filter_map(|item| match item {
+            SelectItem::UnnamedExpr(expr) => Some(super::name::of(expr)),
+            SelectItem::ExprWithAlias { alias, .. } => Some(folded(alias)),
+            _ => None,
+        })
+        .collect();
+    let is_output = |expr: &Expr| match expr {
+        Expr::Identifier(name) => names.contains(&folded(name)),
+        Expr::Value(value) => matches!(value.value, ast::Value::Number(..)),
+        _ => false,
+    };
+    if !order.iter().all(|by| is_output(&by.expr)) {
+        return None;
+    }
+    let mut outer = parsed(&format!("SELECT * FROM (SELECT 1) AS \"{MADE}\""))?;
+    let TableFactor::Derived { subquery, .. } = &mut select_of(&mut outer)?.from.first_mut()?.relation else {
+        return None;
+    };
+    std::mem::swap(&mut subquery.body, &mut query.body);
+    query.body = outer.body;
+    Some(())
+}
 
 impl VisitorMut for Sets {
     type Break = ();
+
+    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.has_rows.push(false);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        if self.has_rows.pop() == Some(true) {
+            sort_after(query);
+        }
+        ControlFlow::Continue(())
+    }
 
     fn pre_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<()> {
         for item in &mut select.projection {
             if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
                 let unnamed = super::name::of(expr);
-                let mut rows = InSelect { depth: 0, found: false };
+                let mut rows = InSelect { depth: 0, found: false, makes: false };
                 let _flow: ControlFlow<()> = expr.visit(&mut rows);
+                if let Some(has_rows) = self.has_rows.last_mut() {
+                    *has_rows |= rows.makes;
+                }
                 if rows.found && matches!(item, SelectItem::UnnamedExpr(_)) {
                     let SelectItem::UnnamedExpr(expr) = item else { continue };
                     *item = SelectItem::ExprWithAlias {
@@ -81,7 +134,7 @@ impl VisitorMut for Sets {
             call.name != "unnest" && set(&call.name).is_none() && of_catalog(&call.name).is_none();
         match if is_single { call.single() } else { call.derived() } {
             Some(derived) => *factor = derived,
-            None => name_series(factor),
+            None => typed_series(factor),
         }
         ControlFlow::Continue(())
     }
@@ -139,7 +192,10 @@ fn takes_apart(expr: &Expr) -> bool {
 struct InSelect {
     /// Within subqueries, and within what takes an array apart already.
     depth: usize,
+    /// Whether one was taken apart here.
     found: bool,
+    /// Whether there are rows of any kind.
+    makes: bool,
 }
 
 impl VisitorMut for InSelect {
@@ -156,6 +212,7 @@ impl VisitorMut for InSelect {
     }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        self.makes |= self.depth == 0 && takes_apart(expr);
         self.depth += usize::from(takes_apart(expr));
         ControlFlow::Continue(())
     }
@@ -170,7 +227,7 @@ impl VisitorMut for InSelect {
         {
             let inner = take(expr);
             *expr = named_json(&name, call("unnest", vec![inner]));
-            self.found = true;
+            (self.found, self.makes) = (true, true);
         }
         if let Expr::CompoundFieldAccess { root, access_chain } = expr
             && let [AccessExpr::Dot(Expr::Identifier(field))] = access_chain.as_slice()
@@ -332,21 +389,47 @@ impl Call {
     }
 }
 
-/// `generate_series(1, 3) n` has a column `n`.
-fn name_series(factor: &mut TableFactor) {
-    let (name, alias) = match factor {
-        TableFactor::Table { name, alias, args: Some(_), .. } | TableFactor::Function { name, alias, .. } => {
-            (name, alias)
-        }
-        _ => return,
-    };
-    if name.to_string() == SERIES {
-        let alias = alias.get_or_insert_with(|| table_alias(SERIES));
-        if alias.columns.is_empty() {
-            let column = TableAliasColumnDef { name: alias.name.clone(), data_type: None };
-            alias.columns = vec![column];
-        }
+/// The alias of the planner's own series within the subquery that gives its numbers their type.
+const OWN_SERIES: &str = "\u{1f}series";
+
+/// `generate_series(1, 3) n`: a column `n` of integers, of 64 bits where 32 are not enough.
+fn typed_series(factor: &mut TableFactor) {
+    let Some(call) = Call::of(factor) else { return };
+    let is_own = call.alias.as_ref().is_some_and(|alias| alias.name.value == OWN_SERIES);
+    if call.name != SERIES || is_own {
+        return;
     }
+    let alias = call.alias.clone();
+    let table = alias.as_ref().map(|alias| folded(&alias.name)).unwrap_or_else(|| SERIES.into());
+    let value = "\"value\"";
+    let value = match call.arguments.iter().all(fits_integer) {
+        true => format!("{value}::integer"),
+        false => value.into(),
+    };
+    let text = format!("SELECT {value} FROM (SELECT 1) AS s");
+    let Some(mut query) = parsed(&text) else { return };
+    let Some(select) = select_of(&mut query) else { return };
+    let mut own = table_alias(OWN_SERIES);
+    own.columns = vec![TableAliasColumnDef { name: Ident::with_quote('"', "value"), data_type: None }];
+    let mut series = factor.clone();
+    if let TableFactor::Table { alias, .. } | TableFactor::Function { alias, .. } = &mut series {
+        *alias = Some(own);
+    }
+    let Some(from) = select.from.first_mut() else { return };
+    from.relation = series;
+    let Some(SelectItem::UnnamedExpr(expr)) = select.projection.first_mut() else { return };
+    let expr = take(expr);
+    if let Some(derived) = (Call { alias, ..call }).subquery(query, vec![(expr, table.clone())], &table) {
+        *factor = derived;
+    }
+}
+
+fn fits_integer(expr: &Expr) -> bool {
+    let digits = match expr {
+        Expr::UnaryOp { expr, .. } => expr.to_string(),
+        other => other.to_string(),
+    };
+    digits.parse::<i32>().is_ok()
 }
 
 fn row() -> Expr {

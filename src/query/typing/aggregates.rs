@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::expr::{
     AggregateFunction, AggregateFunctionParams, WindowFunction, WindowFunctionParams,
 };
 use datafusion::logical_expr::planner::{PlannerResult, RawAggregateExpr, RawWindowExpr};
-use datafusion::logical_expr::{AggregateUDF, Expr, ScalarUDF, SortExpr, WindowFunctionDefinition};
+use datafusion::logical_expr::{AggregateUDF, Cast, Expr, ScalarUDF, SortExpr, WindowFunctionDefinition};
 
 use crate::error::{Error, Kind};
 use crate::query::functions::aggregate::Sum;
@@ -62,9 +63,9 @@ pub(super) fn aggregate(raw: RawAggregateExpr, zone: Zone) -> Result<PlannerResu
 
 /// A call with `OVER`.
 pub(super) fn window(raw: RawWindowExpr, zone: Zone) -> Result<PlannerResult<RawWindowExpr>> {
-    let part = |func, args| {
+    let call = |fun: WindowFunctionDefinition, args| {
         Expr::WindowFunction(Box::new(WindowFunction {
-            fun: WindowFunctionDefinition::AggregateUDF(func),
+            fun,
             params: WindowFunctionParams {
                 args,
                 partition_by: raw.partition_by.clone(),
@@ -76,6 +77,7 @@ pub(super) fn window(raw: RawWindowExpr, zone: Zone) -> Result<PlannerResult<Raw
             },
         }))
     };
+    let part = |func, args| call(WindowFunctionDefinition::AggregateUDF(func), args);
     let name = raw.func_def.name();
     if name == "avg" && raw.args.len() == 1 {
         let (sum, count) = (part(sum(), raw.args.clone()), part(count(), raw.args.clone()));
@@ -84,6 +86,11 @@ pub(super) fn window(raw: RawWindowExpr, zone: Zone) -> Result<PlannerResult<Raw
     if let Some(finisher) = json::aggregate::finisher(name) {
         let args = collected(name, &raw.args)?;
         return Ok(PlannerResult::Planned(finish(finisher, vec![part(array(), vec![args])], zone)?));
+    }
+    if name == "ntile" {
+        // PostgreSQL numbers buckets by integers.
+        let ntile = call(raw.func_def.clone(), raw.args.clone());
+        return Ok(PlannerResult::Planned(Expr::Cast(Cast::new(Box::new(ntile), DataType::Int32))));
     }
     Ok(PlannerResult::Original(raw))
 }

@@ -36,6 +36,10 @@ pub(super) fn special(
     if let Some(planned) = concatenation(&raw, &left, &right, zone)? {
         return Ok(Ok(planned));
     }
+    let is_list = |field: &Field| matches!(field.data_type(), DataType::List(_));
+    if raw.op == BinaryOperator::PGOverlap && is_list(&left) && is_list(&right) {
+        return Ok(Ok(datafusion::functions_nested::expr_fn::array_has_any(raw.left, raw.right)));
+    }
     if matches!(raw.op, BinaryOperator::PGExp | BinaryOperator::BitwiseXor) {
         return call("power", vec![raw.left, raw.right], zone).map(Ok);
     }

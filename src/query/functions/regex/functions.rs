@@ -20,8 +20,10 @@ pub(in crate::query::functions) const DEFINITIONS: &[Definition] = &[
     Definition::new("similar_to", &[TEXT, TEXT, TEXT], Type::Bool, |args| {
         Ok(Value::Bool(similar(args, 1, 2)?.is_match(args.text(0))))
     }),
-    Definition::new("textregexsubstr", &[TEXT, TEXT], TEXT, |args| {
-        let found = regex(args, 1, "")?.find(args.text(0), 0)?;
+    Definition::new("textregexsubstr", &[TEXT, TEXT], TEXT, first_match),
+    Definition::new("substring", &[TEXT, TEXT], TEXT, first_match),
+    Definition::new("substring", &[TEXT, TEXT, TEXT], TEXT, |args| {
+        let found = similar(args, 1, 2)?.find(args.text(0), 0)?;
         Ok(found.and_then(|groups| first_group(args.text(0), &groups)).into())
     }),
     Definition::new("similar_substr", &[TEXT, TEXT, TEXT], TEXT, |args| {
@@ -100,6 +102,12 @@ pub(in crate::query::functions) const DEFINITIONS: &[Definition] = &[
     Definition::new("regexp_split_to_array", &[TEXT, TEXT, TEXT], Type::Texts, split).optional(1),
     Definition::new("regexp_split_to_table", &[TEXT, TEXT, TEXT], Type::Texts, split).optional(1),
 ];
+
+/// What matches, or the first group of it.
+fn first_match(args: &Args<'_>) -> Result<Value> {
+    let found = regex(args, 1, "")?.find(args.text(0), 0)?;
+    Ok(found.and_then(|groups| first_group(args.text(0), &groups)).into())
+}
 
 fn regex(args: &Args<'_>, at: usize, flags: &str) -> Result<Rc<Regex>> {
     let (pattern, flags) = (args.text(at), flags.replace('g', ""));

@@ -253,6 +253,14 @@ fn unfit() -> Error {
 }
 
 /// The column of the results.
+/// As [`build`]; rows of arguments are taken as they are.
+pub(super) fn build_or_take(to: &DataType, values: impl Iterator<Item = Result<Value>>) -> Result<ArrayRef> {
+    let values = values.collect::<Result<Vec<_>>>()?;
+    let takes = values.iter().any(|value| matches!(value, Value::Array(_)));
+    let values = values.into_iter().map(Ok);
+    if takes { rows(to, values) } else { build(to, values) }
+}
+
 pub(super) fn build(to: &DataType, values: impl Iterator<Item = Result<Value>>) -> Result<ArrayRef> {
     macro_rules! plain {
         ($builder:expr, $pattern:pat => $value:expr) => {{

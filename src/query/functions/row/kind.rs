@@ -79,6 +79,8 @@ impl Type {
             Type::Jsonb => "jsonb",
             Type::Uuid => "uuid",
             Type::Regtype => "regtype",
+            // Told from a constant without a type, once a call has been worked out.
+            Type::Text => "text",
             Type::Jsons => "_json",
             Type::Jsonbs => "_jsonb",
             _ => return None,

@@ -38,7 +38,7 @@ async fn a_record_tells_when_it_came_what_changed_and_why_it_went() {
         "2|changed|phase|Lost||2|diff|",
         "3|override set|amount|97.50|1200.00|||admin",
         "5|override cleared|amount|1200.00||||admin",
-        "6|last seen||||2|diff|",
+        "6|last seen||||3|diff|",
         "7|removed||",
         "8|seen again||",
         "8|last seen||||5|diff|",
@@ -66,7 +66,7 @@ async fn a_record_tells_when_it_came_what_changed_and_why_it_went() {
         "new, committed_at IS NOT NULL, at IS NOT NULL",
         "77 ) WHERE (event = 'first seen'",
     );
-    assert!(first.contains("\"amount\":\"96.25\"") && first.ends_with("|t|t"), "{first}");
+    assert!(first.contains("\"amount\": 96.25, \"flag\": false") && first.ends_with("|t|t"), "{first}");
 
     // A table like any other.
     assert_eq!(

@@ -244,3 +244,36 @@ async fn an_erased_record_loses_its_overrides_in_every_byte() {
     assert_eq!(server.rows(&["SELECT count(*) FROM tributary.override"]), "2");
     assert_eq!(server.rows(&[all]), "200|5163.00");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_in_postgresql_keeps_overrides_as_well() {
+    let state = postgres::database().await;
+    let server = Server::builder().args(&["--state", &state.url()]).start();
+    let mut world = World::on(server, postgres::database().await).await;
+    world.correct(77, "amount", "'1200.00'").await;
+    world.correct(77, "amount", "NULL").await;
+    world.correct(78, "stage", "'Corrected'").await;
+    let soon = world.server.rows(&["SELECT (now() + interval '2 seconds')::text"]);
+    world.server.rows(&[
+        &format!("CALL override('crm.deal', '79', 'flag', NULL, reason => 'soon', expires => '{soon}')"),
+        "CALL clear_override('crm.deal', '78', 'stage', reason => 'was right')",
+        r#"CALL override_many('crm.deal', '[{"key": 80, "field": "name", "value": "X"}]', reason => 'many')"#,
+    ]);
+    let status = "SELECT key, status FROM tributary.override ORDER BY id";
+    let begun = Instant::now();
+    while !world.server.rows(&[status]).contains("79|expired") {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{}", world.server.rows(&[status]));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(world.server.rows(&[status]), "77|replaced\n77|active\n78|cleared\n79|expired\n80|active");
+    world.overrides.pop();
+    world.note(80, "name", "'X'");
+    world.keep().await;
+    world.check("at the end");
+    world.releases.clone().into_iter().for_each(|release| world.check_at(release));
+    world.server.rows(&[
+        "CALL erase('crm', 'deal', key => '80', reason => 'asked', wait_secs => 0)",
+        "CALL drop_object('crm', 'deal')",
+    ]);
+    assert_eq!(world.server.rows(&[status]), "77|replaced\n77|dropped\n78|cleared\n79|expired");
+}

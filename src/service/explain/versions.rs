@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::datatypes::DataType;
 
 use super::reason;
@@ -35,6 +35,24 @@ struct Seen {
     values: BTreeMap<String, Option<String>>,
 }
 
+/// Finds the record in all versions with one key: what is known of a file holds for every version that has it.
+struct Lookup {
+    key: Vec<(String, FieldType)>,
+    /// `None` when versions with that key cannot have the record.
+    overlay: Option<Arc<Overlay>>,
+}
+
+/// What was seen so far on the way from the oldest version to the newest.
+struct Walk<'a> {
+    subject: &'a Subject,
+    known: &'a Known,
+    events: Vec<Event>,
+    /// The record in the version before.
+    before: Option<Seen>,
+    /// The last release that has the record, and the run that made its version.
+    last: Option<(i64, Option<&'a Run>)>,
+}
+
 /// Everything that versions say, oldest first.
 pub(super) async fn events(
     app: &App,
@@ -42,76 +60,86 @@ pub(super) async fn events(
     texts: &[String],
     known: &Known,
 ) -> Result<Vec<Event>> {
-    let mut events = Vec::new();
     let table = app.warehouse.table(&subject.connection, &subject.object_id);
-    let (mut before, mut was_seen, mut last_seen): (Option<Seen>, bool, Option<(i64, Option<i64>)>) =
-        (None, false, None);
-    // Looked up by one key: what is known of a file holds for every version that has the file.
-    let mut lookup: Option<(Vec<(String, FieldType)>, Arc<Overlay>)> = None;
-    let versions = kept(subject, known);
-    for version in &versions {
+    let mut walk = Walk { subject, known, events: Vec::new(), before: None, last: None };
+    let mut lookup: Option<Lookup> = None;
+    for version in kept(subject, known) {
         let snapshot = table.at(version.object.version).await?;
-        let run = known.runs.iter().rev().find(|run| run.version == Some(version.object.version));
         let key = key_of(&snapshot)?;
-        if lookup.as_ref().is_none_or(|(known, _)| *known != key) {
-            lookup = overlay(subject, texts, &key)?.map(|overlay| (key, overlay));
-        }
-        let Some((_, overlay)) = &lookup else {
-            events.push(Event {
-                detail: Some("records had another key then, or a key of another type".into()),
-                ..event("not looked up", version.first, run, known)
-            });
-            continue;
+        let lookup = match &mut lookup {
+            Some(lookup) if lookup.key == key => lookup,
+            other => other.insert(Lookup { overlay: overlay(subject, texts, &key)?, key }),
         };
-        let now = seen(overlay, &snapshot, &version.object.fields).await?;
-        let at = (version.first, run);
-        match (&before, &now) {
+        match &lookup.overlay {
+            Some(overlay) => {
+                let now = seen(overlay, &snapshot, &version.object.fields).await?;
+                walk.pass(&version, now);
+            }
+            None => walk.skip(&version),
+        }
+    }
+    Ok(walk.end())
+}
+
+impl<'a> Walk<'a> {
+    fn run_of(&self, version: &Version<'_>) -> Option<&'a Run> {
+        self.known.runs.iter().rev().find(|run| run.version == Some(version.object.version))
+    }
+
+    /// A version in which the record cannot be told.
+    fn skip(&mut self, version: &Version<'_>) {
+        let event = event("not looked up", version.first, self.run_of(version), self.known);
+        let detail = Some("records had another key then, or a key of another type".into());
+        self.events.push(Event { detail, ..event });
+    }
+
+    fn pass(&mut self, version: &Version<'_>, now: Option<Seen>) {
+        let run = self.run_of(version);
+        match (&self.before, &now) {
             (None, Some(now)) => {
-                let what = if was_seen { "seen again" } else { "first seen" };
-                let gap = version.follows_gap && !was_seen;
-                events.push(Event {
-                    new: Some(json(now, subject)),
-                    detail: gap.then(|| "older releases are no longer kept".into()),
-                    ..event(what, at.0, run, known)
+                let is_first = self.last.is_none();
+                let is_cut = version.follows_gap && is_first;
+                let what = if is_first { "first seen" } else { "seen again" };
+                self.events.push(Event {
+                    new: Some(json(now, self.subject)),
+                    detail: is_cut.then(|| "older releases are no longer kept".into()),
+                    ..event(what, version.first, run, self.known)
                 });
             }
-            (Some(before), Some(now)) => changes(before, now, version, run, subject, known, &mut events),
+            (Some(before), Some(now)) => {
+                changes(before, now, version, run, self.subject, self.known, &mut self.events);
+            }
             (Some(before), None) => {
-                if let Some((release, run)) = last_seen {
-                    let run = known.runs.iter().find(|known| Some(known.id) == run);
-                    events.push(event("last seen", release, run, known));
+                if let Some((release, run)) = self.last {
+                    self.events.push(event("last seen", release, run, self.known));
                 }
-                let why = reason::removed(subject, &before.row, &before.fields, run);
-                events.push(Event {
-                    old: Some(json(before, subject)),
+                let why = reason::removed(self.subject, &before.row, &before.fields, run);
+                self.events.push(Event {
+                    old: Some(json(before, self.subject)),
                     detail: Some(with_gap(why, version)),
-                    ..event("removed", at.0, run, known)
+                    ..event("removed", version.first, run, self.known)
                 });
             }
             (None, None) => {}
         }
         if now.is_some() {
-            was_seen = true;
-            last_seen = Some((version.last, run.map(|run| run.id)));
+            self.last = Some((version.last, run));
         }
-        before = now;
+        self.before = now;
     }
-    if before.is_some()
-        && let Some((release, run)) = last_seen
-    {
-        let run = known.runs.iter().find(|known| Some(known.id) == run);
-        let detail = versions.last().filter(|last| {
-            subject.spans.last().is_some_and(|span| span.to.is_none() && last.last == release)
-        });
-        events.push(Event {
-            detail: Some(match detail {
-                Some(_) => "the newest release has it".into(),
-                None => "the object was dropped after it".into(),
-            }),
-            ..event("last seen", release, run, known)
-        });
+
+    fn end(mut self) -> Vec<Event> {
+        if let (Some(_), Some((release, run))) = (&self.before, self.last) {
+            let is_current = self.subject.spans.last().is_some_and(|span| span.to.is_none());
+            let detail = match is_current {
+                true => "the newest release has it",
+                false => "the object was dropped after it",
+            };
+            let event = event("last seen", release, run, self.known);
+            self.events.push(Event { detail: Some(detail.into()), ..event });
+        }
+        self.events
     }
-    Ok(events)
 }
 
 /// The versions of kept releases in their order.
@@ -245,16 +273,19 @@ fn event(what: &'static str, release: i64, run: Option<&Run>, known: &Known) -> 
 
 /// The values of a record, under the names of now.
 fn json(seen: &Seen, subject: &Subject) -> String {
-    let mut object = serde_json::Map::new();
-    for (field, column) in seen.fields.iter().zip(seen.row.columns()) {
-        let text = seen.values.get(&field.column).cloned().flatten();
-        let is_boolean = *column.data_type() == DataType::Boolean;
-        let value = match text {
-            None => serde_json::Value::Null,
-            Some(text) if is_boolean => (text == "true").into(),
-            Some(text) => text.into(),
+    let member = |(field, column): (&ObjectField, &ArrayRef)| {
+        let name = serde_json::Value::from(subject.name_of(&field.column));
+        let is_bare = column.data_type().is_numeric() || *column.data_type() == DataType::Boolean;
+        let value = match seen.values.get(&field.column).and_then(Option::as_ref) {
+            None => "null".to_string(),
+            // JSON has no numbers for these.
+            Some(text) if is_bare && !matches!(text.as_str(), "NaN" | "Infinity" | "-Infinity") => {
+                text.clone()
+            }
+            Some(text) => serde_json::Value::from(text.as_str()).to_string(),
         };
-        object.insert(subject.name_of(&field.column), value);
-    }
-    serde_json::Value::Object(object).to_string()
+        format!("{name}: {value}")
+    };
+    let members: Vec<_> = seen.fields.iter().zip(seen.row.columns()).map(member).collect();
+    format!("{{{}}}", members.join(", "))
 }

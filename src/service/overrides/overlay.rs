@@ -58,8 +58,8 @@ impl Overlays {
         key: &[(String, FieldType)],
     ) -> Option<Arc<Applied>> {
         let mut known = self.0.lock();
-        let has = |(column, data_type): &(String, FieldType)| {
-            object.fields.iter().any(|field| field.column == *column && field.data_type == *data_type)
+        let is_same = |(known, field): (&(String, FieldType), &ObjectField)| {
+            known.0 == field.column && known.1 == field.data_type
         };
         // An override that does not apply may apply to other fields: then they are other columns or types.
         let place = known.iter().position(|known| {
@@ -67,7 +67,7 @@ impl Overlays {
                 && known.version == version
                 && known.key == key
                 && known.fields.len() == object.fields.len()
-                && known.fields.iter().all(has)
+                && known.fields.iter().zip(&object.fields).all(is_same)
         })?;
         let found = known.remove(place)?;
         known.push_back(found.clone());

@@ -4,11 +4,13 @@ mod field_type;
 mod filter;
 mod health;
 mod name;
+mod overrides;
 
 pub use field_type::FieldType;
 pub use filter::{Comparison, Filter, Literal};
 pub use health::{Alert, Condition, Event, Fault, Health, Message, Severity, State, Turn};
 pub use name::{check_name, machine_name, quote_ident, unique_machine_name};
+pub use overrides::{End, Ended, Override};
 
 /// Microseconds since 1970-01-01 UTC.
 pub type Micros = i64;
@@ -315,6 +317,10 @@ pub struct ReleaseObject {
     pub rows: i64,
     /// The selected columns then, in order.
     pub fields: Vec<ObjectField>,
+    /// The release in which its overrides changed last; `None` without any. Together with the object it names one set
+    /// of overrides for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overrides: Option<i64>,
 }
 
 /// A person or program that may log in.

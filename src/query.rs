@@ -26,6 +26,7 @@ mod engine;
 mod error;
 mod functions;
 mod guard;
+mod history;
 mod interrupt;
 mod notify;
 mod output;
@@ -39,6 +40,7 @@ mod settings;
 mod tables;
 mod ties;
 mod typing;
+mod value;
 mod verb;
 mod zone;
 
@@ -57,6 +59,7 @@ pub use session::{
 };
 pub use settings::{DateForm, DateOrder, DateStyle, IntervalStyle, Style, general};
 pub use tables::{AsOf, SystemTable, SystemTables, Tables};
+pub use value::{parse_value, print_values};
 pub use verb::{AdminStatement, GrantTarget, Password, VerbCall, VerbParam, VerbSignature, Verbs};
 pub use zone::Zone;
 

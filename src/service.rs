@@ -8,6 +8,7 @@ mod cells;
 mod connection;
 mod demo;
 mod erase;
+mod explain;
 mod field;
 mod grant;
 mod health;
@@ -17,6 +18,7 @@ mod mirror;
 mod node;
 mod object;
 mod optimize;
+mod overrides;
 mod recover;
 mod registry;
 mod release;
@@ -32,6 +34,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Kind, Result, did_you_mean};
@@ -45,6 +48,7 @@ use crate::sync::{Digester, Syncer};
 
 use metrics::Metrics;
 use optimize::Compactions;
+use overrides::Overlays;
 use watch::Watch;
 
 pub use backup::{Manifest, backup, check, restore};
@@ -122,6 +126,11 @@ pub struct App {
     /// What goes on by itself.
     watch: Watch,
     metrics: Metrics,
+    overlays: Overlays,
+    /// Overrides were set: the next may expire sooner than the last one known.
+    expiring: Arc<Notify>,
+    /// Held by whoever copies overrides beside the tables.
+    mirroring: tokio::sync::Mutex<()>,
     /// Where work goes that must outlive its caller.
     runtime: tokio::runtime::Handle,
     /// Held by the vacuum that runs.
@@ -157,6 +166,9 @@ impl App {
             compactions: Compactions::default(),
             watch: Watch::default(),
             metrics: Metrics::default(),
+            overlays: Overlays::default(),
+            expiring: Arc::default(),
+            mirroring: tokio::sync::Mutex::default(),
             runtime: tokio::runtime::Handle::current(),
             vacuuming: tokio::sync::Mutex::default(),
         })

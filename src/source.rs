@@ -16,6 +16,7 @@ use futures::stream::BoxStream;
 use crate::error::Result;
 use crate::model::{FieldType, Micros};
 
+pub use condition::mask;
 pub use connectors::{ConnectorInfo, Connectors, SettingInfo};
 pub use offer::{adopt, offer};
 

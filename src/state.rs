@@ -17,6 +17,7 @@ mod node;
 mod number;
 mod oauth;
 mod object;
+mod overrides;
 mod period;
 mod rebuild;
 mod release;

@@ -154,6 +154,8 @@ impl Syncer {
                     version: snapshot.content(),
                     rows: snapshot.rows() as i64,
                     fields: ended.object.selected().cloned().collect(),
+                    // State knows whether there are any.
+                    overrides: None,
                 });
             }
             failed = failed.or(ended.failed);

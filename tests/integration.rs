@@ -20,6 +20,7 @@ mod kill;
 mod oauth;
 mod open_format;
 mod optimize;
+mod overrides;
 mod query;
 mod recovery;
 mod rest;

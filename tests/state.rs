@@ -73,6 +73,7 @@ fn published(object_id: &str, name: &str, version: i64) -> ReleaseObject {
         version,
         rows: 10 * version,
         fields: vec![field("id")],
+        overrides: None,
     }
 }
 

@@ -79,6 +79,7 @@ async fn session(warehouse: Arc<Warehouse>, folder: &str) -> Session {
             version: newest.content(),
             rows: newest.rows() as i64,
             fields: fields(&spec),
+            overrides: None,
         });
     }
     let stored = Arc::new(Stored(warehouse));

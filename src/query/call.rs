@@ -187,7 +187,7 @@ fn argument(
 }
 
 /// `'{a,b}'`, or `'a'` for a list of one.
-fn list(element: &DataType, text: &str) -> Result<ScalarValue> {
+pub(super) fn list(element: &DataType, text: &str) -> Result<ScalarValue> {
     let elements = match text.trim_start().starts_with('{') {
         true => super::functions::text::parse_array(text)?,
         false => vec![Some(text.to_string())],

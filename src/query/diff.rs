@@ -27,6 +27,7 @@ use parking_lot::Mutex;
 
 use self::columns::Columns;
 use self::rows::DiffExec;
+pub(super) use self::rows::printed;
 use super::as_of;
 use super::engine::Engine;
 use super::resolve;

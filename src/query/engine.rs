@@ -23,6 +23,7 @@ use super::catalog::Catalogs;
 use super::diff;
 use super::functions::registry::Registry;
 use super::functions::relation;
+use super::history;
 use super::notify::Post;
 use super::pin::Pins;
 use super::session::{Session, SessionUser};
@@ -196,7 +197,8 @@ impl Engine {
     /// Whether a name in FROM is one of a table function.
     pub(super) fn is_table_function(&self, name: &TableReference) -> bool {
         let table = name.table();
-        let is_known = |table| table == diff::NAME || self.registry.table.contains_key(table);
+        let is_known =
+            |table| table == diff::NAME || table == history::NAME || self.registry.table.contains_key(table);
         name.schema().is_none() && (is_known(table) || relation::NAMES.contains(&table))
     }
 

@@ -29,6 +29,7 @@ use super::functions::registry::Registry;
 use super::functions::relation;
 use super::functions::row;
 use super::functions::system::{self, Facts};
+use super::history::{self, Historian};
 use super::ties;
 use super::typing::{Parameters, TYPE_NAME, Typing};
 use crate::error::{Error, Kind, Result};
@@ -42,6 +43,8 @@ pub(super) struct Planner<'a> {
     planners: Vec<Arc<dyn ExprPlanner>>,
     /// The calls of the function `diff`.
     pub(super) diffs: Calls,
+    /// Answers calls of the function `explain`.
+    pub(super) historian: Option<Historian>,
 }
 
 impl<'a> Planner<'a> {
@@ -57,7 +60,7 @@ impl<'a> Planner<'a> {
             vec![Arc::new(Typing { parameters, zone, scope: facts.scope.clone() })];
         planners.push(Arc::new(catalog::Vectors));
         planners.extend(registry.planners.iter().cloned());
-        Planner { state, registry, facts, tables, planners, diffs: Calls::default() }
+        Planner { state, registry, facts, tables, planners, diffs: Calls::default(), historian: None }
     }
 
     fn options(&self) -> ParserOptions {
@@ -122,6 +125,9 @@ impl ContextProvider for Planner<'_> {
             .collect::<PlanResult<Vec<_>>>()?;
         if name == diff::NAME {
             return Ok(self.diffs.source(&args)?);
+        }
+        if let (history::NAME, Some(historian)) = (name, &self.historian) {
+            return Ok(historian.source(&args)?);
         }
         if let Some(relation) = relation::relation(name, &self.facts)? {
             return Ok(provider_as_source(relation));

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
 use datafusion::execution::runtime_env::RuntimeEnv;
 
 use super::catalog::facts::CatalogFacts;
 use super::session::SessionUser;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::model::{Micros, Release, ReleaseObject};
 
 /// Where the rows of objects are.
@@ -80,6 +80,17 @@ pub trait SystemTables: Send + Sync {
     /// the release itself, its tables are numbered in their order.
     async fn catalog(&self, release: &Release) -> Result<CatalogFacts> {
         Ok(CatalogFacts::of_release(release))
+    }
+
+    /// The columns of [`SystemTables::history`].
+    fn history_schema(&self) -> SchemaRef {
+        Arc::new(Schema::empty())
+    }
+
+    /// What happened to one record, as far as `who` may know: `object` is named as in SQL, `key` has the text of a key
+    /// or one text for each unique field.
+    async fn history(&self, _: &SessionUser, _: &str, _: &[String]) -> Result<RecordBatch> {
+        Err(Error::new(Kind::Unsupported, "there is no history of records here"))
     }
 
     /// Bytes that an object takes up in a release.

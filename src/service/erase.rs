@@ -161,6 +161,7 @@ impl App {
         let mut done = Done { object: entry.object.clone(), ..Done::default() };
         let mut releases = BTreeSet::new();
         for target in targets {
+            self.erase_overrides(&target.object_id, &target.fields, texts).await?;
             let table = self.warehouse.table(&target.connection, &target.object_id);
             if !table.exists().await? {
                 continue;
@@ -209,7 +210,7 @@ impl App {
         }
     }
 
-    fn digest(&self, api: &str, fields: &[&ObjectField], key: &[ArrayRef]) -> Result<String> {
+    pub(super) fn digest(&self, api: &str, fields: &[&ObjectField], key: &[ArrayRef]) -> Result<String> {
         let texts: Option<Vec<_>> = key.iter().map(|value| key_text(value, 0)).collect();
         let texts = texts.ok_or_else(|| Error::internal("a key has a type that no key can have"))?;
         Ok(self
@@ -259,7 +260,7 @@ fn targets(connection: &Connection, name: &str, adopted: Option<&Object>, spans:
     targets
 }
 
-fn key_fields(fields: &[ObjectField]) -> Vec<&ObjectField> {
+pub(super) fn key_fields(fields: &[ObjectField]) -> Vec<&ObjectField> {
     let mut key: Vec<_> = fields.iter().filter(|field| field.key_position.is_some()).collect();
     key.sort_by_key(|field| field.key_position);
     key
@@ -271,7 +272,7 @@ fn columns_of(fields: &[ObjectField], api: &str) -> Vec<String> {
 
 /// The values of the unique fields in the key as a person writes it: the value itself where there is one field,
 /// a JSON array in the order of the key or a JSON object where there are several. Messages must not quote it.
-fn key_texts(fields: &[&ObjectField], key: &str) -> Result<Vec<String>> {
+pub(super) fn key_texts(fields: &[&ObjectField], key: &str) -> Result<Vec<String>> {
     if let [_] = fields {
         return Ok(vec![key.to_string()]);
     }
@@ -307,7 +308,7 @@ fn key_texts(fields: &[&ObjectField], key: &str) -> Result<Vec<String>> {
 }
 
 /// The values of the key in the types of their fields.
-fn typed(fields: &[&ObjectField], texts: &[String]) -> Result<Vec<ArrayRef>> {
+pub(super) fn typed(fields: &[&ObjectField], texts: &[String]) -> Result<Vec<ArrayRef>> {
     let exact = CastOptions { safe: false, ..CastOptions::default() };
     let value = |(field, text): (&&ObjectField, &String)| {
         let unfit = || {

@@ -7,18 +7,26 @@ use sha2::{Digest, Sha256};
 
 use super::App;
 use crate::error::Result;
-use crate::model::{Connection, Object, Period};
+use crate::model::{Connection, Object, Override, Period};
 use crate::state::{DEFAULT_RETENTION_DAYS, ErasureEntry};
 
 /// Says that a definition is gone on purpose.
 pub(super) const DROPPED: &str = "dropped.json";
 /// The folder of what the company has set.
 pub(super) const SETTINGS: &str = "catalog/settings";
+/// The folder of overrides.
+pub(super) const OVERRIDES: &str = "catalog/overrides";
 
 /// How long releases are kept.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub(super) struct Retention {
     pub(super) days: i64,
+}
+
+/// Overrides as they were at one moment. Of the same one the copy with the last name counts.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub(super) struct Overrides {
+    pub(super) overrides: Vec<Override>,
 }
 
 impl App {
@@ -71,6 +79,27 @@ impl App {
         self.mirror(&period_file(period, DROPPED), &serde_json::json!({ "dropped": true })).await;
     }
 
+    /// Keeps copies of the overrides that changed, each as a list of how they are now.
+    pub(super) async fn mirror_overrides(&self) -> Result<()> {
+        let _alone = self.mirroring.lock().await;
+        self.mirror_overrides_alone().await
+    }
+
+    /// The same for whoever holds `mirroring`.
+    pub(super) async fn mirror_overrides_alone(&self) -> Result<()> {
+        let changed = self.state.unmirrored_overrides().await?;
+        for changed in changed.chunk_by(|a, b| a.object_id == b.object_id) {
+            let folder = overrides_folder(&changed[0].object_id);
+            let last = self.warehouse.mirror_names(&folder).await?.pop();
+            let number: Option<u64> =
+                last.and_then(|name| name.rsplit('/').next()?.strip_suffix(".json")?.parse().ok());
+            let name = format!("{folder}/{:020}.json", number.unwrap_or(0) + 1);
+            self.warehouse.put_mirror(&name, &Overrides { overrides: changed.to_vec() }).await?;
+            self.state.overrides_mirrored(changed).await?;
+        }
+        Ok(())
+    }
+
     /// Keeps a copy of how long releases are kept, where the newest copy says something else.
     pub(super) async fn mirror_retention(&self) -> Result<()> {
         let days = self.state.retention_days().await?;
@@ -112,6 +141,13 @@ impl App {
                 self.mirror_erasure(&erasure).await;
             }
         }
+        for object_id in self.state.overridden_objects().await? {
+            let folder = format!("{}/", overrides_folder(&object_id));
+            if !kept.iter().any(|name| name.starts_with(&folder)) {
+                self.state.overrides_unmirrored(&object_id).await?;
+            }
+        }
+        self.mirror_overrides().await?;
         let frozen = self.state.periods().await?;
         for period in &frozen {
             if !kept.contains(&period_file(period, "definition.json")) {
@@ -144,6 +180,11 @@ fn connection_file(connection: &Connection) -> &'static str {
 
 fn object_name(id: &str, file: &str) -> String {
     format!("catalog/objects/{id}/{file}")
+}
+
+/// Where the copies of the overrides of an object are.
+pub(super) fn overrides_folder(object_id: &str) -> String {
+    format!("{OVERRIDES}/{object_id}")
 }
 
 fn erasure_name(id: i64) -> String {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::App;
+use super::overrides::keep_expiring;
 use super::release::keep_holding;
 use crate::error::Result;
 use crate::model::now_micros;
@@ -29,6 +30,8 @@ impl App {
         tokio::spawn(tidy(Arc::downgrade(self)));
         self.end_abandoned_runs().await?;
         self.resume_erasures().await?;
+        self.expire_overrides(now_micros()).await?;
+        tokio::spawn(keep_expiring(Arc::downgrade(self), self.expiring.clone()));
         if let Some(release) = self.state.newest_release().await? {
             self.announce(release);
         }

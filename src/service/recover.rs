@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::App;
-use super::mirror::{DROPPED, Retention, SETTINGS};
+use super::mirror::{DROPPED, OVERRIDES, Overrides, Retention, SETTINGS};
 use crate::error::{Error, Kind, Result};
-use crate::model::{Object, Release};
+use crate::model::{Object, Override, Release};
 use crate::snapshot::Damage;
 use crate::state::Rebuild;
 
@@ -55,6 +55,7 @@ impl App {
             erasures: self.newest("catalog/erasures", &mut recovered).await?,
             periods: self.newest("catalog/periods", &mut recovered).await?,
             releases: self.all_releases(&mut recovered).await?,
+            overrides: self.all_overrides(&mut recovered).await?,
             ..Rebuild::default()
         };
         let retention: Vec<Retention> = self.newest(SETTINGS, &mut recovered).await?;
@@ -110,6 +111,18 @@ impl App {
             }
         }
         Ok(found)
+    }
+
+    /// Every override as the last copy has it.
+    async fn all_overrides(&self, recovered: &mut Recovered) -> Result<Vec<Override>> {
+        let mut known: BTreeMap<i64, Override> = BTreeMap::new();
+        for name in self.warehouse.mirror_names(OVERRIDES).await? {
+            match self.warehouse.mirror::<Overrides>(&name).await {
+                Ok(copy) => known.extend(copy.overrides.into_iter().map(|one| (one.id, one))),
+                Err(error) => recovered.note(name, error)?,
+            }
+        }
+        Ok(known.into_values().collect())
     }
 
     async fn all_releases(&self, recovered: &mut Recovered) -> Result<Vec<Release>> {

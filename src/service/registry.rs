@@ -5,6 +5,7 @@ mod erase;
 mod field;
 mod health;
 mod object;
+mod overrides;
 mod release;
 mod storage;
 mod sync;
@@ -37,6 +38,7 @@ const GROUPS: &[Group] = &[
     Group { signatures: field::signatures, call: field::call },
     Group { signatures: health::signatures, call: health::call },
     Group { signatures: object::signatures, call: object::call },
+    Group { signatures: overrides::signatures, call: overrides::call },
     Group { signatures: release::signatures, call: release::call },
     Group { signatures: sync::signatures, call: sync::call },
     Group { signatures: storage::signatures, call: storage::call },

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::execution::runtime_env::RuntimeEnv;
 
 use super::cells::{Cell, Columns, batch, schema, time};
 use super::release::Fate;
-use super::{App, alert, health, release_field};
+use super::{App, alert, explain, health, overrides, release_field};
 use crate::error::{Error, Kind, Result};
 use crate::model::{Alert, FieldType, Grant, Object, Period, Release, ReleaseObject, Run};
 use crate::query::{AsOf, CatalogFacts, SessionUser, SystemTable, SystemTables, Tables};
@@ -146,6 +147,7 @@ const TABLES: &[(&str, Columns)] = &[
         ],
     ),
     ("release_field", release_field::COLUMNS),
+    ("override", overrides::COLUMNS),
     ("period", &[("name", T), ("release", I), ("frozen_at", Z), ("frozen_by", T), ("reason", T)]),
     ("health", health::COLUMNS),
     ("alert", alert::COLUMNS),
@@ -176,8 +178,7 @@ impl Catalog {
 #[async_trait::async_trait]
 impl Tables for Catalog {
     async fn provider(&self, object: &ReleaseObject) -> Result<Arc<dyn TableProvider>> {
-        let table = self.app.warehouse.table(&object.connection, &object.object_id);
-        Ok(table.at(object.version).await?.provider(&object.fields))
+        self.app.table_of(object).await
     }
 
     async fn difference(
@@ -185,11 +186,7 @@ impl Tables for Catalog {
         from: &ReleaseObject,
         to: &ReleaseObject,
     ) -> Result<(Arc<dyn TableProvider>, Arc<dyn TableProvider>)> {
-        if from.object_id != to.object_id {
-            return Ok((self.provider(from).await?, self.provider(to).await?));
-        }
-        let table = self.app.warehouse.table(&to.connection, &to.object_id);
-        table.difference((from.version, &from.fields), (to.version, &to.fields)).await
+        self.app.difference_of(from, to).await
     }
 
     fn register(&self, env: &RuntimeEnv) {
@@ -225,6 +222,7 @@ impl SystemTables for Catalog {
                 releases.iter().flat_map(|release| release_objects(release, &sight)).collect()
             }
             "release_field" => release_field::rows(&self.app.state.spans().await?, |c, o| sight.sees(c, o)),
+            "override" => overrides::rows(&self.app, SHOWN, |c, o| sight.sees(c, o)).await?,
             "erasure" => self.erasures(&sight).await?,
             "period" => self.app.state.periods().await?.into_iter().map(period_row).collect(),
             "health" => {
@@ -266,6 +264,16 @@ impl SystemTables for Catalog {
 
     async fn catalog(&self, release: &Release) -> Result<CatalogFacts> {
         super::catalog::facts(&self.app, release, TABLES).await
+    }
+
+    fn history_schema(&self) -> SchemaRef {
+        schema(explain::COLUMNS)
+    }
+
+    async fn history(&self, who: &SessionUser, object: &str, key: &[String]) -> Result<RecordBatch> {
+        let sight = Sight::of(&self.app, who).await?;
+        let rows = explain::rows(&self.app, object, key, sight.is_admin, |c, o| sight.sees(c, o)).await?;
+        batch(explain::COLUMNS, rows)
     }
 
     async fn bytes(&self, object: &ReleaseObject) -> Result<u64> {

@@ -259,7 +259,15 @@ mod tests {
     fn versions_are_those_of_the_kept_releases() {
         let span = |id: &str, version, from, to| {
             let (object_id, connection, name) = (id.to_string(), "crm".to_string(), id.to_string());
-            let object = ReleaseObject { object_id, connection, name, version, rows: 0, fields: Vec::new() };
+            let object = ReleaseObject {
+                object_id,
+                connection,
+                name,
+                version,
+                rows: 0,
+                fields: Vec::new(),
+                overrides: None,
+            };
             Span { from, to, object }
         };
         let spans = [

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use datafusion::datasource::TableProvider;
 use roaring::RoaringTreemap;
 
+use super::overlay::Overlay;
 use super::provider::SnapshotTable;
 use super::table::Table;
 use super::version::{Snapshot, TableFile};
@@ -23,18 +24,23 @@ pub(crate) type Part = (Arc<TableFile>, Option<RoaringTreemap>);
 struct Side<'a> {
     snapshot: Arc<Snapshot>,
     fields: &'a [ObjectField],
+    overlay: Option<Arc<Overlay>>,
 }
+
+/// A version, the fields that are read of it, and its corrections.
+pub type Revision<'a> = (i64, &'a [ObjectField], Option<Arc<Overlay>>);
 
 impl Table {
     /// The rows of version `from` and those of version `to`, without what both have in the same place: a row that is
     /// missing is equal in both, one that is there need not differ. A column that one side lacks counts as NULL there.
+    /// Corrections of both sides must be of the same records.
     ///
     /// # Errors
     /// `NotFound` for a version that does not exist.
     pub async fn difference(
         &self,
-        from: (i64, &[ObjectField]),
-        to: (i64, &[ObjectField]),
+        from: Revision<'_>,
+        to: Revision<'_>,
     ) -> Result<(Arc<dyn TableProvider>, Arc<dyn TableProvider>)> {
         // The newer version was made from the newest arrangement of the older one, and has most files in common with
         // it as long as it was not arranged anew itself.
@@ -50,12 +56,12 @@ impl Table {
             true => (older.clone(), newer),
             false => (newer, older.clone()),
         };
-        let from = Side { snapshot: from_snapshot, fields: from.1 };
-        let to = Side { snapshot: to_snapshot, fields: to.1 };
+        let from = Side { snapshot: from_snapshot, fields: from.1, overlay: from.2 };
+        let to = Side { snapshot: to_snapshot, fields: to.1, overlay: to.2 };
         let gone = parts(&from, &to, |file| common(file, from.fields, to.fields));
         let come = parts(&to, &from, |file| common(file, from.fields, to.fields));
         let table = |side: Side<'_>, parts: &[Part]| -> Arc<dyn TableProvider> {
-            Arc::new(SnapshotTable::part(side.snapshot, side.fields, parts))
+            Arc::new(SnapshotTable::part(side.snapshot, side.fields, parts).corrected(side.overlay))
         };
         Ok((table(from, &gone), table(to, &come)))
     }

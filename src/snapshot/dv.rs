@@ -85,21 +85,23 @@ impl Deleted {
 
     /// A bit for each row of a file of `total` rows: whether it is left.
     pub(crate) fn mask(&self, total: u64) -> BooleanBuffer {
-        let mask = self.mask.get_or_init(|| {
-            let mut mask = BooleanBufferBuilder::new(total as usize);
-            mask.append_n(total as usize, true);
-            for row in self.rows.iter().take_while(|row| *row < total) {
-                mask.set_bit(row as usize, false);
-            }
-            mask.finish()
-        });
-        mask.clone()
+        self.mask.get_or_init(|| mask_without(&self.rows, total)).clone()
     }
 
     /// The rows that are left of a file of `total` rows.
     pub(crate) fn selection(&self, total: u64) -> RowSelection {
-        selection(&self.rows, total)
+        without(&self.rows, total)
     }
+}
+
+/// A bit for each of `total` rows: whether it is not among `gone`.
+pub(crate) fn mask_without(gone: &RoaringTreemap, total: u64) -> BooleanBuffer {
+    let mut mask = BooleanBufferBuilder::new(total as usize);
+    mask.append_n(total as usize, true);
+    for row in gone.iter().take_while(|row| *row < total) {
+        mask.set_bit(row as usize, false);
+    }
+    mask.finish()
 }
 
 /// These rows of a file of `total` rows, and no others.
@@ -108,7 +110,8 @@ pub(crate) fn selected(rows: &RoaringTreemap, total: u64) -> RowSelection {
     RowSelection::from_consecutive_ranges(ranges, total as usize)
 }
 
-fn selection(deleted: &RoaringTreemap, total: u64) -> RowSelection {
+/// All of `total` rows but those that are `gone`.
+pub(crate) fn without(deleted: &RoaringTreemap, total: u64) -> RowSelection {
     let mut selectors = Vec::with_capacity(2 * deleted.len() as usize + 1);
     let (mut next, mut skipped) = (0, 0);
     for row in deleted {
@@ -235,7 +238,7 @@ mod tests {
     #[test]
     fn what_is_left_of_a_file_is_selected() {
         let text = |rows: &[u64], total| {
-            let selectors: Vec<RowSelector> = selection(&rows.iter().copied().collect(), total).into();
+            let selectors: Vec<RowSelector> = without(&rows.iter().copied().collect(), total).into();
             let text = selectors.iter().map(|s| format!("{}{}", if s.skip { '-' } else { '+' }, s.row_count));
             text.collect::<Vec<_>>().join(" ")
         };

@@ -1,11 +1,12 @@
 //! Finding the rows of a file that have one of some keys: by the page index, then in the pages it points to.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use arrow::array::{RecordBatch, new_null_array};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{Schema, SchemaRef};
-use arrow::row::Rows;
+use arrow::row::{Row, Rows};
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use roaring::RoaringTreemap;
 
@@ -40,6 +41,12 @@ impl Window {
         self.batch.num_rows()
     }
 
+    /// Which of its rows has that key.
+    pub(crate) fn place_of(&self, key: Row<'_>) -> Option<usize> {
+        let at = partition(self.rows(), |row| self.keys.row(row) < key);
+        (at < self.rows() && self.keys.row(at) == key).then_some(at)
+    }
+
     /// Rows whose first key column may lie between two encoded values.
     fn between(&self, low: &[u8], high: &[u8]) -> Range<usize> {
         let start = partition(self.rows(), |row| self.first.row(row).data() < low);
@@ -72,6 +79,20 @@ pub(crate) fn partition(len: usize, before: impl Fn(usize) -> bool) -> usize {
 
 /// The live rows of `file`, opened as `reader`, that have a key of `window`, by position. Blocks.
 pub(crate) fn find(
+    layout: &Layout,
+    reader: &FileReader,
+    file: &TableFile,
+    window: &Window,
+) -> Result<Vec<Hit>> {
+    let mut hits = find_all(layout, reader, file, window)?;
+    if let Some(deleted) = &file.deleted {
+        hits.retain(|hit| !deleted.rows.contains(hit.position));
+    }
+    Ok(hits)
+}
+
+/// The same with the rows that are deleted.
+pub(crate) fn find_all(
     layout: &Layout,
     reader: &FileReader,
     file: &TableFile,
@@ -113,10 +134,7 @@ pub(crate) fn find(
             }
             low += partition(rows.num_rows() - low, |i| rows.row(low + i) < key);
             if rows.row(low) == key {
-                let position = here[low];
-                if !file.deleted.as_ref().is_some_and(|deleted| deleted.rows.contains(position)) {
-                    hits.push(Hit { row, position });
-                }
+                hits.push(Hit { row, position: here[low] });
             }
         }
     }
@@ -144,6 +162,31 @@ pub(crate) fn positions(layout: &Layout, reader: &FileReader, window: &Window) -
             .extend(keys.iter().zip(&mut at).filter(|(key, _)| *key == window.keys.row(0)).map(|(_, at)| at));
     }
     Ok(found)
+}
+
+/// The rows of a file in any order, deleted ones among them, that have a key of `window`. Blocks.
+pub(crate) fn find_unsorted(layout: &Layout, reader: &FileReader, window: &Window) -> Result<Vec<Hit>> {
+    let schema = reader.schema().clone();
+    let columns: Vec<usize> = layout.key.iter().filter_map(|name| schema.index_of(name).ok()).collect();
+    if columns.len() != layout.key.len() {
+        return Ok(Vec::new());
+    }
+    let (mut position, mut hits) = (0, Vec::new());
+    let key = Arc::new(layout.schema.project(&key_places(layout)?).map_err(failure::arrow)?);
+    let keys = Keys::new(&key, &layout.key)?;
+    for batch in reader.read(&columns, None)? {
+        for row in keys.rows(&whole(&key, &batch?)?)?.iter() {
+            if let Some(found) = window.place_of(row) {
+                hits.push(Hit { row: found, position });
+            }
+            position += 1;
+        }
+    }
+    Ok(hits)
+}
+
+fn key_places(layout: &Layout) -> Result<Vec<usize>> {
+    layout.key.iter().map(|name| layout.schema.index_of(name).map_err(failure::arrow)).collect()
 }
 
 /// Selects `ranges`, which ascend.

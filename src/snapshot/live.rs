@@ -19,17 +19,15 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::filter::FilterExecBuilder;
 use parquet::arrow::RowNumber;
 
-use super::dv::Deleted;
-
 /// Columns that a scan adds: the number of the file among those scanned, and of the row in it.
 const FILE: &str = "\u{1}file";
 const ROW: &str = "\u{1}row";
 /// With one deleted row in fewer than so many a mask is cheaper than a selection.
 const ROWS_OF_A_GAP: u64 = 1024;
 
-/// Whether a mask suits a file of `total` rows better than a selection.
-pub(crate) fn has_many_gaps(deleted: &Deleted, total: u64) -> bool {
-    deleted.rows.len().saturating_mul(ROWS_OF_A_GAP) > total
+/// Whether a mask suits a file of `total` rows better than a selection when so many are left out.
+pub(crate) fn has_many_gaps(gone: u64, total: u64) -> bool {
+    gone.saturating_mul(ROWS_OF_A_GAP) > total
 }
 
 /// The columns `stored` and those that a mask needs.

@@ -78,7 +78,7 @@ pub(crate) fn look_up(snapshot: &Snapshot, key: RecordBatch, schema: &SchemaRef)
 }
 
 /// Whether a file with this filter of its first key column may have the key.
-fn may_have(filter: &Sbbf, key: &RecordBatch) -> bool {
+pub(crate) fn may_have(filter: &Sbbf, key: &RecordBatch) -> bool {
     let first = key.column(0);
     match first.data_type() {
         DataType::Utf8 => filter.check(first.as_string::<i32>().value(0)),

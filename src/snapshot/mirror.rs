@@ -44,6 +44,14 @@ impl Warehouse {
         }
     }
 
+    /// Removes what is kept under `name`, if it is there.
+    pub async fn drop_mirror(&self, name: &str) -> Result<()> {
+        match self.store.delete(&self.path(name)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(failure::store(&format!("cannot remove `{name}` from the storage"), error)),
+        }
+    }
+
     /// The names of all that is kept below `folder`, sorted.
     pub async fn mirror_names(&self, folder: &str) -> Result<Vec<String>> {
         let what = format!("cannot list `{folder}` in the storage");

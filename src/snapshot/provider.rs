@@ -1,7 +1,8 @@
 //! Reading a version in a query: a plain Parquet scan whose deletion vectors are row selections, or masks after it
-//! where many rows were deleted. Of one key, the row itself is read.
+//! where many rows were deleted. Of one key, the row itself is read. Corrected rows are left out of the scan in the same
+//! way, and come from memory beside it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
@@ -26,13 +27,16 @@ use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::projection::{ProjectionExpr, ProjectionExprs};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::union::UnionExec;
 use object_store::ObjectMeta;
 use parquet::arrow::arrow_reader::RowSelection;
+use roaring::RoaringTreemap;
 
 use super::difference::Part;
-use super::dv::selected;
+use super::dv::{mask_without, selected, without};
 use super::live::{file_number, has_many_gaps, live_rows, numbered};
 use super::lookup::{key_of, look_up};
+use super::overlay::Overlay;
 use super::parquet_scan::ScanFiles;
 use super::spec::schema_of;
 use super::verified_store::VerifiedStore;
@@ -55,6 +59,15 @@ pub(crate) struct SnapshotTable {
     is_whole: bool,
     /// The unique fields: what is grouped by them has one row a group.
     constraints: Constraints,
+    overlay: Option<Arc<Overlay>>,
+}
+
+/// The corrected rows of a scan.
+struct Corrected {
+    /// Those of its columns.
+    rows: RecordBatch,
+    /// Where they are, by path.
+    hidden: HashMap<String, RoaringTreemap>,
 }
 
 impl std::fmt::Debug for SnapshotTable {
@@ -77,18 +90,56 @@ impl SnapshotTable {
         };
         let parts = parts.iter().filter(|(file, _)| file.live() > 0).cloned().collect();
         let (schema, columns) = (schema_of(&columns(|field| &field.name)), columns(|field| &field.column));
+        let stored = schema_of(&columns);
         let key = (0..fields.len()).filter(|at| fields[*at].key_position.is_some()).collect::<Vec<_>>();
         let keys = if key.is_empty() { Vec::new() } else { vec![Constraint::PrimaryKey(key)] };
         let constraints = Constraints::new_unverified(keys);
         SnapshotTable {
             schema,
-            stored: schema_of(&columns),
+            stored,
             columns,
             parts,
             is_whole: false,
-            snapshot,
             constraints,
+            overlay: None,
+            snapshot,
         }
+    }
+
+    /// The same rows with corrections. Of some rows of a version, all records of the overlay are among them.
+    pub(crate) fn corrected(self, overlay: Option<Arc<Overlay>>) -> Self {
+        SnapshotTable { overlay, ..self }
+    }
+
+    /// The rows that are not as on disk; `None` where the query sees no difference.
+    async fn corrections(&self, projection: Option<&Vec<usize>>) -> Result<Option<Corrected>> {
+        let Some(overlay) = &self.overlay else { return Ok(None) };
+        let stored = project(&self.stored, projection)?;
+        // A filter of the query reads its columns.
+        if self.is_whole && !overlay.touches(&stored) {
+            return Ok(None);
+        }
+        let (overlay, snapshot) = (overlay.clone(), self.snapshot.clone());
+        let work = move || {
+            let found = overlay.find(&snapshot)?;
+            let (rows, records) = overlay.read(&snapshot, &found, &stored)?;
+            let rows = overlay.correct(&rows, &records)?;
+            let hidden = found.iter().map(|part| (part.file.path.clone(), part.rows())).collect();
+            Ok(Corrected { rows, hidden })
+        };
+        blocking(work).await.map(Some)
+    }
+
+    /// Rows in memory under the names of SQL.
+    fn in_memory(
+        &self,
+        rows: &RecordBatch,
+        projection: Option<&Vec<usize>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = project(&self.schema, projection)?;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+        let rows = RecordBatch::try_new_with_options(schema.clone(), rows.columns().to_vec(), &options)?;
+        Ok(MemorySourceConfig::try_new_exec(&[vec![rows]], schema, None)?)
     }
 
     /// The row that `filters` ask for by its key, where they do.
@@ -104,15 +155,25 @@ impl SnapshotTable {
         };
         let Some(key) = key else { return Ok(None) };
         let (snapshot, stored) = (self.snapshot.clone(), project(&self.stored, projection)?);
-        let found = tokio::task::spawn_blocking(move || look_up(&snapshot, key, &stored)).await;
-        let found = found.map_err(|error| internal_datafusion_err!("a lookup ended: {error}"))?;
-        let found = found.map_err(|error| DataFusionError::External(Box::new(error)))?;
-        let schema = project(&self.schema, projection)?;
-        let options = RecordBatchOptions::new().with_row_count(Some(found.num_rows()));
-        let row = RecordBatch::try_new_with_options(schema.clone(), found.columns().to_vec(), &options)?;
-        let row: Arc<dyn ExecutionPlan> = MemorySourceConfig::try_new_exec(&[vec![row]], schema, None)?;
-        Ok(Some(row))
+        let overlay = self.overlay.clone();
+        let work = move || {
+            let row = look_up(&snapshot, key.clone(), &stored)?;
+            match overlay {
+                Some(overlay) => overlay.correct_one(&key, row),
+                None => Ok(row),
+            }
+        };
+        self.in_memory(&blocking(work).await?, projection).map(Some)
     }
+}
+
+/// Runs what reads files outside of a scan.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> crate::error::Result<T> + Send + 'static,
+) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    let done = done.map_err(|error| internal_datafusion_err!("a lookup ended: {error}"))?;
+    done.map_err(|error| DataFusionError::External(Box::new(error)))
 }
 
 fn project(schema: &SchemaRef, projection: Option<&Vec<usize>>) -> Result<SchemaRef> {
@@ -123,8 +184,27 @@ fn project(schema: &SchemaRef, projection: Option<&Vec<usize>>) -> Result<Schema
 }
 
 /// A file as a scan takes it: what is known of it, and which of its rows are still there.
-fn partitioned(snapshot: &Snapshot, (file, rows): &Part, columns: &[(String, FieldType)]) -> PartitionedFile {
+fn partitioned(
+    snapshot: &Snapshot,
+    (file, rows): &Part,
+    hidden: Option<&RoaringTreemap>,
+    columns: &[(String, FieldType)],
+) -> PartitionedFile {
     let statistics = statistics(snapshot, file, columns);
+    let visible;
+    let rows = match (rows, hidden) {
+        (rows, None) => rows.as_ref(),
+        (Some(rows), Some(hidden)) => {
+            visible = rows - hidden;
+            Some(&visible)
+        }
+        (None, Some(hidden)) => {
+            let mut statistics = statistics.to_inexact();
+            statistics.num_rows = Precision::Exact(file.live().saturating_sub(hidden.len()) as usize);
+            let selection = without(&gone(file, Some(hidden)), file.stats.rows);
+            return scanned(snapshot, file, Some(selection)).with_statistics(Arc::new(statistics));
+        }
+    };
     let Some(rows) = rows else {
         // The selection of what is left may be large; a clone shares it.
         let scanned = file.scanned.get_or_init(|| {
@@ -137,6 +217,15 @@ fn partitioned(snapshot: &Snapshot, (file, rows): &Part, columns: &[(String, Fie
     statistics.num_rows = Precision::Exact(rows.len() as usize);
     let selection = selected(rows, file.stats.rows);
     scanned(snapshot, file, Some(selection)).with_statistics(Arc::new(statistics))
+}
+
+/// The rows of a file that a scan leaves out.
+fn gone(file: &TableFile, hidden: Option<&RoaringTreemap>) -> RoaringTreemap {
+    let mut gone = file.deleted.as_ref().map(|deleted| deleted.rows.clone()).unwrap_or_default();
+    if let Some(hidden) = hidden {
+        gone |= hidden;
+    }
+    gone
 }
 
 /// A file as a scan takes it that numbers its rows: deleted ones are among them.
@@ -223,13 +312,36 @@ impl TableProvider for SnapshotTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        if self.parts.is_empty() {
-            return Ok(Arc::new(EmptyExec::new(project(&self.schema, projection)?)));
-        }
         if let Some(row) = self.row(projection, filters).await? {
             return Ok(row);
         }
-        let masks = self.masks(projection);
+        let corrected = self.corrections(projection).await?;
+        let hidden = corrected.as_ref().map(|corrected| &corrected.hidden);
+        let scan = match self.parts.is_empty() {
+            true => Arc::new(EmptyExec::new(project(&self.schema, projection)?)),
+            false => self.files(state, projection, filters, limit, hidden)?,
+        };
+        match corrected {
+            Some(corrected) if corrected.rows.num_rows() > 0 => {
+                UnionExec::try_new(vec![scan, self.in_memory(&corrected.rows, projection)?])
+            }
+            _ => Ok(scan),
+        }
+    }
+}
+
+impl SnapshotTable {
+    /// The rows that are read from files: all but those in `hidden`, by path.
+    fn files(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+        hidden: Option<&HashMap<String, RoaringTreemap>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let hidden_in = |file: &TableFile| hidden.and_then(|hidden| hidden.get(&file.path));
+        let masks = self.masks(projection, hidden_in);
         let files: Vec<_> = match &masks {
             Some(_) => {
                 let files = self.parts.iter().enumerate();
@@ -237,7 +349,10 @@ impl TableProvider for SnapshotTable {
                     .map(|(number, (file, _))| numbered_file(&self.snapshot, file, number, &self.columns))
                     .collect()
             }
-            None => self.parts.iter().map(|part| partitioned(&self.snapshot, part, &self.columns)).collect(),
+            None => {
+                let part = |part: &Part| partitioned(&self.snapshot, part, hidden_in(&part.0), &self.columns);
+                self.parts.iter().map(part).collect()
+            }
         };
         let schema = match &masks {
             Some(_) => numbered(&self.stored),
@@ -284,21 +399,27 @@ impl TableProvider for SnapshotTable {
         let scan = DataSourceExec::from_data_source(scan.build());
         live_rows(scan, masks, !filters.is_empty(), limit)
     }
-}
 
-impl SnapshotTable {
     /// What is left of each file, where masks tell that better than selections do: in a table with many deleted rows.
     /// Files of other programs do not number their row groups.
-    fn masks(&self, projection: Option<&Vec<usize>>) -> Option<Vec<Option<BooleanBuffer>>> {
-        let has_gaps = |(file, _): &Part| {
-            file.deleted.as_ref().is_some_and(|deleted| has_many_gaps(deleted, file.stats.rows))
+    fn masks<'a>(
+        &'a self,
+        projection: Option<&Vec<usize>>,
+        hidden: impl Fn(&'a TableFile) -> Option<&'a RoaringTreemap>,
+    ) -> Option<Vec<Option<BooleanBuffer>>> {
+        let has_gaps = |(file, _): &'a Part| {
+            let deleted = file.deleted.as_ref().map_or(0, |deleted| deleted.rows.len());
+            has_many_gaps(deleted + hidden(file).map_or(0, RoaringTreemap::len), file.stats.rows)
         };
         // Without columns rows are only counted, which needs no scan.
         let suits = self.is_whole
             && projection.is_none_or(|projection| !projection.is_empty())
             && self.parts.iter().any(has_gaps)
             && self.parts.iter().all(|(file, _)| file.checksums.is_some());
-        let mask = |(file, _): &Part| file.deleted.as_ref().map(|deleted| deleted.mask(file.stats.rows));
+        let mask = |(file, _): &'a Part| match hidden(file) {
+            Some(hidden) => Some(mask_without(&gone(file, Some(hidden)), file.stats.rows)),
+            None => file.deleted.as_ref().map(|deleted| deleted.mask(file.stats.rows)),
+        };
         suits.then(|| self.parts.iter().map(mask).collect())
     }
 

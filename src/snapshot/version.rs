@@ -13,6 +13,7 @@ use super::delta::TableState;
 use super::dv::Deleted;
 use super::keys::Keys;
 use super::log::{Logged, LoggedFile};
+use super::overlay::Overlay;
 use super::parquet_read::{FileReader, Footers};
 use super::parquet_write::Folder;
 use super::provider::SnapshotTable;
@@ -167,7 +168,16 @@ impl Snapshot {
     /// A table to query: the given fields in that order, under their SQL names. A field whose column is not on
     /// disk is NULL; a field of another type is cast.
     pub fn provider(self: Arc<Self>, fields: &[ObjectField]) -> Arc<dyn TableProvider> {
-        Arc::new(SnapshotTable::new(self, fields))
+        self.corrected(fields, None)
+    }
+
+    /// The same with corrections. What they correct must have the types of the fields.
+    pub fn corrected(
+        self: Arc<Self>,
+        fields: &[ObjectField],
+        overlay: Option<Arc<Overlay>>,
+    ) -> Arc<dyn TableProvider> {
+        Arc::new(SnapshotTable::new(self, fields).corrected(overlay))
     }
 }
 

@@ -27,11 +27,7 @@ pub(super) enum Value {
 }
 
 /// Which rows of a batch the condition holds for. `column` finds the column of a field.
-pub(super) fn mask(
-    filter: &Filter,
-    batch: &RecordBatch,
-    column: &dyn Fn(&str) -> Option<usize>,
-) -> BooleanArray {
+pub fn mask(filter: &Filter, batch: &RecordBatch, column: &dyn Fn(&str) -> Option<usize>) -> BooleanArray {
     let mut named = Vec::new();
     fields(filter, &mut named);
     named.sort_unstable();

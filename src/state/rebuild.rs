@@ -5,9 +5,9 @@ use sqlx::{Any, Transaction};
 use super::erasure::{self, ErasureEntry};
 use super::object::insertion;
 use super::release::{close, insert};
-use super::{State, commit, failed, json, period, retention};
+use super::{State, commit, failed, json, overrides, period, retention};
 use crate::error::Result;
-use crate::model::{Connection, Object, Period, Release, ReleaseObject};
+use crate::model::{Connection, Object, Override, Period, Release, ReleaseObject};
 
 /// What a state is rebuilt from.
 #[derive(Debug, Default)]
@@ -24,6 +24,8 @@ pub struct Rebuild {
     pub retention_days: Option<i64>,
     /// They go on keeping out whom they name.
     pub erasures: Vec<ErasureEntry>,
+    /// As they are known, whether they have ended or not.
+    pub overrides: Vec<Override>,
     /// Object ids with the highest fence and run that their tables know.
     pub tables: Vec<(String, i64, i64)>,
 }
@@ -68,6 +70,10 @@ impl State {
         for erased in &known.erasures {
             erasure::put(&mut *transaction, erased).await?;
         }
+        for known in &known.overrides {
+            overrides::insert(&mut transaction, known, true).await?;
+        }
+        let overrides = known.overrides.iter().map(|known| known.id).max();
         let erasures = known.erasures.iter().map(|erased| erased.id).max();
         let connections = known.connections.iter().map(|connection| connection.id).max();
         let releases = known.releases.iter().map(|release| release.id).max();
@@ -79,6 +85,7 @@ impl State {
             ("run", runs),
             ("sync", runs),
             ("erasure", erasures),
+            ("override", overrides),
         ] {
             sqlx::query("UPDATE sequences SET value = $1 WHERE name = $2")
                 .bind(value.unwrap_or(0))

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use sqlx::any::AnyRow;
 use sqlx::{Any, Transaction};
 
-use super::{State, commit, failed, get, get_json, json, next};
+use super::{State, commit, failed, get, get_json, json, next, overrides};
 use crate::error::Result;
 use crate::model::{Micros, ObjectField, Release, ReleaseObject, now_micros};
 
@@ -37,9 +37,6 @@ impl State {
         for change in changes {
             put(&mut transaction, id, change).await?;
         }
-        for outdated in outdated(&mut transaction).await? {
-            put(&mut transaction, id, &outdated).await?;
-        }
         for run in runs {
             sqlx::query("UPDATE runs SET release_id = $1 WHERE id = $2")
                 .bind(id)
@@ -48,10 +45,7 @@ impl State {
                 .await
                 .map_err(failed)?;
         }
-        let rows = sqlx::query(CURRENT).fetch_all(&mut *transaction).await.map_err(failed)?;
-        let objects = sorted(rows.iter().map(object).collect::<Result<_>>()?);
-        commit(transaction).await?;
-        Ok(Release { id, published_at, cause: cause.to_string(), objects })
+        complete(transaction, id, published_at, cause).await
     }
 
     /// Number of the newest release; `None` before the first.
@@ -166,7 +160,11 @@ fn sorted(mut objects: Vec<ReleaseObject>) -> Vec<ReleaseObject> {
 }
 
 /// Enters the release. The clock may have been set back: a release is never published before an earlier one.
-async fn announce(transaction: &mut Transaction<'static, Any>, id: i64, cause: &str) -> Result<Micros> {
+pub(super) async fn announce(
+    transaction: &mut Transaction<'static, Any>,
+    id: i64,
+    cause: &str,
+) -> Result<Micros> {
     let last =
         sqlx::query("SELECT max(published_at) AS last FROM releases").fetch_one(&mut **transaction).await;
     let last: Option<Micros> = get(&last.map_err(failed)?, "last")?;
@@ -179,6 +177,24 @@ async fn announce(transaction: &mut Transaction<'static, Any>, id: i64, cause: &
         .await
         .map_err(failed)?;
     Ok(published_at)
+}
+
+/// The end of every publication: what definitions and overrides changed beside it, and the commit.
+pub(super) async fn complete(
+    mut transaction: Transaction<'static, Any>,
+    id: i64,
+    published_at: Micros,
+    cause: &str,
+) -> Result<Release> {
+    let mut changed = outdated(&mut transaction).await?;
+    changed.extend(overrides::settle(&mut transaction, id, published_at).await?);
+    for changed in changed {
+        put(&mut transaction, id, &changed).await?;
+    }
+    let rows = sqlx::query(CURRENT).fetch_all(&mut *transaction).await.map_err(failed)?;
+    let objects = sorted(rows.iter().map(object).collect::<Result<_>>()?);
+    commit(transaction).await?;
+    Ok(Release { id, published_at, cause: cause.to_string(), objects })
 }
 
 /// What is published of objects that were renamed or dropped without a publication of its own, because the
@@ -243,7 +259,8 @@ async fn defined(
     };
     let fields = definition.into_iter().filter(|field| field.selected).filter_map(as_imported).collect();
     let (connection, name) = (get(&row, "connection")?, get(&row, "name")?);
-    Ok(Some(ReleaseObject { connection, name, fields, ..imported.clone() }))
+    let overrides = overrides::version(transaction, &imported.object_id).await?;
+    Ok(Some(ReleaseObject { connection, name, fields, overrides, ..imported.clone() }))
 }
 
 /// Ends what earlier releases say of an object.
@@ -267,8 +284,9 @@ pub(super) async fn insert(
     release: i64,
 ) -> Result<()> {
     sqlx::query(
-        "INSERT INTO release_objects (object_id, from_release, connection, name, version, row_count, fields)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO release_objects
+             (object_id, from_release, connection, name, version, row_count, fields, overrides)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(&object.object_id)
     .bind(release)
@@ -277,6 +295,7 @@ pub(super) async fn insert(
     .bind(object.version)
     .bind(object.rows)
     .bind(json(&object.fields)?)
+    .bind(object.overrides)
     .execute(&mut **transaction)
     .await
     .map_err(failed)?;
@@ -292,7 +311,7 @@ fn header(row: &AnyRow) -> Result<Release> {
     })
 }
 
-fn object(row: &AnyRow) -> Result<ReleaseObject> {
+pub(super) fn object(row: &AnyRow) -> Result<ReleaseObject> {
     Ok(ReleaseObject {
         object_id: get(row, "object_id")?,
         connection: get(row, "connection")?,
@@ -300,5 +319,6 @@ fn object(row: &AnyRow) -> Result<ReleaseObject> {
         version: get(row, "version")?,
         rows: get(row, "row_count")?,
         fields: get_json(row, "fields")?,
+        overrides: get(row, "overrides")?,
     })
 }

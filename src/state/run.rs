@@ -117,6 +117,15 @@ impl State {
         rows.map_err(failed)?.iter().rev().map(run).collect()
     }
 
+    /// All runs of an object, oldest first.
+    pub async fn runs_of(&self, object_id: &str) -> Result<Vec<Run>> {
+        let rows = sqlx::query("SELECT * FROM runs WHERE object_id = $1 ORDER BY id")
+            .bind(object_id)
+            .fetch_all(&self.pool)
+            .await;
+        rows.map_err(failed)?.iter().map(run).collect()
+    }
+
     /// The newest run of each object that there is which tells how the object stands: it has ended, was not cancelled,
     /// and did not merely find another one at work.
     pub async fn telling_runs(&self) -> Result<Vec<Run>> {

@@ -31,6 +31,7 @@ fn release() -> Release {
         version: 1,
         rows: 1_000,
         fields: (0..FIELDS).map(field).collect(),
+        overrides: None,
     };
     Release { id: 2, published_at: 0, cause: "sync 2".into(), objects: (0..OBJECTS).map(object).collect() }
 }

@@ -265,6 +265,7 @@ impl Company {
             version: *version,
             rows: 0,
             fields: vec![field("id")],
+            overrides: None,
         });
         let objects = objects.collect();
         let release = Arc::new(Release { id, published_at: id * 1_000_000, cause: cause.into(), objects });

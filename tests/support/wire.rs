@@ -276,6 +276,7 @@ fn release() -> Release {
         version: 1,
         rows: ROWS,
         fields,
+        overrides: None,
     };
     let deals = deal_fields().into_iter().map(|(name, data_type)| field(name, data_type)).collect();
     let objects = vec![object("number", numbers.clone()), object("endless", numbers), object("deal", deals)];

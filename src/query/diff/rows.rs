@@ -259,7 +259,7 @@ fn member(object: &mut String, name: &str, column: Option<&Json>, row: usize) {
     }
 }
 
-fn printed(array: &ArrayRef, zone: Zone) -> PlanResult<StringArray> {
+pub(in crate::query) fn printed(array: &ArrayRef, zone: Zone) -> PlanResult<StringArray> {
     Ok(match array.data_type() {
         DataType::Binary => {
             let hex = |bytes: &[u8]| {

@@ -63,7 +63,7 @@ impl VisitorMut for Qualified {
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
         if let TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } = factor
             && let [schema, function] = name.0.as_slice()
-            && schema.as_ident().is_some_and(is_catalog)
+            && schema.as_ident().is_some_and(|schema| is_catalog(schema) || folded(schema) == "tributary")
         {
             *name = ObjectName(vec![function.clone()]);
         }

@@ -19,6 +19,7 @@ use crate::query::functions::cast::{Target, cast_scalar};
 use crate::query::functions::number::is_numeric;
 use crate::query::functions::relation;
 use crate::query::functions::system::{self, Facts};
+use crate::query::history::Historian;
 use crate::query::parse::{Command, Parsed};
 use crate::query::pin::{Pin, PinnedExec};
 use crate::query::plan::{Found, Planner, parameters_of, shown_schema};
@@ -61,6 +62,7 @@ impl Session {
             let zone = facts.zone;
             let facts = Facts { scope, ..facts };
             let mut planner = Planner::new(&engine.state, &engine.registry, facts, tables, parameters);
+            planner.historian = Some(Historian::new(&engine, &who));
             loop {
                 let planned = with_stack(tokens, || {
                     let plan = planner.query(query)?;

@@ -3,6 +3,7 @@
 
 mod alert;
 mod backup;
+mod batch;
 mod catalog;
 mod cells;
 mod connection;
@@ -21,8 +22,10 @@ mod recover;
 mod registry;
 mod release;
 mod release_field;
+mod statement;
 mod sync;
 mod system;
+mod turn;
 mod user;
 mod vacuum;
 mod watch;
@@ -43,6 +46,7 @@ use crate::source::{ConnectorInfo, Connectors};
 use crate::state::State;
 use crate::sync::{Digester, Syncer};
 
+use batch::Nights;
 use metrics::Metrics;
 use optimize::Compactions;
 use watch::Watch;
@@ -122,6 +126,7 @@ pub struct App {
     /// What goes on by itself.
     watch: Watch,
     metrics: Metrics,
+    nights: Nights,
     /// Where work goes that must outlive its caller.
     runtime: tokio::runtime::Handle,
     /// Held by the vacuum that runs.
@@ -157,6 +162,7 @@ impl App {
             compactions: Compactions::default(),
             watch: Watch::default(),
             metrics: Metrics::default(),
+            nights: Nights::default(),
             runtime: tokio::runtime::Handle::current(),
             vacuuming: tokio::sync::Mutex::default(),
         })

@@ -1,11 +1,13 @@
 //! The verbs as SQL sees them: groups of names, arguments and results, one dispatch.
 
+mod batch;
 mod connection;
 mod erase;
 mod field;
 mod health;
 mod object;
 mod release;
+mod statement;
 mod storage;
 mod sync;
 
@@ -37,7 +39,9 @@ const GROUPS: &[Group] = &[
     Group { signatures: field::signatures, call: field::call },
     Group { signatures: health::signatures, call: health::call },
     Group { signatures: object::signatures, call: object::call },
+    Group { signatures: batch::signatures, call: batch::call },
     Group { signatures: release::signatures, call: release::call },
+    Group { signatures: statement::signatures, call: statement::call },
     Group { signatures: sync::signatures, call: sync::call },
     Group { signatures: storage::signatures, call: storage::call },
 ];

@@ -16,6 +16,7 @@ mod erase;
 mod health;
 mod introspection;
 mod kill;
+mod night;
 mod oauth;
 mod open_format;
 mod optimize;

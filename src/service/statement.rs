@@ -164,7 +164,7 @@ impl App {
     ) -> Result<Vec<String>> {
         let others: Vec<_> = siblings.iter().filter(|other| other.id != statement.id).cloned().collect();
         let release = self.drafted(&others, Some(statement)).await?;
-        let reads = self.reads_of(statement, &release).await?;
+        let reads = self.reads_of(statement, &release).await.map_err(|error| of_query(statement, error))?;
         let mut edges = vec![graph::Node::new(statement, &reads)];
         for other in &others {
             // One that cannot be read any more holds nobody up; its next computation tells why.
@@ -172,7 +172,7 @@ impl App {
             edges.push(graph::Node::new(other, &reads));
         }
         order(edges)?;
-        let kept = self.kept(statement, release).await?;
+        let kept = self.kept(statement, release).await.map_err(|error| of_query(statement, error))?;
         statement.fields = fields(statement, kept.columns())?;
         Ok(reads.iter().map(full_name).collect())
     }
@@ -213,6 +213,15 @@ impl App {
 
 fn asked(statement: &Statement, release: Arc<Release>, at: Micros) -> KeptQuery {
     KeptQuery { sql: statement.query.clone(), release, zone: statement.time_zone.clone(), at }
+}
+
+/// An error of a statement's query: where it is cannot be shown in the text of the call.
+fn of_query(statement: &Statement, mut error: Error) -> Error {
+    let at = error.take_position().map(|position| format!(", at character {position}")).unwrap_or_default();
+    match error.detail() {
+        Some(_) => error,
+        None => error.with_detail(format!("in the query of statement `{}`{at}", statement.name)),
+    }
 }
 
 fn placeholder(statement: &Statement) -> ReleaseObject {

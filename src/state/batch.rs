@@ -21,6 +21,8 @@ pub struct BatchMessage {
     pub body: String,
     /// How often it was tried.
     pub tries: u32,
+    /// When it is to be tried.
+    pub due_at: Micros,
 }
 
 impl State {
@@ -230,29 +232,22 @@ impl State {
         Ok(())
     }
 
-    /// Messages that should be sent now, oldest first.
-    pub async fn due_batch_messages(&self, now: Micros) -> Result<Vec<BatchMessage>> {
-        let rows = sqlx::query(
-            "SELECT * FROM batch_messages WHERE sent_at IS NULL AND due_at <= $1 ORDER BY batch_id, event DESC",
-        )
-        .bind(now)
-        .fetch_all(&self.pool)
-        .await;
+    /// Messages that were not taken yet, in the order in which they are to come.
+    pub async fn batch_messages(&self) -> Result<Vec<BatchMessage>> {
+        let rows =
+            sqlx::query("SELECT * FROM batch_messages WHERE sent_at IS NULL ORDER BY batch_id, event DESC")
+                .fetch_all(&self.pool)
+                .await;
         let message = |row: &AnyRow| {
             Ok(BatchMessage {
                 batch: get(row, "batch_id")?,
                 event: get(row, "event")?,
                 body: get(row, "body")?,
                 tries: u32::try_from(get::<i64>(row, "tries")?).unwrap_or(u32::MAX),
+                due_at: get(row, "due_at")?,
             })
         };
         rows.map_err(failed)?.iter().map(message).collect()
-    }
-
-    /// When the next message is to be tried.
-    pub async fn next_batch_message(&self) -> Result<Option<Micros>> {
-        let row = sqlx::query("SELECT min(due_at) AS at FROM batch_messages WHERE sent_at IS NULL");
-        get(&row.fetch_one(&self.pool).await.map_err(failed)?, "at")
     }
 
     /// Notes that a message was sent at `sent_at`, or why it was not and when to try again.

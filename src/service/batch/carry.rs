@@ -19,8 +19,9 @@ use crate::sync::{Mode, Request};
 
 /// Connections that are read at the same time. Each keeps to the limits of its source.
 const AT_ONCE: usize = 4;
-/// How long to wait for another sync of the same object, and between looks.
+/// How long to wait for another sync of the same object, between looks, and before a try after one that came first.
 const PATIENCE: Duration = Duration::from_secs(1_800);
+const LOOK: Duration = Duration::from_millis(500);
 const AGAIN: Duration = Duration::from_secs(2);
 
 /// A batch on its way.
@@ -160,6 +161,7 @@ impl<'a> Carried<'a> {
         self.app.state.put_batch_steps(&steps).await?;
         let give_up = Instant::now() + PATIENCE;
         loop {
+            self.wait_for_writers(&objects, give_up).await?;
             let runs = match self.read(connection.as_ref(), &objects).await {
                 Ok(runs) => runs,
                 Err(error) => {
@@ -203,6 +205,21 @@ impl<'a> Carried<'a> {
         }
         self.app.state.put_batch_steps(&steps).await?;
         Ok(steps)
+    }
+
+    /// Waits until nobody writes the objects, as long as that makes sense.
+    async fn wait_for_writers(&self, objects: &[Object], give_up: Instant) -> Result<()> {
+        while Instant::now() < give_up && !self.cancel.is_cancelled() {
+            let leased = self.app.state.leased_objects().await?;
+            if objects.iter().all(|object| !leased.contains(&object.id)) {
+                return Ok(());
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = self.cancel.cancelled() => {}
+            }
+        }
+        Ok(())
     }
 
     async fn read(&self, connection: Option<&Connection>, objects: &[Object]) -> Result<Vec<Run>> {

@@ -67,7 +67,11 @@ impl App {
         // Two nodes must not tell the same.
         let Some(turn) = Turn::try_take(&self.state, LEASE, self.lease).await? else { return Ok(None) };
         let done = async {
-            for message in self.state.due_batch_messages(now).await? {
+            for message in self.state.batch_messages().await? {
+                if message.due_at > now {
+                    // Those behind it wait: they are to come in their order.
+                    return Ok(Some(message.due_at));
+                }
                 let id = format!("{}-batch-{}-{}", self.company, message.batch, message.event);
                 match webhook.post(&id, message.body.clone()).await {
                     Ok(()) => self.state.batch_message_tried(&message, Some(now), None, now).await?,
@@ -78,12 +82,11 @@ impl App {
                         self.state.batch_message_tried(&message, None, Some(error.what()), again).await?;
                         self.drop_stale(&message, now).await?;
                         self.watch.alerts.notify_one();
-                        // The others would fare no better, and they are to come in their order.
-                        break;
+                        return Ok(Some(again));
                     }
                 }
             }
-            self.state.next_batch_message().await
+            Ok(None)
         };
         let next = done.await;
         turn.give_back().await;

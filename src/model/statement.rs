@@ -68,7 +68,7 @@ pub struct StatementRun {
     pub read_release: i64,
     /// What `now()` was: when that release was published.
     pub read_at: Micros,
-    /// Exactly what it read.
+    /// Exactly what it read, without the columns: those are in the releases.
     pub reads: Vec<ReleaseObject>,
     /// What it made.
     pub result: Option<ReleaseObject>,

@@ -86,7 +86,7 @@ async fn a_login_that_is_revoked_holds_what_reads_it_and_nothing_else() {
     let steps = "SELECT name, status, cause FROM tributary.batch_step WHERE batch = 2 ORDER BY position";
     let told = server.rows(&[steps]);
     let lines: Vec<_> = told.lines().collect();
-    assert_eq!(lines[0], "crm.deal|succeeded|");
+    assert!(lines[0].starts_with("crm.deal|succeeded"), "{told}");
     assert!(lines[1].starts_with("hubspot.company|failed|the source refuses"), "{told}");
     assert!(lines.contains(&"statement.own|succeeded|"), "{told}");
     let held = "statement.theirs|held|waiting for hubspot.company (failed ";

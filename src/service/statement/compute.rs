@@ -237,7 +237,9 @@ impl App {
         cancel: &CancellationToken,
     ) -> Result<()> {
         let release = computation.release();
-        run.reads = self.reads_of(statement, &release).await?;
+        let reads = self.reads_of(statement, &release).await?;
+        // Their columns are those of the releases, which are kept.
+        run.reads = reads.into_iter().map(|object| ReleaseObject { fields: Vec::new(), ..object }).collect();
         let waits: Vec<_> =
             run.reads.iter().filter_map(|object| computation.bad.get(&object.object_id).cloned()).collect();
         if !waits.is_empty() {

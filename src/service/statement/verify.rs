@@ -12,6 +12,7 @@ use futures::{StreamExt, TryStreamExt};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
+use super::full_name;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Release, ReleaseObject, Statement, StatementRun};
 use crate::query::KeptQuery;
@@ -74,7 +75,7 @@ impl App {
                 id: run.read_release,
                 published_at: run.read_at,
                 cause: "verify_statement".into(),
-                objects: run.reads.clone(),
+                objects: self.as_read(&run).await?,
             });
             let query =
                 KeptQuery { sql: run.query.clone(), release, zone: run.time_zone.clone(), at: run.read_at };
@@ -95,6 +96,26 @@ impl App {
             Ok(Verified { run, batch, stored, recomputed, missing, extra, changed })
         })
         .await
+    }
+
+    /// What a run read, with the columns of then: those of the release it read, and of the results that were published
+    /// with its own.
+    async fn as_read(&self, run: &StatementRun) -> Result<Vec<ReleaseObject>> {
+        let mut known = Vec::new();
+        for release in [Some(run.read_release), run.result_release].into_iter().flatten() {
+            known.extend(
+                self.state.release(release).await?.map(|release| release.objects).unwrap_or_default(),
+            );
+        }
+        let find = |read: &ReleaseObject| {
+            let is_it = |o: &&ReleaseObject| o.object_id == read.object_id && o.version == read.version;
+            known.iter().find(is_it).cloned().ok_or_else(|| {
+                let what = format!("{} is not in the release as it was read", full_name(read));
+                Error::new(Kind::Invalid, what)
+                    .with_hint("the result was never published; verify another one")
+            })
+        };
+        run.reads.iter().map(find).collect()
     }
 
     /// The stored rows of a result.

@@ -250,7 +250,7 @@ impl App {
         };
         let work = carry::Carried::new(self, batch, turn, cancel.clone());
         tokio::select! {
-            done = work.to_end() => done,
+            done = work.finish() => done,
             () = watch => Ok(()),
         }
     }

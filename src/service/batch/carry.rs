@@ -44,7 +44,7 @@ impl<'a> Carried<'a> {
     }
 
     /// Carries the batch to its end.
-    pub(super) async fn to_end(mut self) -> Result<()> {
+    pub(super) async fn finish(mut self) -> Result<()> {
         if self.batch.started_at.is_none() {
             self.batch.started_at = Some(now_micros());
         }

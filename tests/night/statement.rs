@@ -98,7 +98,7 @@ async fn what_cannot_be_a_statement_is_refused_with_the_reason() {
         ),
         ("drop_statement('by_owner')", "2BP01", "read by statement.top"),
         ("drop_statement('by_owener')", "42704", "unknown statement `by_owener` (did you mean `by_owner`?)"),
-        ("compute('tip')", "42704", "did you mean `top`?"),
+        ("compute('tip')", "42704", "unknown statement `tip`"),
         ("compute('top')", "22000", "statement.by_owner has no result yet"),
         ("verify_statement('top')", "42704", "statement.top has no result"),
         ("verify_statement('top', '2026-01-01')", "42704", "there is no batch `2026-01-01`"),

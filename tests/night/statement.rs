@@ -108,7 +108,7 @@ async fn what_cannot_be_a_statement_is_refused_with_the_reason() {
     }
     assert_eq!(
         server.rows(&["SELECT name, status FROM tributary.statement"]),
-        "by_owner|not computed\ntop|not computed"
+        "by_owner|not computed\ntop|failed"
     );
     // An analyst has no say.
     server.rows(&["CREATE USER ada PASSWORD 'a long enough password'"]);

@@ -1,6 +1,7 @@
 //! Settings of the server: command line over environment over `tributary.toml` over defaults.
 
 mod alerts;
+mod batch;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use crate::model::check_name;
 
 use alerts::AlertSettings;
 pub use alerts::{Alerts, MailTo, WebhookTo};
+use batch::BatchSettings;
 
 /// How a server runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +50,8 @@ pub struct Config {
     pub oauth: BTreeMap<String, RegisteredApp>,
     /// Where alerts are sent.
     pub alerts: Alerts,
+    /// Who is told of batches.
+    pub batch: Option<WebhookTo>,
     /// What a program must bring that reads `/metrics`; nobody may without it.
     pub metrics_token: Option<String>,
 }
@@ -135,6 +139,9 @@ pub struct Settings {
     /// Where alerts are sent; [alerts] in the file
     #[command(flatten)]
     pub alerts: AlertSettings,
+    /// Who is told of batches; [batch] in the file
+    #[command(flatten)]
+    pub batch: BatchSettings,
     /// What Prometheus must bring as bearer token to read /metrics of --web-listen; nobody may without one
     #[arg(long, env = "TRIBUTARY_METRICS_TOKEN", hide_env_values = true)]
     pub metrics_token: Option<String>,
@@ -176,6 +183,7 @@ impl Settings {
             public_url: self.public_url.or(fallback.public_url),
             oauth: self.oauth.or(fallback.oauth),
             alerts: self.alerts.or(fallback.alerts),
+            batch: self.batch.or(fallback.batch),
             metrics_token: self.metrics_token.or(fallback.metrics_token),
         }
     }
@@ -217,6 +225,7 @@ impl Settings {
             web: web(self.web_listen, self.public_url)?,
             oauth: self.oauth.unwrap_or_default(),
             alerts: self.alerts.resolve()?,
+            batch: self.batch.resolve()?,
             metrics_token: self.metrics_token.map(token).transpose()?,
         })
     }

@@ -124,6 +124,11 @@ impl Error {
         self
     }
 
+    /// Takes the position away: the text that it counts in is not the one that the reader sent.
+    pub fn take_position(&mut self) -> Option<u32> {
+        self.0.position.take()
+    }
+
     /// Keeps the underlying error for the log. It is never shown to a client.
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());

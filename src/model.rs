@@ -1,16 +1,22 @@
 //! The vocabulary of tributary as types. No behaviour beyond reading and writing them as text.
 
+mod batch;
 mod field_type;
 mod filter;
 mod health;
 mod name;
 mod overrides;
+mod schedule;
+mod statement;
 
+pub use batch::{Batch, BatchStep};
 pub use field_type::FieldType;
 pub use filter::{Comparison, Filter, Literal};
 pub use health::{Alert, Condition, Event, Fault, Health, Message, Severity, State, Turn};
 pub use name::{check_name, machine_name, quote_ident, unique_machine_name};
 pub use overrides::{End, Ended, Override};
+pub use schedule::{Moment, Schedule};
+pub use statement::{Statement, StatementRun};
 
 /// Microseconds since 1970-01-01 UTC.
 pub type Micros = i64;
@@ -162,6 +168,8 @@ pub struct ImportSettings {
     pub delete_all_before_sync: bool,
     /// A sync that would lose more than this share of rows is held.
     pub max_loss_percent: u32,
+    /// Whether a batch holds the statements that read it when its sync fails; otherwise they go on with its last rows.
+    pub required: bool,
 }
 
 impl Default for ImportSettings {
@@ -173,6 +181,7 @@ impl Default for ImportSettings {
             frequency: "daily".into(),
             delete_all_before_sync: false,
             max_loss_percent: 30,
+            required: true,
         }
     }
 }

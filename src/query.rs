@@ -54,8 +54,10 @@ pub use error::translate;
 pub use functions::interval::Span;
 pub use notify::Notification;
 pub use parse::{CopyFormat, CopyOptions, ForceQuote, Parsed, redact};
+pub use pin::KeptRelease;
 pub use session::{
-    Execution, Notice, NoticeSender, Prepared, Session, SessionUser, StatementKind, TransactionStatus,
+    Execution, Kept, KeptQuery, Notice, NoticeSender, Prepared, Session, SessionUser, StatementKind,
+    TransactionStatus,
 };
 pub use settings::{DateForm, DateOrder, DateStyle, IntervalStyle, Style, general};
 pub use tables::{AsOf, SystemTable, SystemTables, Tables};

@@ -39,6 +39,7 @@ pub async fn serve(mut config: Config, demo: bool) -> Result<()> {
     let app = open(&config).await?;
     app.refuse_lost_state().await?;
     let channels = alerts::channels(&config.alerts)?;
+    let batches = alerts::batches(config.batch.as_ref())?;
     let listener = listen(config.listen, "--listen").await?;
     let tls = config.tls.as_ref().map(|(certificate, key)| pg::Tls::load(certificate, key)).transpose()?;
     let engine = engine(&config, &app)?;
@@ -47,6 +48,9 @@ pub async fn serve(mut config: Config, demo: bool) -> Result<()> {
     tokio::spawn(look_after_storage(app.clone()));
     let browsers = browsers(&config, &app).await?;
     app.alert_by(channels);
+    if let Some(webhook) = batches {
+        app.tell_batches_to(webhook);
+    }
     app.watch_over();
     let password = first_admin(&app).await?;
     if let Some(vendors) = &vendors {

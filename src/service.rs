@@ -3,6 +3,7 @@
 
 mod alert;
 mod backup;
+mod batch;
 mod catalog;
 mod cells;
 mod connection;
@@ -23,8 +24,10 @@ mod recover;
 mod registry;
 mod release;
 mod release_field;
+mod statement;
 mod sync;
 mod system;
+mod turn;
 mod user;
 mod vacuum;
 mod watch;
@@ -46,6 +49,7 @@ use crate::source::{ConnectorInfo, Connectors};
 use crate::state::State;
 use crate::sync::{Digester, Syncer};
 
+use batch::Nights;
 use metrics::Metrics;
 use optimize::Compactions;
 use overrides::Overlays;
@@ -131,6 +135,7 @@ pub struct App {
     expiring: Arc<Notify>,
     /// Held by whoever copies overrides beside the tables.
     mirroring: tokio::sync::Mutex<()>,
+    nights: Nights,
     /// Where work goes that must outlive its caller.
     runtime: tokio::runtime::Handle,
     /// Held by the vacuum that runs.
@@ -169,6 +174,7 @@ impl App {
             overlays: Overlays::default(),
             expiring: Arc::default(),
             mirroring: tokio::sync::Mutex::default(),
+            nights: Nights::default(),
             runtime: tokio::runtime::Handle::current(),
             vacuuming: tokio::sync::Mutex::default(),
         })

@@ -6,6 +6,7 @@
 
 mod alert;
 mod audit;
+mod batch;
 mod connection;
 mod dump;
 mod erasure;
@@ -24,6 +25,7 @@ mod release;
 mod retention;
 mod run;
 mod schema;
+mod statement;
 mod user;
 
 use std::str::FromStr;
@@ -38,6 +40,7 @@ use file::DataFile;
 use crate::error::{Error, Kind, Result};
 
 pub use audit::AuditEntry;
+pub use batch::BatchMessage;
 pub use dump::Dump;
 pub use erasure::ErasureEntry;
 pub use oauth::{Invitation, PendingLogin, StoredGrant};

@@ -74,6 +74,16 @@ pub struct Outcome {
     pub release: Option<Release>,
 }
 
+/// What a sync committed, and is not published yet.
+struct Gathered {
+    runs: Vec<Run>,
+    changes: Vec<ReleaseObject>,
+    failed: Option<(Kind, &'static str)>,
+    is_refused: bool,
+    /// Ends that the state was away for.
+    unrecorded: Vec<Run>,
+}
+
 /// What a sync of one object would do.
 #[derive(Debug)]
 pub struct Foreseen {
@@ -133,7 +143,41 @@ impl Syncer {
         progress: &ProgressSender,
         cancel: &CancellationToken,
     ) -> Result<Outcome> {
-        let Started { sync_id, runs: started } = started;
+        let sync_id = started.sync_id;
+        let Gathered { mut runs, changes, failed, is_refused, unrecorded } =
+            self.read(request, started, progress, cancel).await;
+        let release = self.publish(&format!("sync {sync_id}"), &changes, &[], &mut runs).await?;
+        for run in unrecorded {
+            self.state.finish_run(&run).await?;
+        }
+        Ok(Outcome { sync_id, runs, failed, is_refused, release })
+    }
+
+    /// Runs a sync to its end and publishes nothing: what was committed is to be published by the caller.
+    pub async fn gather(
+        &self,
+        request: &Request,
+        started: Started,
+        progress: &ProgressSender,
+        cancel: &CancellationToken,
+    ) -> Result<Outcome> {
+        let sync_id = started.sync_id;
+        let Gathered { runs, failed, is_refused, unrecorded, .. } =
+            self.read(request, started, progress, cancel).await;
+        for run in unrecorded {
+            self.state.finish_run(&run).await?;
+        }
+        Ok(Outcome { sync_id, runs, failed, is_refused, release: None })
+    }
+
+    async fn read(
+        &self,
+        request: &Request,
+        started: Started,
+        progress: &ProgressSender,
+        cancel: &CancellationToken,
+    ) -> Gathered {
+        let started = started.runs;
         let mut runs = Vec::with_capacity(started.len());
         let mut published = Vec::new();
         let (mut failed, mut refused, mut unrecorded) = (None, None, Vec::new());
@@ -167,11 +211,7 @@ impl Syncer {
             }
             runs.push(ended.run);
         }
-        let release = self.publish(&format!("sync {sync_id}"), &published, &[], &mut runs).await?;
-        for run in unrecorded {
-            self.state.finish_run(&run).await?;
-        }
-        Ok(Outcome { sync_id, runs, failed, is_refused: refused.is_some(), release })
+        Gathered { runs, changes: published, failed, is_refused: refused.is_some(), unrecorded }
     }
 
     /// Publishes a release in which `changes` replace what the newest one says of those objects and `removed`

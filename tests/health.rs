@@ -4,7 +4,7 @@
 mod clock;
 mod metrics;
 mod migration;
-mod receive;
+pub(crate) mod receive;
 mod trouble;
 
 use tributary::demo::hubspot;

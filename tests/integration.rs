@@ -17,6 +17,7 @@ mod erase;
 mod health;
 mod introspection;
 mod kill;
+mod night;
 mod oauth;
 mod open_format;
 mod optimize;

@@ -30,7 +30,7 @@ pub struct Slack {
 impl Slack {
     /// Checks the URL, which is the secret.
     pub fn new(url: Secret) -> Result<Self> {
-        admit("slack_url", &url)?;
+        admit("alerts", "slack_url", &url)?;
         Ok(Slack { http: client()?, url })
     }
 }
@@ -71,14 +71,32 @@ pub struct Webhook {
 impl Webhook {
     /// Checks URL and secret. A secret that begins with `whsec_` is base64 behind it; any other is taken as it is.
     pub fn new(url: Secret, key: Secret) -> Result<Self> {
-        admit("webhook_url", &url)?;
+        Self::of_section("alerts", url, key)
+    }
+
+    /// As [`Webhook::new`], for another section of the settings.
+    pub fn of_section(section: &str, url: Secret, key: Secret) -> Result<Self> {
+        admit(section, "webhook_url", &url)?;
         if key_bytes(&key).is_none_or(|key| key.len() < LEAST_SECRET) {
-            return Err(Error::new(Kind::Invalid, "`webhook_secret` of [alerts] is no secret that could sign")
+            let what = format!("`webhook_secret` of [{section}] is no secret that could sign");
+            return Err(Error::new(Kind::Invalid, what)
                 .with_hint(format!(
                     "write at least {LEAST_SECRET} characters, or whsec_ and base64; `openssl rand -base64 32` makes some"
                 )));
         }
         Ok(Webhook { http: client()?, url, key })
+    }
+
+    /// Sends JSON, signed. The id is to be the same when a message is tried again.
+    ///
+    /// # Errors
+    /// `Unavailable` unless it is taken within ten seconds.
+    pub async fn post(&self, id: &str, body: String) -> Result<()> {
+        let timestamp = now_micros().div_euclid(1_000_000);
+        let signature = self.signature(id, timestamp, &body)?;
+        let request = self.http.post(self.url.expose()).header("content-type", "application/json");
+        let request = request.header("webhook-id", id).header("webhook-timestamp", timestamp);
+        sent(request.header("webhook-signature", signature).body(body)).await
     }
 
     fn signature(&self, id: &str, timestamp: i64, body: &str) -> Result<String> {
@@ -121,25 +139,23 @@ impl Channel for Webhook {
             }
             let body = body.to_string();
             let id = format!("{company}-alert-{}-{}", notice.alert, notice.event.as_str());
-            let timestamp = now_micros().div_euclid(1_000_000);
-            let signature = self.signature(&id, timestamp, &body)?;
-            let request = self.http.post(self.url.expose()).header("content-type", "application/json");
-            let request = request.header("webhook-id", id).header("webhook-timestamp", timestamp);
-            sent(request.header("webhook-signature", signature).body(body)).await?;
+            self.post(&id, body).await?;
         }
         Ok(())
     }
 }
 
 /// By https, unless it stays on this machine. The URL is not quoted: it may be a secret.
-fn admit(key: &str, url: &Secret) -> Result<()> {
+fn admit(section: &str, key: &str, url: &Secret) -> Result<()> {
     let parsed = Url::parse(url.expose()).ok();
     let is_local = |url: &Url| matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
     let fits = |url: &Url| url.scheme() == "https" || url.scheme() == "http" && is_local(url);
     match parsed.filter(fits) {
         Some(_) => Ok(()),
-        None => Err(Error::new(Kind::Invalid, format!("`{key}` of [alerts] is no URL to send alerts to"))
-            .with_hint("write an https URL; http for this machine only")),
+        None => {
+            Err(Error::new(Kind::Invalid, format!("`{key}` of [{section}] is no URL to send messages to"))
+                .with_hint("write an https URL; http for this machine only"))
+        }
     }
 }
 

@@ -33,6 +33,13 @@ pub struct WebhookTo {
     pub secret: String,
 }
 
+impl std::fmt::Debug for WebhookTo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // All of it may hold secrets.
+        f.debug_struct("WebhookTo").finish_non_exhaustive()
+    }
+}
+
 impl std::fmt::Debug for Alerts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // All of it may hold secrets.

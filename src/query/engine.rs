@@ -156,6 +156,13 @@ impl Engine {
         }
     }
 
+    /// Sends a message of the server to all sessions that listen on `channel`. It must tell nothing of any data.
+    pub fn notify_all(&self, channel: &str, payload: &str) {
+        for (number, _) in self.post.listeners(channel) {
+            self.post.deliver(number, channel, payload);
+        }
+    }
+
     /// A session of a user who has logged in.
     pub fn session(self: &Arc<Self>, who: SessionUser) -> Session {
         Session::new(self.clone(), who)

@@ -15,7 +15,7 @@ use futures::StreamExt;
 use parking_lot::Mutex;
 
 use super::engine::Engine;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::model::Release;
 
 /// After so long the other nodes are told again that a release is read here. A fraction of what they are told.
@@ -46,6 +46,12 @@ impl Pin {
     pub(super) fn release(&self) -> &Arc<Release> {
         &self.release
     }
+}
+
+/// A release that stays readable as long as this lives, for whoever runs several queries over it.
+#[derive(Debug)]
+pub struct KeptRelease {
+    _pin: Arc<Pin>,
 }
 
 impl Drop for Pin {
@@ -93,6 +99,17 @@ impl Engine {
             self.pins.tell(release.id, now);
         }
         Ok(Some(Arc::new(pin)))
+    }
+
+    /// Keeps a release readable.
+    ///
+    /// # Errors
+    /// `Invalid` when it was removed.
+    pub async fn keep(&self, release: &Arc<Release>) -> Result<KeptRelease> {
+        match self.pin(release).await? {
+            Some(pin) => Ok(KeptRelease { _pin: pin }),
+            None => Err(Error::new(Kind::Invalid, format!("release {} is no longer kept", release.id))),
+        }
     }
 
     /// The releases that statements and transactions of this process read now.

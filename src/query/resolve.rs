@@ -23,7 +23,7 @@ use crate::error::{Error, Kind, Result, did_you_mean};
 use crate::model::{Release, ReleaseObject, quote_ident};
 
 /// Schema of the system's own tables.
-const SYSTEM: &str = "tributary";
+pub(super) const SYSTEM: &str = "tributary";
 
 /// The tables a query names, opened in the release.
 pub(super) async fn tables(

@@ -3,6 +3,7 @@
 mod command;
 mod cursor;
 mod explain;
+mod kept;
 mod rows;
 mod transaction;
 
@@ -19,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use self::cursor::Cursors;
+pub use self::kept::{Kept, KeptQuery};
 use self::transaction::{Ended, Transaction};
 use super::as_of;
 use super::catalog::Catalog;
@@ -33,7 +35,7 @@ use super::settings::{AS_OF, Settings, SharedSettings, Style};
 use super::tables::AsOf;
 use super::zone::Zone;
 use crate::error::{Error, Kind, Result};
-use crate::model::{Release, now_micros};
+use crate::model::{Micros, Release, now_micros};
 
 /// Who a session belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,6 +181,8 @@ pub struct Session {
     who: SessionUser,
     settings: SharedSettings,
     mailbox: Arc<Mailbox>,
+    /// What `now()` is, where it is not the time of the statement.
+    moment: Option<Micros>,
     inner: Mutex<Inner>,
 }
 
@@ -225,7 +229,7 @@ impl Session {
     pub(super) fn new(engine: Arc<Engine>, who: SessionUser) -> Self {
         let settings = Arc::new(Mutex::new(Settings::new(&who.name, who.is_admin)));
         let mailbox = Arc::new(engine.post.open(&who));
-        Session { engine, who, settings, mailbox, inner: Mutex::default() }
+        Session { engine, who, settings, mailbox, moment: None, inner: Mutex::default() }
     }
 
     /// The statements in a text. The guards against oversized and too deeply nested texts come first.
@@ -424,7 +428,7 @@ impl Session {
     }
 
     fn facts(&self) -> Facts {
-        let now = now_micros();
+        let now = self.moment.unwrap_or_else(now_micros);
         Facts {
             user: self.who.name.clone(),
             database: self.engine.config.company.clone(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::alert::{Channel, Mail, MailSettings, Slack, Webhook};
-use crate::config::Alerts;
+use crate::config::{Alerts, WebhookTo};
 use crate::error::Result;
 use crate::secret::Secret;
 
@@ -23,4 +23,12 @@ pub(super) fn channels(alerts: &Alerts) -> Result<Vec<Arc<dyn Channel>>> {
         channels.push(Arc::new(Webhook::new(Secret::new(url), Secret::new(secret))?));
     }
     Ok(channels)
+}
+
+/// Who is told of batches.
+pub(super) fn batches(told: Option<&WebhookTo>) -> Result<Option<Webhook>> {
+    let webhook = |to: &WebhookTo| {
+        Webhook::of_section("batch", Secret::new(to.url.clone()), Secret::new(to.secret.clone()))
+    };
+    told.map(webhook).transpose()
 }

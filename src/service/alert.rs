@@ -4,6 +4,7 @@
 //! which something happened: whatever ends in between, the next look finds the same. An alert is raised when its
 //! condition is there for the first time and cleared when it is gone.
 
+mod night;
 mod table;
 
 use std::collections::HashMap;
@@ -83,6 +84,7 @@ impl App {
             found.extend(self.of_objects(&theirs).await?);
         }
         found.extend(self.late(&objects, now).await?);
+        found.extend(self.of_night(now).await?);
         found.extend(disk_full(&runs));
         for (channel, why) in self.state.undelivered(TOLD_AFTER).await? {
             found.push(Condition {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::App;
 use super::cells::Columns;
 use crate::error::{Error, Result};
-use crate::model::{Object, Release};
+use crate::model::{Object, Release, Statement};
 use crate::query::{
     CatalogColumn, CatalogFacts, CatalogRole, CatalogSchema, CatalogTable, FIRST_OID, OIDS_OF_ONE, Readers,
     catalog_comment,
@@ -39,6 +39,11 @@ pub(super) async fn facts(app: &App, release: &Release, system: &[(&str, Columns
             connections.push((object.connection.clone(), None));
         }
     }
+    let statements = app.state.statements().await?;
+    if !statements.is_empty() || release.objects.iter().any(|object| object.connection == Statement::SCHEMA) {
+        connections.retain(|(name, _)| name != Statement::SCHEMA);
+        connections.push((Statement::SCHEMA.to_string(), Some("results of statements".to_string())));
+    }
     connections.push((SYSTEM.to_string(), Some("the system itself as tables".to_string())));
     let verbs = super::Registry::names();
     let subjects = [
@@ -70,6 +75,9 @@ pub(super) async fn facts(app: &App, release: &Release, system: &[(&str, Columns
                     column.comment = catalog_comment(&now.label, &column.name);
                 }
             }
+        }
+        if let Some(statement) = statements.iter().find(|statement| statement.id == published.object_id) {
+            table.comment = statement.description.clone();
         }
         facts.tables.push(table);
     }

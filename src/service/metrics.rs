@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::App;
 use super::alert::by_severity;
 use crate::error::Result;
-use crate::model::{Micros, Run, State, now_micros, quote_ident};
+use crate::model::{Micros, Run, State, StatementRun, now_micros, quote_ident};
 
 use text::{Family, Kind, page};
 
@@ -34,6 +34,10 @@ struct Counts {
     calls: BTreeMap<String, u64>,
     /// By mode: runs within each bound, runs, seconds.
     durations: BTreeMap<String, (Vec<u64>, u64, f64)>,
+    /// Computations of statements, by statement and how they ended.
+    statements: BTreeMap<(String, String), u64>,
+    /// Batches, by how they ended.
+    batches: BTreeMap<String, u64>,
     /// By channel and whether it went well.
     messages: BTreeMap<(&'static str, bool), u64>,
 }
@@ -69,6 +73,17 @@ impl Metrics {
             *count += u64::from(seconds <= *bound);
         }
         (*all, *sum) = (*all + 1, *sum + seconds);
+    }
+
+    /// Counts a computation of a statement that has ended.
+    pub(super) fn computed(&self, run: &StatementRun) {
+        let ended = (run.statement.clone(), run.status.clone());
+        *self.counts.lock().statements.entry(ended).or_default() += 1;
+    }
+
+    /// Counts a batch that has ended.
+    pub(super) fn batch_ended(&self, status: &str) {
+        *self.counts.lock().batches.entry(status.to_string()).or_default() += 1;
     }
 
     /// Counts a message that was sent, or was not.
@@ -109,7 +124,20 @@ impl Metrics {
             let outcome = if *well { "sent" } else { "failed" };
             messages.add(&[("channel", channel), ("outcome", outcome)], *count as f64);
         }
-        vec![runs, rows, calls, took, messages]
+        let mut statements = Family::new(
+            "tributary_statements_total",
+            Kind::Counter,
+            "Computations of statements that ended, by outcome.",
+        );
+        for ((statement, outcome), count) in &counts.statements {
+            statements.add(&[("statement", statement), ("outcome", outcome)], *count as f64);
+        }
+        let mut batches =
+            Family::new("tributary_batches_total", Kind::Counter, "Batches that ended, by outcome.");
+        for (outcome, count) in &counts.batches {
+            batches.add(&[("outcome", outcome)], *count as f64);
+        }
+        vec![runs, rows, calls, took, messages, statements, batches]
     }
 }
 

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::App;
 use crate::error::Result;
-use crate::model::{Connection, Object, Override, Period};
+use crate::model::{Connection, Object, Override, Period, Statement};
 use crate::state::{DEFAULT_RETENTION_DAYS, ErasureEntry};
 
 /// Says that a definition is gone on purpose.
@@ -61,6 +61,18 @@ impl App {
             }
         }
         Ok(())
+    }
+
+    /// Keeps a copy of a statement's definition.
+    pub(super) async fn mirror_statement(&self, statement: &Statement) {
+        self.mirror(&statement_name(&statement.id, &format!("{:020}.json", statement.version)), statement)
+            .await;
+    }
+
+    /// Notes that a statement is gone.
+    pub(super) async fn mirror_statement_dropped(&self, statement: &Statement) {
+        let gone = serde_json::json!({ "dropped": true });
+        self.mirror(&statement_name(&statement.id, DROPPED), &gone).await;
     }
 
     /// Keeps a copy of who is kept out, without the key.
@@ -136,6 +148,11 @@ impl App {
                 self.mirror_object(&object).await;
             }
         }
+        for statement in self.state.statements().await? {
+            if !kept.contains(&statement_name(&statement.id, &format!("{:020}.json", statement.version))) {
+                self.mirror_statement(&statement).await;
+            }
+        }
         for erasure in self.state.erasures().await? {
             if !kept.contains(&erasure_name(erasure.id)) {
                 self.mirror_erasure(&erasure).await;
@@ -185,6 +202,10 @@ fn object_name(id: &str, file: &str) -> String {
 /// Where the copies of the overrides of an object are.
 pub(super) fn overrides_folder(object_id: &str) -> String {
     format!("{OVERRIDES}/{object_id}")
+}
+
+fn statement_name(id: &str, file: &str) -> String {
+    format!("catalog/statements/{id}/{file}")
 }
 
 fn erasure_name(id: i64) -> String {

@@ -40,6 +40,7 @@ impl App {
 
     /// Cancels what runs and waits until it has ended, at most ten seconds.
     pub async fn stop(&self) {
+        self.nights.leave();
         for token in self.running.lock().values() {
             token.cancel();
         }
@@ -61,6 +62,7 @@ impl App {
 
     async fn end_abandoned_runs(&self) -> Result<()> {
         let interrupted = self.state.interrupt_running("interrupted by the end of its process").await?;
+        let interrupted = interrupted + self.state.interrupt_statement_runs().await?;
         if interrupted > 0 {
             tracing::warn!(runs = interrupted, "ended runs of processes that are gone");
         }

@@ -40,6 +40,8 @@ pub(super) struct ImportChange {
     pub(super) frequency: Option<String>,
     pub(super) delete_all_before_sync: Option<bool>,
     pub(super) max_loss_percent: Option<i64>,
+    /// Whether a batch holds the statements that read it when its sync fails.
+    pub(super) required: Option<bool>,
 }
 
 impl App {
@@ -390,6 +392,9 @@ fn apply_import(object: &mut Object, change: ImportChange) -> Result<()> {
     }
     if let Some(delete_all) = change.delete_all_before_sync {
         object.import.delete_all_before_sync = delete_all;
+    }
+    if let Some(required) = change.required {
+        object.import.required = required;
     }
     if let Some(percent) = change.max_loss_percent {
         let valid = u32::try_from(percent).ok().filter(|percent| *percent <= 100);

@@ -52,6 +52,7 @@ impl App {
         let mut known = Rebuild {
             connections: self.newest("catalog/connections", &mut recovered).await?,
             objects: self.newest("catalog/objects", &mut recovered).await?,
+            statements: self.newest("catalog/statements", &mut recovered).await?,
             erasures: self.newest("catalog/erasures", &mut recovered).await?,
             periods: self.newest("catalog/periods", &mut recovered).await?,
             releases: self.all_releases(&mut recovered).await?,

@@ -1,5 +1,6 @@
 //! The verbs as SQL sees them: groups of names, arguments and results, one dispatch.
 
+mod batch;
 mod connection;
 mod erase;
 mod field;
@@ -7,6 +8,7 @@ mod health;
 mod object;
 mod overrides;
 mod release;
+mod statement;
 mod storage;
 mod sync;
 
@@ -39,7 +41,9 @@ const GROUPS: &[Group] = &[
     Group { signatures: health::signatures, call: health::call },
     Group { signatures: object::signatures, call: object::call },
     Group { signatures: overrides::signatures, call: overrides::call },
+    Group { signatures: batch::signatures, call: batch::call },
     Group { signatures: release::signatures, call: release::call },
+    Group { signatures: statement::signatures, call: statement::call },
     Group { signatures: sync::signatures, call: sync::call },
     Group { signatures: storage::signatures, call: storage::call },
 ];

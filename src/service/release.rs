@@ -1,6 +1,6 @@
 //! Releases of the past: which one a text means, which are kept, and the periods that keep them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Weak;
 use std::time::Duration;
 
@@ -23,18 +23,24 @@ const MOST_DAYS: i64 = 36_500;
 pub(super) struct Fate {
     headers: Vec<ReleaseHeader>,
     frozen: HashMap<i64, Vec<String>>,
+    /// Names of the statements whose results need a release.
+    results: HashMap<i64, BTreeSet<String>>,
     retention: Micros,
 }
 
 impl Fate {
-    /// As it is now.
-    pub(super) async fn load(app: &App) -> Result<Self> {
+    /// As it is at `now`.
+    pub(super) async fn load(app: &App, now: Micros) -> Result<Self> {
         let mut frozen: HashMap<i64, Vec<String>> = HashMap::new();
         for period in app.state.periods().await? {
             frozen.entry(period.release).or_default().push(period.name);
         }
+        let mut results: HashMap<i64, BTreeSet<String>> = HashMap::new();
+        for (release, statement) in app.state.releases_of_results(now).await? {
+            results.entry(release).or_default().insert(statement);
+        }
         let retention = app.state.retention_days().await?.saturating_mul(DAY);
-        Ok(Fate { headers: app.state.release_headers().await?, frozen, retention })
+        Ok(Fate { headers: app.state.release_headers().await?, frozen, results, retention })
     }
 
     /// When the release was replaced by the next one.
@@ -48,6 +54,7 @@ impl Fate {
         let is_expired = |index: usize, header: &ReleaseHeader| {
             header.removed_at.is_none()
                 && !self.frozen.contains_key(&header.id)
+                && !self.results.contains_key(&header.id)
                 && self.replaced_at(index).is_some_and(|at| at <= limit)
         };
         let headers = self.headers.iter().enumerate();
@@ -59,16 +66,18 @@ impl Fate {
         &self.headers
     }
 
-    /// `frozen`, `kept_until` and `removed_at` of a release, as the table `release` shows them.
-    pub(super) fn cells(&self, release: i64) -> [Cell; 3] {
+    /// `frozen`, `kept_until`, `removed_at` and `kept_for` of a release, as the table `release` shows them.
+    pub(super) fn cells(&self, release: i64) -> [Cell; 4] {
         let index = self.headers.binary_search_by_key(&release, |header| header.id).ok();
         let removed = index.and_then(|index| self.headers.get(index)).and_then(|header| header.removed_at);
         let frozen = self.frozen.get(&release).map(|names| names.join(", "));
         let until = index
             .and_then(|index| self.replaced_at(index))
             .map(|at| at.saturating_add(self.retention))
-            .filter(|_| frozen.is_none() && removed.is_none());
-        [frozen.into(), time(until), time(removed)]
+            .filter(|_| frozen.is_none() && removed.is_none() && !self.results.contains_key(&release));
+        let results = self.results.get(&release).filter(|_| removed.is_none());
+        let kept_for = results.map(|names| names.iter().cloned().collect::<Vec<_>>().join(", "));
+        [frozen.into(), time(until), time(removed), kept_for.into()]
     }
 }
 
@@ -297,6 +306,7 @@ mod tests {
         let mut fate = Fate {
             headers: vec![header(1, 0), header(2, 10), header(3, 20), header(4, 21)],
             frozen: HashMap::new(),
+            results: HashMap::new(),
             retention: 30 * DAY,
         };
         assert_eq!(fate.expired(39 * DAY, 0), Vec::<i64>::new());
@@ -305,6 +315,9 @@ mod tests {
         assert_eq!(fate.expired(40 * DAY, 31 * DAY), Vec::<i64>::new(), "grace is longer");
         assert_eq!(fate.expired(1_000 * DAY, 0), [1, 2, 3], "the newest stays");
         fate.frozen.insert(2, vec!["2026-10".into()]);
+        fate.results.insert(3, ["commission".to_string()].into());
+        assert_eq!(fate.expired(1_000 * DAY, 0), [1], "a result needs it");
+        fate.results.clear();
         fate.headers[0].removed_at = Some(41 * DAY);
         assert_eq!(fate.expired(1_000 * DAY, 0), [3]);
     }

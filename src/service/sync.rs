@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::optimize::Stored;
 use super::{Actor, App};
 use crate::error::{Error, Kind, Result};
 use crate::sync::{Foreseen, Mode, Outcome, Progress, Request};
@@ -100,6 +101,21 @@ impl App {
         Ok((sync_id, finished))
     }
 
+    /// Runs a sync to its end and publishes nothing of it: that is the caller's.
+    pub(super) async fn gather(
+        self: &Arc<Self>,
+        request: Request,
+        progress: mpsc::UnboundedSender<Progress>,
+        cancel: CancellationToken,
+    ) -> Result<Outcome> {
+        let started = self.syncer.start(&request).await?;
+        let sync_id = started.sync_id;
+        self.running.lock().insert(sync_id, cancel.clone());
+        let outcome = self.syncer.gather(&request, started, &progress, &cancel).await;
+        self.running.lock().remove(&sync_id);
+        self.finish_sync(request, outcome?).await
+    }
+
     /// What follows from what a sync did.
     async fn finish_sync(self: &Arc<Self>, request: Request, outcome: Outcome) -> Result<Outcome> {
         outcome.runs.iter().for_each(|run| self.metrics.ran(run));
@@ -111,7 +127,7 @@ impl App {
         self.watch.alerts.notify_one();
         let committed =
             request.objects.into_iter().zip(&outcome.runs).filter(|(_, run)| run.version.is_some());
-        self.compact_later(committed.map(|(object, _)| object).collect());
+        self.compact_later(committed.map(|(object, _)| Stored::from(&object)).collect());
         Ok(outcome)
     }
 

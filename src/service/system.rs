@@ -1,162 +1,28 @@
 //! The system as tables, past releases, rights and logins: what the query engine and the wire ask the service.
 
+mod tables;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
+use datafusion::datasource::empty::EmptyTable;
 use datafusion::execution::runtime_env::RuntimeEnv;
 
 use super::cells::{Cell, Columns, batch, schema, time};
 use super::release::Fate;
-use super::{App, alert, explain, health, overrides, release_field};
+use super::{App, alert, explain, health, overrides, release_field, statement};
 use crate::error::{Error, Kind, Result};
-use crate::model::{Alert, FieldType, Grant, Object, Period, Release, ReleaseObject, Run};
+use crate::model::{Alert, Grant, Object, Period, Release, ReleaseObject, Run, Statement, now_micros};
 use crate::query::{AsOf, CatalogFacts, SessionUser, SystemTable, SystemTables, Tables};
 use crate::source;
 
-use FieldType::{Boolean as B, Int64 as I, Text as T, TimestampTz as Z};
+use tables::TABLES;
 
 /// How many of the newest runs, syncs, releases and audit rows are shown.
 const SHOWN: i64 = 10_000;
-
-/// Name and columns of every system table.
-const TABLES: &[(&str, Columns)] = &[
-    ("connector", &[("name", T), ("label", T), ("secrets", T)]),
-    (
-        "connection",
-        &[
-            ("name", T),
-            ("connector", T),
-            ("status", T),
-            ("identity", T),
-            ("account", T),
-            ("settings", T),
-            ("created_at", Z),
-            ("health", T),
-            ("late_after_hours", I),
-        ],
-    ),
-    (
-        "object",
-        &[
-            ("connection", T),
-            ("name", T),
-            ("source_object", T),
-            ("label", T),
-            ("unique_fields", T),
-            ("name_field", T),
-            ("cursor_field", T),
-            ("filter", T),
-            ("max_rows", I),
-            ("frequency", T),
-            ("delete_all_before_sync", B),
-            ("max_loss_percent", I),
-            ("rows", I),
-            ("synced_at", Z),
-            ("created_at", Z),
-        ],
-    ),
-    (
-        "field",
-        &[
-            ("connection", T),
-            ("object", T),
-            ("name", T),
-            ("source_field", T),
-            ("label", T),
-            ("type", T),
-            ("source_type", T),
-            ("selected", B),
-            ("key_position", I),
-            ("is_name", B),
-            ("volatile", B),
-            ("note", T),
-            ("column_name", T),
-        ],
-    ),
-    (
-        "run",
-        &[
-            ("id", I),
-            ("sync", I),
-            ("object", T),
-            ("mode", T),
-            ("status", T),
-            ("started_at", Z),
-            ("ended_at", Z),
-            ("rows_read", I),
-            ("inserted", I),
-            ("updated", I),
-            ("deleted", I),
-            ("merged", I),
-            ("left_filter", I),
-            ("rows", I),
-            ("duplicates", I),
-            ("null_keys", I),
-            ("misfits", I),
-            ("erased", I),
-            ("calls", I),
-            ("expected_calls", I),
-            ("bytes_written", I),
-            ("version", I),
-            ("release", I),
-            ("warnings", T),
-            ("cause", T),
-            ("remedy", T),
-        ],
-    ),
-    (
-        "sync",
-        &[
-            ("id", I),
-            ("mode", T),
-            ("actor", T),
-            ("started_at", Z),
-            ("ended_at", Z),
-            ("runs", I),
-            ("succeeded", I),
-        ],
-    ),
-    (
-        "release",
-        &[
-            ("id", I),
-            ("published_at", Z),
-            ("cause", T),
-            ("objects", I),
-            ("rows", I),
-            ("frozen", T),
-            ("kept_until", Z),
-            ("removed_at", Z),
-        ],
-    ),
-    ("release_object", &[("release", I), ("connection", T), ("object", T), ("version", I), ("rows", I)]),
-    (
-        "erasure",
-        &[
-            ("id", I),
-            ("object", T),
-            ("at", Z),
-            ("actor", T),
-            ("reason", T),
-            ("done", B),
-            ("stored_rows", I),
-            ("files", I),
-            ("releases", I),
-        ],
-    ),
-    ("release_field", release_field::COLUMNS),
-    ("override", overrides::COLUMNS),
-    ("period", &[("name", T), ("release", I), ("frozen_at", Z), ("frozen_by", T), ("reason", T)]),
-    ("health", health::COLUMNS),
-    ("alert", alert::COLUMNS),
-    ("setting", &[("name", T), ("value", T), ("description", T)]),
-    ("user", &[("name", T), ("role", T), ("enabled", B)]),
-    ("grant", &[("user", T), ("connection", T), ("object", T)]),
-    ("session", &[("id", I), ("user", T), ("address", T), ("since", Z), ("active", B)]),
-    ("audit", &[("at", Z), ("actor", T), ("verb", T), ("arguments", T), ("outcome", T)]),
-];
 
 /// Answers the query engine from state and snapshots.
 pub struct Catalog {
@@ -178,6 +44,9 @@ impl Catalog {
 #[async_trait::async_trait]
 impl Tables for Catalog {
     async fn provider(&self, object: &ReleaseObject) -> Result<Arc<dyn TableProvider>> {
+        if object.version == statement::NOT_YET {
+            return Ok(Arc::new(without_rows(object)));
+        }
         self.app.table_of(object).await
     }
 
@@ -213,7 +82,7 @@ impl SystemTables for Catalog {
             "run" => self.runs(&sight).await?,
             "sync" => self.syncs(&sight).await?,
             "release" => {
-                let fate = Fate::load(&self.app).await?;
+                let fate = Fate::load(&self.app, now_micros()).await?;
                 let releases = self.app.state.releases(SHOWN).await?;
                 releases.iter().map(|release| release_row(release, &sight, &fate)).collect()
             }
@@ -237,11 +106,11 @@ impl SystemTables for Catalog {
                 let alerts = self.app.state.alerts(SHOWN).await?;
                 alerts.into_iter().filter(|alert| sight.is_told(alert)).map(alert::row).collect()
             }
-            "setting" => vec![vec![
-                "retention_days".into(),
-                self.app.state.retention_days().await?.to_string().into(),
-                "days for which a release is kept after the next one replaced it".into(),
-            ]],
+            "statement" => statement::rows(&self.app, |name| sight.sees(Statement::SCHEMA, name)).await?,
+            "statement_run" => self.statement_runs(&sight).await?,
+            "batch" => super::batch::rows(&self.app).await?,
+            "batch_step" => super::batch::step_rows(&self.app, |name| sight.sees_named(name)).await?,
+            "setting" => self.settings().await?,
             "user" => self.users(&sight, who).await?,
             "grant" => self.grants(&sight, who).await?,
             "session" => self.sessions(&sight, who),
@@ -314,6 +183,13 @@ impl Sight {
         }
     }
 
+    /// Whether a full name is that of something it sees.
+    fn sees_named(&self, name: &str) -> bool {
+        let plain = |text: &str| text.trim_matches('"').to_string();
+        let (connection, object) = name.split_once('.').unwrap_or((name, ""));
+        self.sees(&plain(connection), &plain(object))
+    }
+
     fn sees_some_of(&self, connection: &str) -> bool {
         self.is_admin || self.grants.iter().any(|grant| grant.connection == connection)
     }
@@ -378,6 +254,7 @@ impl Catalog {
                 rows(&object).into(),
                 time(synced.get(&object.id).copied()),
                 time(object.created_at),
+                import.required.into(),
             ]
         };
         Ok(self.visible_objects(sight).await?.into_iter().map(row).collect())
@@ -405,6 +282,31 @@ impl Catalog {
             })
         });
         Ok(rows.collect())
+    }
+
+    async fn statement_runs(&self, sight: &Sight) -> Result<Vec<Vec<Cell>>> {
+        let batches = self.app.state.batches(SHOWN).await?;
+        let batches: HashMap<i64, String> = batches.into_iter().map(|batch| (batch.id, batch.name)).collect();
+        let mut runs = self.app.state.statement_runs(SHOWN).await?;
+        runs.retain(|run| sight.sees(Statement::SCHEMA, &run.statement));
+        Ok(runs.into_iter().map(|run| statement::run_row(run, &batches)).collect())
+    }
+
+    async fn settings(&self) -> Result<Vec<Vec<Cell>>> {
+        let set = self.app.schedule().await?;
+        let schedule = set.map(|set| format!("{} {}", set.schedule.time(), set.schedule.zone()));
+        Ok(vec![
+            vec![
+                "retention_days".into(),
+                self.app.state.retention_days().await?.to_string().into(),
+                "days for which a release is kept after the next one replaced it".into(),
+            ],
+            vec![
+                "schedule".into(),
+                schedule.unwrap_or_else(|| "off".into()).into(),
+                "local time and time zone of the nightly batch".into(),
+            ],
+        ])
     }
 
     async fn visible_runs(&self, sight: &Sight) -> Result<Vec<Run>> {
@@ -510,6 +412,12 @@ impl Catalog {
         };
         Ok(entries.into_iter().map(row).collect())
     }
+}
+
+/// The table of a statement that was never computed.
+fn without_rows(object: &ReleaseObject) -> EmptyTable {
+    let field = |field: &crate::model::ObjectField| Field::new(&field.name, field.data_type.arrow(), true);
+    EmptyTable::new(Arc::new(Schema::new(object.fields.iter().map(field).collect::<Vec<_>>())))
 }
 
 fn connector_row(info: &source::ConnectorInfo) -> Vec<Cell> {

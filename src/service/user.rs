@@ -2,7 +2,7 @@
 
 use super::{Actor, App, shorten};
 use crate::error::{Error, Kind, Result, did_you_mean};
-use crate::model::{Grant, User, check_name};
+use crate::model::{Grant, Statement, User, check_name};
 use crate::password;
 
 /// The least length of a password.
@@ -124,6 +124,12 @@ impl App {
 
     async fn check_grant(&self, grant: &Grant) -> Result<()> {
         self.user(&grant.user).await?;
+        if grant.connection == Statement::SCHEMA {
+            return match &grant.object {
+                None => Ok(()),
+                Some(name) => self.statement(name).await.map(drop),
+            };
+        }
         let connection = self.connection(&grant.connection).await?;
         match &grant.object {
             None => Ok(()),

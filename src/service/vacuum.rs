@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::release::{DAY, Fate};
 use super::{Actor, App};
 use crate::error::{Error, Kind, Result};
-use crate::model::{Micros, now_micros};
+use crate::model::{Micros, Statement, now_micros};
 use crate::snapshot::{Garbage, Keep, Table};
 use crate::state::Span;
 
@@ -84,7 +84,7 @@ impl App {
             let began = now_micros();
             let grace = grace_hours * HOUR;
             let mirrored = self.warehouse.mirrored_releases().await?;
-            let fate = Fate::load(self).await?;
+            let fate = Fate::load(self, began).await?;
             check_complete(&fate, &mirrored)?;
             let releases = self.remove_releases(&fate, began, grace, dry_run).await?;
             let known = self.known(&releases, began).await?;
@@ -161,9 +161,16 @@ impl App {
         for (object_id, version) in self.state.unpublished_versions(now - UNPUBLISHED).await? {
             versions.entry(object_id).or_default().insert(version);
         }
-        let live: HashMap<_, _> =
+        for (statement_id, version) in self.state.unpublished_results(now - UNPUBLISHED).await? {
+            versions.entry(statement_id).or_default().insert(version);
+        }
+        let mut live: HashMap<_, _> =
             self.state.objects().await?.into_iter().map(|o| (o.id.clone(), o.full_name())).collect();
+        live.extend(self.state.statements().await?.into_iter().map(|s| (s.id.clone(), s.full_name())));
         let mut dropped: HashMap<String, String> = HashMap::new();
+        for (statement_id, name) in self.state.statements_ever_run().await? {
+            dropped.insert(statement_id, format!("{}.{name}", Statement::SCHEMA));
+        }
         for object_id in self.state.objects_ever_run().await? {
             dropped.insert(object_id, String::new());
         }

@@ -68,6 +68,7 @@ impl App {
     pub fn watch_over(self: &Arc<Self>) {
         tokio::spawn(keep_checking(Arc::downgrade(self), self.watch.checks.clone()));
         tokio::spawn(keep_looking(Arc::downgrade(self), self.watch.alerts.clone()));
+        self.watch_nights();
         for channel in self.watch.channels() {
             let news = self.watch.messages.subscribe();
             tokio::spawn(keep_sending(Arc::downgrade(self), channel.clone(), news));

@@ -5,9 +5,9 @@ use sqlx::{Any, Transaction};
 use super::erasure::{self, ErasureEntry};
 use super::object::insertion;
 use super::release::{close, insert};
-use super::{State, commit, failed, json, overrides, period, retention};
+use super::{State, commit, failed, json, overrides, period, retention, statement};
 use crate::error::Result;
-use crate::model::{Connection, Object, Override, Period, Release, ReleaseObject};
+use crate::model::{Connection, Object, Override, Period, Release, ReleaseObject, Statement};
 
 /// What a state is rebuilt from.
 #[derive(Debug, Default)]
@@ -22,6 +22,8 @@ pub struct Rebuild {
     pub periods: Vec<Period>,
     /// How long releases are kept; `None` for the default.
     pub retention_days: Option<i64>,
+    /// Their runs are not among what is rebuilt.
+    pub statements: Vec<Statement>,
     /// They go on keeping out whom they name.
     pub erasures: Vec<ErasureEntry>,
     /// As they are known, whether they have ended or not.
@@ -43,6 +45,9 @@ impl State {
         }
         for object in &known.objects {
             put_object(&mut transaction, object).await?;
+        }
+        for kept in &known.statements {
+            statement::insertion(kept)?.execute(&mut *transaction).await.map_err(failed)?;
         }
         let mut before: &[ReleaseObject] = &[];
         for release in &known.releases {
@@ -84,6 +89,8 @@ impl State {
             ("release", releases),
             ("run", runs),
             ("sync", runs),
+            // Their tables are among those.
+            ("statement_run", runs),
             ("erasure", erasures),
             ("override", overrides),
         ] {

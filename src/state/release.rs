@@ -70,10 +70,62 @@ impl State {
         self.find(query, Bound::Number(at)).await
     }
 
-    /// The newest release with that cause, for example `batch 2026-10-31`.
+    /// The newest release with that cause, for example `batch 2026-10-31`; where the results of statements were
+    /// published after it, the release that has them too.
     pub async fn release_by_cause(&self, cause: &str) -> Result<Option<Release>> {
-        let query = "SELECT * FROM releases WHERE cause = $1 ORDER BY id DESC LIMIT 1";
-        self.find(query, Bound::Text(cause)).await
+        let query = "SELECT * FROM releases WHERE cause = $1 OR cause = $2 ORDER BY id DESC LIMIT 1";
+        let results = format!("statements of {cause}");
+        self.find(query, Bound::Texts(cause, &results)).await
+    }
+
+    /// Number of the newest release with exactly that cause that was published since a time.
+    pub async fn release_id_of(&self, cause: &str, since: Micros) -> Result<Option<i64>> {
+        let row = sqlx::query("SELECT max(id) AS id FROM releases WHERE cause = $1 AND published_at >= $2")
+            .bind(cause)
+            .bind(since);
+        get(&row.fetch_one(&self.pool).await.map_err(failed)?, "id")
+    }
+
+    /// Publishes the results of statements that read `base`: one release that holds `base` and the results, whatever
+    /// was published since, and where something was, a second one that goes on from there. Both in one transaction:
+    /// nobody ever reads the first as the newest.
+    pub async fn publish_results(
+        &self,
+        cause: &str,
+        base: i64,
+        results: &[ReleaseObject],
+        runs: &[i64],
+    ) -> Result<Vec<Release>> {
+        let mut transaction = self.begin().await?;
+        let id = next(&mut transaction, "release").await?;
+        let published_at = announce(&mut transaction, id, cause).await?;
+        let is_of_base = "SELECT * FROM release_objects
+            WHERE from_release <= $1 AND (to_release IS NULL OR to_release > $2)";
+        let rows = sqlx::query(is_of_base).bind(base).bind(base).fetch_all(&mut *transaction).await;
+        let of_base = rows.map_err(failed)?.iter().map(object).collect::<Result<Vec<_>>>()?;
+        let rows = sqlx::query(CURRENT).fetch_all(&mut *transaction).await.map_err(failed)?;
+        let now = rows.iter().map(object).collect::<Result<Vec<_>>>()?;
+        let (then, after) = (with(of_base, results), with(now.clone(), results));
+        turn(&mut transaction, &now, &then, id).await?;
+        let mut releases =
+            vec![Release { id, published_at, cause: cause.to_string(), objects: sorted(then.clone()) }];
+        if sorted(then.clone()) != sorted(after.clone()) {
+            let id = next(&mut transaction, "release").await?;
+            let cause = format!("after {cause}");
+            let published_at = announce(&mut transaction, id, &cause).await?;
+            turn(&mut transaction, &then, &after, id).await?;
+            releases.push(Release { id, published_at, cause, objects: sorted(after) });
+        }
+        for run in runs {
+            sqlx::query("UPDATE statement_runs SET result_release = $1 WHERE id = $2")
+                .bind(id)
+                .bind(*run)
+                .execute(&mut *transaction)
+                .await
+                .map_err(failed)?;
+        }
+        commit(transaction).await?;
+        Ok(releases)
     }
 
     /// The newest releases, oldest first.
@@ -120,7 +172,7 @@ impl State {
         let query = match bound {
             Bound::Nothing => sqlx::query(query),
             Bound::Number(number) => sqlx::query(query).bind(number),
-            Bound::Text(text) => sqlx::query(query).bind(text.to_string()),
+            Bound::Texts(one, other) => sqlx::query(query).bind(one.to_string()).bind(other.to_string()),
         };
         let Some(row) = query.fetch_optional(&self.pool).await.map_err(failed)? else { return Ok(None) };
         let mut release = header(&row)?;
@@ -151,7 +203,30 @@ pub struct Span {
 enum Bound<'a> {
     Nothing,
     Number(i64),
-    Text(&'a str),
+    Texts(&'a str, &'a str),
+}
+
+/// `objects`, with `results` in the place of those they replace.
+fn with(mut objects: Vec<ReleaseObject>, results: &[ReleaseObject]) -> Vec<ReleaseObject> {
+    objects.retain(|object| results.iter().all(|result| result.object_id != object.object_id));
+    objects.extend(results.iter().cloned());
+    objects
+}
+
+/// Makes a release hold `to` where the one before it held `from`.
+async fn turn(
+    transaction: &mut Transaction<'static, Any>,
+    from: &[ReleaseObject],
+    to: &[ReleaseObject],
+    release: i64,
+) -> Result<()> {
+    for gone in from.iter().filter(|object| !to.contains(object)) {
+        close(transaction, &gone.object_id, release).await?;
+    }
+    for new in to.iter().filter(|object| !from.contains(object)) {
+        insert(transaction, new, release).await?;
+    }
+    Ok(())
 }
 
 fn sorted(mut objects: Vec<ReleaseObject>) -> Vec<ReleaseObject> {
@@ -204,7 +279,8 @@ async fn outdated(transaction: &mut Transaction<'static, Any>) -> Result<Vec<Rel
         "SELECT release_objects.* FROM release_objects
          LEFT JOIN objects ON objects.id = release_objects.object_id
          LEFT JOIN connections ON connections.id = objects.connection_id
-         WHERE to_release IS NULL AND (objects.id IS NULL OR objects.name <> release_objects.name
+         LEFT JOIN statements ON statements.id = release_objects.object_id
+         WHERE to_release IS NULL AND statements.id IS NULL AND (objects.id IS NULL OR objects.name <> release_objects.name
              OR connections.name <> release_objects.connection)",
     )
     .fetch_all(&mut **transaction)
@@ -251,7 +327,12 @@ async fn defined(
     .fetch_optional(&mut **transaction)
     .await
     .map_err(failed)?;
-    let Some(row) = row else { return Ok(None) };
+    let Some(row) = row else {
+        // The result of a statement is what its query made.
+        let statement = sqlx::query("SELECT id FROM statements WHERE id = $1").bind(&imported.object_id);
+        let found = statement.fetch_optional(&mut **transaction).await.map_err(failed)?;
+        return Ok(found.map(|_| imported.clone()));
+    };
     let definition: Vec<ObjectField> = get_json(&row, "fields")?;
     let as_imported = |field: ObjectField| {
         let imported = imported.fields.iter().find(|imported| imported.api == field.api)?;

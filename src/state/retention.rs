@@ -55,7 +55,7 @@ impl State {
     }
 
     /// Marks releases as removed, durably, and returns which. One that was frozen meanwhile, that some node reads,
-    /// or that is the newest, stays. Nothing else of them may be removed before this has returned.
+    /// that a kept result of a statement needs, or that is the newest, stays. Nothing else of them may be removed before this has returned.
     pub async fn remove_releases(&self, releases: &[i64]) -> Result<Vec<i64>> {
         let now = now_micros();
         let mut transaction = self.begin().await?;
@@ -67,10 +67,17 @@ impl State {
                 "UPDATE releases SET removed_at = $1 WHERE id = $2 AND removed_at IS NULL
                  AND id < (SELECT max(id) FROM releases)
                  AND NOT EXISTS (SELECT 1 FROM periods WHERE release_id = releases.id)
-                 AND NOT EXISTS (SELECT 1 FROM readers WHERE release_id = releases.id AND expires_at > $3)",
+                 AND NOT EXISTS (SELECT 1 FROM readers WHERE release_id = releases.id AND expires_at > $3)
+                 AND NOT EXISTS (
+                     SELECT 1 FROM statement_runs AS made JOIN statements ON statements.id = made.statement_id
+                     WHERE made.result IS NOT NULL
+                         AND (made.read_release = releases.id OR made.result_release = releases.id)
+                         AND (statements.keep_days IS NULL
+                             OR made.started_at > $4 - statements.keep_days * 86400000000))",
             )
             .bind(now)
             .bind(*release)
+            .bind(now)
             .bind(now)
             .execute(&mut *transaction)
             .await

@@ -15,7 +15,7 @@ use crate::drivers::installed;
 use crate::rest::server::{Asked, Said, Server as Receiver};
 
 pub(super) const MAIL_PASSWORD: &str = "canary of mail: p@ss/word";
-pub(super) const WEBHOOK_SECRET: &str = "canary-of-the-webhook-secret";
+pub(crate) const WEBHOOK_SECRET: &str = "canary-of-the-webhook-secret";
 /// Part of the URL of the chat, which is its secret.
 pub(super) const CHAT_PATH: &str = "/services/canary-of-the-chat";
 
@@ -66,12 +66,12 @@ pub(super) fn mail_url(port: u16) -> String {
 }
 
 /// A receiver that takes everything.
-pub(super) async fn receiver() -> Receiver {
+pub(crate) async fn receiver() -> Receiver {
     Receiver::start(|_| Said(200, Vec::new(), b"ok".to_vec())).await
 }
 
 /// A webhook as a program checks it that follows the standard: the signature over id, time and body, and the time.
-pub(super) fn verified(asked: &Asked, secret: &str) -> Value {
+pub(crate) fn verified(asked: &Asked, secret: &str) -> Value {
     let header = |name: &str| asked.headers.get(name).unwrap_or_else(|| panic!("{name} in {asked:?}"));
     let (id, timestamp) = (header("webhook-id"), header("webhook-timestamp"));
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();

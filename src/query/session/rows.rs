@@ -30,7 +30,7 @@ use crate::query::zone::Zone;
 
 impl Session {
     /// The query inside a statement that has one.
-    fn query_of(parsed: &Parsed) -> Option<&ast::Query> {
+    pub(super) fn query_of(parsed: &Parsed) -> Option<&ast::Query> {
         match parsed.command() {
             Command::Query(query)
             | Command::Explain { query, .. }

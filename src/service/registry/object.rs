@@ -87,6 +87,11 @@ pub(super) fn signatures() -> Vec<VerbSignature> {
                     ScalarValue::Int64(None),
                     "a sync that would lose more is held",
                 ),
+                VerbParam::optional(
+                    "required",
+                    ScalarValue::Boolean(None),
+                    "whether a batch holds the statements that read it when its sync fails",
+                ),
             ],
         ),
     ]
@@ -139,6 +144,7 @@ fn import_change(call: &VerbCall) -> ImportChange {
         frequency: call.text("frequency").map(str::to_string),
         delete_all_before_sync: call.boolean("delete_all_before_sync"),
         max_loss_percent: call.integer("max_loss_percent"),
+        required: call.boolean("required"),
     }
 }
 

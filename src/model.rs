@@ -2,11 +2,13 @@
 
 mod field_type;
 mod filter;
+mod gate;
 mod health;
 mod name;
 
 pub use field_type::FieldType;
 pub use filter::{Comparison, Filter, Literal};
+pub use gate::{GateRules, MisfitCount, Quarantined, Reason, Removal, Rule, Verdict};
 pub use health::{Alert, Condition, Event, Fault, Health, Message, Severity, State, Turn};
 pub use name::{check_name, machine_name, quote_ident, unique_machine_name};
 
@@ -160,6 +162,8 @@ pub struct ImportSettings {
     pub delete_all_before_sync: bool,
     /// A sync that would lose more than this share of rows is held.
     pub max_loss_percent: u32,
+    /// What else a sync must pass.
+    pub gate: GateRules,
 }
 
 impl Default for ImportSettings {
@@ -171,6 +175,7 @@ impl Default for ImportSettings {
             frequency: "daily".into(),
             delete_all_before_sync: false,
             max_loss_percent: 30,
+            gate: GateRules::default(),
         }
     }
 }
@@ -201,7 +206,7 @@ pub struct Run {
     pub object: String,
     /// `diff` or `full`.
     pub mode: String,
-    /// `running`, `succeeded`, `succeeded with warnings`, `capped`, `held`, `failed`, `cancelled`.
+    /// `running`, `succeeded`, `succeeded with warnings`, `capped`, `held`, `rejected`, `failed`, `cancelled`.
     pub status: String,
     /// When it began.
     pub started_at: Micros,
@@ -235,10 +240,14 @@ pub struct RunCounts {
     pub updated: u64,
     /// Removed.
     pub deleted: u64,
-    /// Of those told to be gone: merged into another record.
+    /// Of those: merged into another record.
     pub merged: u64,
-    /// Of those told to be gone: the filter does not hold for them any more.
+    /// Of those: the filter does not hold for them any more.
     pub left_filter: u64,
+    /// Of those: the source does not show them to this login, and did not delete them.
+    pub not_visible: u64,
+    /// Of those: the source cannot tell why.
+    pub unknown: u64,
     /// In the table afterwards.
     pub total: u64,
     /// Dropped because a later row of the same run had the same key.
@@ -247,6 +256,8 @@ pub struct RunCounts {
     pub null_keys: u64,
     /// Values kept as NULL because they did not fit their type.
     pub misfits: u64,
+    /// The same by field.
+    pub misfits_of: Vec<MisfitCount>,
     /// Left out because the record was erased.
     pub erased: u64,
     /// Calls of the source's API.
@@ -257,6 +268,8 @@ pub struct RunCounts {
     pub bytes_written: u64,
     /// Warnings for people.
     pub warnings: Vec<String>,
+    /// What the gate found: what did not pass, and every sum that is watched.
+    pub verdicts: Vec<Verdict>,
 }
 
 /// An immutable, numbered cut across all objects.

@@ -9,6 +9,7 @@ mod connection;
 mod demo;
 mod erase;
 mod field;
+mod gate;
 mod grant;
 mod health;
 mod link;

@@ -20,6 +20,7 @@ mod object;
 mod period;
 mod rebuild;
 mod release;
+mod removal;
 mod retention;
 mod run;
 mod schema;

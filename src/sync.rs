@@ -5,12 +5,17 @@
 //! publication: the next sync starts from the watermark of the table itself.
 
 mod ahead;
+mod decide;
 mod drift;
 mod erase;
 mod erased;
 mod gate;
+mod lease;
 mod plan;
+mod preview;
+mod prune;
 mod run;
+mod settle;
 mod transfer;
 
 use std::sync::Arc;
@@ -27,6 +32,7 @@ use ahead::Ahead;
 
 pub use erased::{Digester, key_text};
 pub use plan::Mode;
+pub use preview::Preview;
 
 /// What the syncs of one server share.
 #[derive(Clone)]
@@ -49,8 +55,10 @@ pub struct Request {
     pub mode: Mode,
     /// Who asked.
     pub actor: String,
-    /// Publish although the gate would hold it.
-    pub force: bool,
+    /// Publish although the gate would hold it, for this reason.
+    pub force: Option<String>,
+    /// Why no row may be removed, where that is so.
+    pub keeps_rows: Option<String>,
 }
 
 /// A sync that is recorded but has not read anything yet.
@@ -135,7 +143,7 @@ impl Syncer {
     ) -> Result<Outcome> {
         let Started { sync_id, runs: started } = started;
         let mut runs = Vec::with_capacity(started.len());
-        let mut published = Vec::new();
+        let (mut published, mut committed) = (Vec::new(), Vec::new());
         let (mut failed, mut refused, mut unrecorded) = (None, None, Vec::new());
         for (object, run) in request.objects.iter().zip(started) {
             let ended = match refused {
@@ -146,7 +154,9 @@ impl Syncer {
             if let Some((Kind::Unauthenticated, sqlstate)) = ended.failed {
                 refused = Some(sqlstate);
             }
-            if let Some(snapshot) = ended.snapshot {
+            // What is held stays committed and unpublished.
+            if let Some(snapshot) = ended.snapshot.filter(|_| ended.run.status != "held") {
+                committed.push(ended.run.id);
                 published.push(ReleaseObject {
                     object_id: object.id.clone(),
                     connection: object.connection.clone(),
@@ -165,7 +175,10 @@ impl Syncer {
             }
             runs.push(ended.run);
         }
-        let release = self.publish(&format!("sync {sync_id}"), &published, &[], &mut runs).await?;
+        let release = self.publish(&format!("sync {sync_id}"), &published, &[], &committed).await?;
+        for run in runs.iter_mut().filter(|run| committed.contains(&run.id)) {
+            run.release = release.as_ref().map(|release| release.id);
+        }
         for run in unrecorded {
             self.state.finish_run(&run).await?;
         }
@@ -173,22 +186,18 @@ impl Syncer {
     }
 
     /// Publishes a release in which `changes` replace what the newest one says of those objects and `removed`
-    /// are gone, and notes it in `runs`. Nothing to change publishes nothing.
+    /// are gone, and notes it in the runs of these numbers. Nothing to change publishes nothing.
     pub async fn publish(
         &self,
         cause: &str,
         changes: &[ReleaseObject],
         removed: &[String],
-        runs: &mut [Run],
+        runs: &[i64],
     ) -> Result<Option<Release>> {
         if changes.is_empty() && removed.is_empty() {
             return Ok(None);
         }
-        let committed: Vec<i64> = runs.iter().filter(|run| run.version.is_some()).map(|run| run.id).collect();
-        let release = self.state.publish(cause, changes, removed, &committed).await?;
-        for run in runs.iter_mut().filter(|run| run.version.is_some()) {
-            run.release = Some(release.id);
-        }
+        let release = self.state.publish(cause, changes, removed, runs).await?;
         // State decides; the mirror lets a lost state be rebuilt, so failing to write it must not undo a release.
         if let Err(error) = self.warehouse.put_release(&release).await {
             tracing::error!(release.id = release.id, error = ?error, "the release is published but not mirrored");

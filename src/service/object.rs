@@ -236,7 +236,7 @@ impl App {
         let newest = self.state.newest_release().await?;
         let is_visible = |id: &String| newest.iter().flat_map(|r| &r.objects).any(|o| o.object_id == *id);
         let removed: Vec<_> = removed.iter().filter(|id| is_visible(id)).cloned().collect();
-        if let Some(release) = self.syncer.publish(cause, changes, &removed, &mut []).await? {
+        if let Some(release) = self.syncer.publish(cause, changes, &removed, &[]).await? {
             self.announce(release);
         }
         Ok(())

@@ -3,6 +3,7 @@
 mod connection;
 mod erase;
 mod field;
+mod gate;
 mod health;
 mod object;
 mod release;
@@ -25,6 +26,8 @@ use crate::query::{
     AdminStatement, GrantTarget, Notice, NoticeSender, SessionUser, VerbCall, VerbParam, VerbSignature, Verbs,
 };
 
+pub(super) use gate::rule_row;
+
 /// Verbs that belong together: what they take and give, and what they do.
 struct Group {
     signatures: fn() -> Vec<VerbSignature>,
@@ -35,6 +38,7 @@ const GROUPS: &[Group] = &[
     Group { signatures: connection::signatures, call: connection::call },
     Group { signatures: erase::signatures, call: erase::call },
     Group { signatures: field::signatures, call: field::call },
+    Group { signatures: gate::signatures, call: gate::call },
     Group { signatures: health::signatures, call: health::call },
     Group { signatures: object::signatures, call: object::call },
     Group { signatures: release::signatures, call: release::call },

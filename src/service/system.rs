@@ -1,5 +1,8 @@
 //! The system as tables, past releases, rights and logins: what the query engine and the wire ask the service.
 
+mod rows;
+mod trust;
+
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -10,9 +13,9 @@ use super::cells::{Cell, Columns, batch, schema, time};
 use super::release::Fate;
 use super::{App, alert, health, release_field};
 use crate::error::{Error, Kind, Result};
-use crate::model::{Alert, FieldType, Grant, Object, Period, Release, ReleaseObject, Run};
+use crate::model::{Alert, FieldType, Grant, Object, Release, ReleaseObject, Run};
 use crate::query::{AsOf, CatalogFacts, SessionUser, SystemTable, SystemTables, Tables};
-use crate::source;
+use rows::{connector_row, period_row, release_objects, release_row, run_row};
 
 use FieldType::{Boolean as B, Int64 as I, Text as T, TimestampTz as Z};
 
@@ -54,6 +57,8 @@ const TABLES: &[(&str, Columns)] = &[
             ("rows", I),
             ("synced_at", Z),
             ("created_at", Z),
+            ("state", T),
+            ("state_reason", T),
         ],
     ),
     (
@@ -90,6 +95,8 @@ const TABLES: &[(&str, Columns)] = &[
             ("deleted", I),
             ("merged", I),
             ("left_filter", I),
+            ("not_visible", I),
+            ("unknown", I),
             ("rows", I),
             ("duplicates", I),
             ("null_keys", I),
@@ -145,6 +152,11 @@ const TABLES: &[(&str, Columns)] = &[
             ("releases", I),
         ],
     ),
+    ("removal", trust::REMOVAL),
+    ("quarantine", trust::QUARANTINE),
+    ("misfit", trust::MISFIT),
+    ("gate", trust::GATE),
+    ("gate_result", trust::GATE_RESULT),
     ("release_field", release_field::COLUMNS),
     ("period", &[("name", T), ("release", I), ("frozen_at", Z), ("frozen_by", T), ("reason", T)]),
     ("health", health::COLUMNS),
@@ -227,6 +239,10 @@ impl SystemTables for Catalog {
             "release_field" => release_field::rows(&self.app.state.spans().await?, |c, o| sight.sees(c, o)),
             "erasure" => self.erasures(&sight).await?,
             "period" => self.app.state.periods().await?.into_iter().map(period_row).collect(),
+            "removal" | "quarantine" | "misfit" | "gate" | "gate_result" => {
+                let (objects, runs) = (self.visible_objects(&sight).await?, self.visible_runs(&sight).await?);
+                trust::rows(&self.app, table, objects, runs, &sight).await?
+            }
             "health" => {
                 let seen = |row: &health::Row| match &row.object {
                     Some(object) => sight.sees(&row.connection, object),
@@ -344,15 +360,14 @@ impl Catalog {
     async fn objects(&self, sight: &Sight) -> Result<Vec<Vec<Cell>>> {
         let newest = self.app.state.newest_release().await?;
         let synced = self.app.state.last_published().await?;
-        let rows = |object: &Object| {
-            let published = newest.iter().flat_map(|release| &release.objects);
-            published
-                .filter(|published| published.object_id == object.id)
-                .map(|published| published.rows)
-                .next()
+        let telling = self.app.state.telling_runs().await?;
+        let published = |object: &Object| {
+            let mut published = newest.iter().flat_map(|release| &release.objects);
+            published.find(|published| published.object_id == object.id)
         };
         let row = |object: Object| {
             let import = &object.import;
+            let (state, reason) = trust::standing(&object, published(&object), &telling);
             let name_field = object.fields.iter().find(|field| field.is_name).map(|field| field.name.clone());
             vec![
                 object.connection.as_str().into(),
@@ -367,9 +382,11 @@ impl Catalog {
                 import.frequency.as_str().into(),
                 import.delete_all_before_sync.into(),
                 i64::from(import.max_loss_percent).into(),
-                rows(&object).into(),
+                published(&object).map(|published| published.rows).into(),
                 time(synced.get(&object.id).copied()),
                 time(object.created_at),
+                state.into(),
+                reason.into(),
             ]
         };
         Ok(self.visible_objects(sight).await?.into_iter().map(row).collect())
@@ -502,78 +519,4 @@ impl Catalog {
         };
         Ok(entries.into_iter().map(row).collect())
     }
-}
-
-fn connector_row(info: &source::ConnectorInfo) -> Vec<Cell> {
-    vec![info.name.to_string().into(), info.label.to_string().into(), info.secrets.join(",").into()]
-}
-
-fn run_row(run: Run) -> Vec<Cell> {
-    let counts = run.counts;
-    let warnings = Some(counts.warnings.join("; ")).filter(|warnings| !warnings.is_empty());
-    vec![
-        run.id.into(),
-        run.sync_id.into(),
-        run.object.into(),
-        run.mode.into(),
-        run.status.into(),
-        time(run.started_at),
-        time(run.ended_at),
-        counts.read.into(),
-        counts.inserted.into(),
-        counts.updated.into(),
-        counts.deleted.into(),
-        counts.merged.into(),
-        counts.left_filter.into(),
-        counts.total.into(),
-        counts.duplicates.into(),
-        counts.null_keys.into(),
-        counts.misfits.into(),
-        counts.erased.into(),
-        counts.calls.into(),
-        counts.expected_calls.and_then(|calls| i64::try_from(calls).ok()).into(),
-        counts.bytes_written.into(),
-        run.version.into(),
-        run.release.into(),
-        warnings.into(),
-        run.cause.into(),
-        run.remedy.into(),
-    ]
-}
-
-fn release_row(release: &Release, sight: &Sight, fate: &Fate) -> Vec<Cell> {
-    let visible = || release.objects.iter().filter(|object| sight.sees(&object.connection, &object.name));
-    let mut row = vec![
-        release.id.into(),
-        time(release.published_at),
-        release.cause.as_str().into(),
-        (visible().count() as i64).into(),
-        visible().map(|object| object.rows).sum::<i64>().into(),
-    ];
-    row.extend(fate.cells(release.id));
-    row
-}
-
-fn period_row(period: Period) -> Vec<Cell> {
-    vec![
-        period.name.into(),
-        period.release.into(),
-        time(period.frozen_at),
-        period.frozen_by.into(),
-        period.reason.into(),
-    ]
-}
-
-fn release_objects(release: &Release, sight: &Sight) -> Vec<Vec<Cell>> {
-    let visible = release.objects.iter().filter(|object| sight.sees(&object.connection, &object.name));
-    let row = |object: &ReleaseObject| {
-        vec![
-            release.id.into(),
-            object.connection.as_str().into(),
-            object.name.as_str().into(),
-            object.version.into(),
-            object.rows.into(),
-        ]
-    };
-    visible.map(row).collect()
 }

@@ -5,7 +5,7 @@ use sqlx::query::Query;
 use sqlx::{Any, Transaction};
 
 use super::failure::{already, failed};
-use super::{State, commit, get, get_json, json};
+use super::{State, commit, get, get_json, json, removal};
 use crate::error::{Error, Kind, Result};
 use crate::model::Object;
 
@@ -100,6 +100,7 @@ impl State {
         ] {
             sqlx::query(statement).bind(id).execute(&mut *transaction).await.map_err(failed)?;
         }
+        removal::forget(&mut transaction, id).await?;
         commit(transaction).await
     }
 }

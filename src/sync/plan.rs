@@ -53,6 +53,8 @@ pub(super) struct Plan {
     /// Since when deletions are read, before `what` is: of a record that is both, the later word counts.
     pub(super) deleted_since: Option<Watermark>,
     pub(super) write: Write,
+    /// Why no row may be removed although the read could tell which are gone.
+    pub(super) suspended: Option<String>,
     /// The stored rows must first be rewritten with wider types.
     pub(super) recast: bool,
     /// Told to the person and kept in the run.
@@ -80,6 +82,9 @@ pub(super) struct Mark {
     /// Where the next reading of deletions starts; `None` where that is where the diff starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     deleted: Option<Watermark>,
+    /// Rows were kept that may be gone: the next run that may remove some reads everything.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    unpruned: bool,
     /// Which rows belong to the table.
     definition: Definition,
 }
@@ -106,12 +111,19 @@ impl Definition {
 
 impl Mark {
     /// The mark of a run that ended with `watermark`. A capped run must not move past what it left out.
-    pub(super) fn after(object: &Object, read: Marks, current: Option<&Current>, capped: bool) -> Self {
+    pub(super) fn after(
+        object: &Object,
+        read: Marks,
+        current: Option<&Current>,
+        capped: bool,
+        suspended: bool,
+    ) -> Self {
         let before = current.and_then(|current| current.mark.as_ref());
         let previous = || before?.since.clone();
         let since = if capped { previous() } else { read.since.or_else(previous) };
-        let deleted = if capped { before.and_then(|mark| mark.deleted.clone()) } else { read.deleted };
-        Mark { since, deleted, definition: Definition::of(object) }
+        let keeps = capped || suspended;
+        let deleted = if keeps { before.and_then(|mark| mark.deleted.clone()) } else { read.deleted };
+        Mark { since, deleted, unpruned: suspended, definition: Definition::of(object) }
     }
 }
 
@@ -127,6 +139,17 @@ impl Current {
         let mark = snapshot.watermark().and_then(|mark| serde_json::from_value(mark).ok());
         Current { columns: snapshot.columns().to_vec(), mark }
     }
+
+    /// Where the changes since then start.
+    pub(super) fn since(&self) -> Option<Watermark> {
+        self.mark.as_ref()?.since.clone()
+    }
+
+    /// Where the deletions since then start.
+    pub(super) fn deleted_since(&self) -> Option<Watermark> {
+        let mark = self.mark.as_ref()?;
+        mark.deleted.clone().or_else(|| mark.since.clone())
+    }
 }
 
 /// Plans one run that reads `columns` of `object`.
@@ -136,15 +159,18 @@ pub(super) fn plan(
     columns: &[(String, FieldType)],
     can: Capabilities,
     current: Option<&Current>,
+    suspended: Option<&str>,
 ) -> Plan {
-    let mut reasons = Vec::new();
+    let mut reasons: Vec<String> =
+        suspended.map(|why| format!("no row is removed: {why}")).into_iter().collect();
     let since = match (mode, current) {
         (Mode::Full, _) => None,
         (Mode::Diff, None) => {
             reasons.push("read in full: this is its first sync".into());
             None
         }
-        (Mode::Diff, Some(current)) => match why_not_diff(object, columns, can, current) {
+        (Mode::Diff, Some(current)) => match why_not_diff(object, columns, can, current, suspended.is_some())
+        {
             Ok(watermark) => Some(watermark),
             Err(reason) => {
                 reasons.push(format!("read in full: {reason}"));
@@ -153,20 +179,24 @@ pub(super) fn plan(
         },
     };
     let recast = current.is_some_and(|current| current.columns != columns);
+    let is_suspended = suspended.is_some();
+    let suspended = suspended.map(str::to_string);
     if let Some(watermark) = since {
-        let deleted = || current?.mark.as_ref()?.deleted.clone();
-        let deleted_since = can.deleted.then(|| deleted().unwrap_or_else(|| watermark.clone()));
-        return Plan { what: What::Since(watermark), deleted_since, write: Write::Upsert, recast, reasons };
+        let reads_deletions = can.deleted && !is_suspended;
+        let deleted_since = current.filter(|_| reads_deletions).and_then(Current::deleted_since);
+        let (what, write) = (What::Since(watermark), Write::Upsert);
+        return Plan { what, deleted_since, write, suspended, recast, reasons };
     }
     // A read that stops at a maximum cannot tell what has gone, so it must not remove anything.
-    let keeps_rows = object.import.max_rows.is_some()
-        && !object.import.delete_all_before_sync
-        && current.is_some_and(|current| is_continued(object, columns, current));
-    if keeps_rows {
+    let may_stop = object.import.max_rows.is_some() && !object.import.delete_all_before_sync;
+    let keeps_rows =
+        (may_stop || is_suspended) && current.is_some_and(|current| is_continued(object, columns, current));
+    if may_stop && keeps_rows {
         reasons.push("a maximum number of records is set: rows gone from the source are not removed".into());
     }
     let write = if keeps_rows { Write::Upsert } else { Write::Replace };
-    Plan { what: What::Full, deleted_since: None, write, recast: recast && keeps_rows, reasons }
+    let recast = recast && keeps_rows;
+    Plan { what: What::Full, deleted_since: None, write, suspended, recast, reasons }
 }
 
 fn why_not_diff(
@@ -174,6 +204,7 @@ fn why_not_diff(
     columns: &[(String, FieldType)],
     can: Capabilities,
     current: &Current,
+    is_suspended: bool,
 ) -> Result<Watermark, &'static str> {
     if object.import.delete_all_before_sync {
         return Err("all records are deleted before each sync");
@@ -184,8 +215,10 @@ fn why_not_diff(
     if !is_continued(object, columns, current) {
         return Err("its fields, key, filter or cursor changed since the last sync");
     }
-    let mark = current.mark.as_ref().and_then(|mark| mark.since.clone());
-    mark.ok_or("the last sync left no watermark")
+    if !is_suspended && current.mark.as_ref().is_some_and(|mark| mark.unpruned) {
+        return Err("rows that may be gone were kept by the last sync");
+    }
+    current.since().ok_or("the last sync left no watermark")
 }
 
 /// The plan of a run whose diff the source cannot answer: the same run, read in full.
@@ -194,9 +227,10 @@ pub(super) fn in_full(
     columns: &[(String, FieldType)],
     can: Capabilities,
     current: Option<&Current>,
+    suspended: Option<&str>,
     why: &Error,
 ) -> Plan {
-    let mut plan = plan(Mode::Full, object, columns, can, current);
+    let mut plan = plan(Mode::Full, object, columns, can, current, suspended);
     plan.reasons.insert(0, format!("read in full: {why}"));
     plan
 }
@@ -244,14 +278,15 @@ mod tests {
         }
     }
 
-    const CAN: Capabilities = Capabilities { since: true, keys: true, deleted: false };
+    const CAN: Capabilities =
+        Capabilities { since: true, keys: true, deleted: false, get: true, hides: false };
 
     fn columns() -> Vec<(String, FieldType)> {
         vec![("id".into(), FieldType::Int32)]
     }
 
     fn current(object: &Object) -> Current {
-        let mark = Mark::after(object, marks(7), None, false);
+        let mark = Mark::after(object, marks(7), None, false, false);
         Current { columns: columns(), mark: Some(mark) }
     }
 
@@ -270,13 +305,13 @@ mod tests {
         };
         assert_eq!(from(&before), Some(7.into()));
         let marks = Marks { since: Some(Watermark(9.into())), deleted: Some(Watermark(8.into())) };
-        before.mark = Some(Mark::after(&object, marks, Some(&before), false));
+        before.mark = Some(Mark::after(&object, marks, Some(&before), false, false));
         assert_eq!(from(&before), Some(8.into()));
-        assert_eq!(plan(Mode::Full, &object, &columns(), can, Some(&before)).deleted_since, None);
+        assert_eq!(plan(Mode::Full, &object, &columns(), can, Some(&before), None).deleted_since, None);
     }
 
     fn planned(mode: Mode, object: &Object, current: &Current) -> Plan {
-        plan(mode, object, &columns(), CAN, Some(current))
+        plan(mode, object, &columns(), CAN, Some(current), None)
     }
 
     #[test]
@@ -301,10 +336,10 @@ mod tests {
         let object = object();
         let before = current(&object);
         let widened = [("id".into(), FieldType::Decimal(20, 0))];
-        let plan = plan(Mode::Diff, &object, &widened, CAN, Some(&before));
+        let plan = plan(Mode::Diff, &object, &widened, CAN, Some(&before), None);
         assert_eq!((plan.write, plan.recast), (Write::Upsert, true));
         let narrowed = [("id".into(), FieldType::Int16)];
-        let plan = super::plan(Mode::Diff, &object, &narrowed, CAN, Some(&before));
+        let plan = super::plan(Mode::Diff, &object, &narrowed, CAN, Some(&before), None);
         assert_eq!((plan.write, plan.recast), (Write::Replace, false));
         assert!(!planned(Mode::Diff, &object, &before).recast);
     }
@@ -315,7 +350,7 @@ mod tests {
         let before = current(&object);
         object.import.max_rows = Some(10);
         assert_eq!(planned(Mode::Full, &object, &before).write, Write::Upsert);
-        let mark = Mark::after(&object, marks(9), Some(&before), true);
+        let mark = Mark::after(&object, marks(9), Some(&before), true, false);
         assert_eq!(mark.since, Some(Watermark(7.into())));
     }
 }

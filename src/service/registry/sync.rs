@@ -59,7 +59,8 @@ pub(super) fn signatures() -> Vec<VerbSignature> {
                 connection_param(),
                 VerbParam::optional("mode", ScalarValue::from("diff"), "diff or full"),
                 optional_text("object", "one object; all by default"),
-                flag("force", "publish although rows would be lost"),
+                flag("force", "publish although the gate would hold it"),
+                optional_text("reason", "why it is forced"),
             ],
         ),
         verb(
@@ -106,7 +107,7 @@ fn wanted(call: &VerbCall) -> Wanted<'_> {
         connection: call.text("connection").unwrap_or_default(),
         mode: call.text("mode").unwrap_or_default(),
         object: call.text("object"),
-        force: call.boolean("force").unwrap_or(false),
+        force: call.boolean("force").unwrap_or(false).then(|| call.text("reason").unwrap_or_default()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod own;
 mod replica;
-mod vendor;
+pub(crate) mod vendor;
 
 use std::sync::Arc;
 use std::time::Duration;

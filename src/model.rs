@@ -8,7 +8,7 @@ mod name;
 
 pub use field_type::FieldType;
 pub use filter::{Comparison, Filter, Literal};
-pub use gate::{GateRules, MisfitCount, Quarantined, Reason, Removal, Rule, Verdict};
+pub use gate::{GateRules, MisfitCount, Quarantined, Reason, Removal, Review, Rule, Verdict, Visible};
 pub use health::{Alert, Condition, Event, Fault, Health, Message, Severity, State, Turn};
 pub use name::{check_name, machine_name, quote_ident, unique_machine_name};
 
@@ -164,6 +164,8 @@ pub struct ImportSettings {
     pub max_loss_percent: u32,
     /// What else a sync must pass.
     pub gate: GateRules,
+    /// What becomes of a field that is new at the source: `offer` or `add`.
+    pub new_fields: String,
 }
 
 impl Default for ImportSettings {
@@ -176,6 +178,7 @@ impl Default for ImportSettings {
             delete_all_before_sync: false,
             max_loss_percent: 30,
             gate: GateRules::default(),
+            new_fields: "offer".into(),
         }
     }
 }

@@ -26,6 +26,7 @@ mod sync;
 mod system;
 mod user;
 mod vacuum;
+mod visibility;
 mod watch;
 
 use std::collections::HashMap;

@@ -25,6 +25,7 @@ mod retention;
 mod run;
 mod schema;
 mod user;
+mod visibility;
 
 use std::str::FromStr;
 use std::time::Duration;

@@ -11,12 +11,14 @@ mod erase;
 mod erased;
 mod gate;
 mod lease;
+mod patch;
 mod plan;
 mod preview;
 mod prune;
 mod run;
 mod settle;
 mod transfer;
+mod visibility;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +35,7 @@ use ahead::Ahead;
 pub use erased::{Digester, key_text};
 pub use plan::Mode;
 pub use preview::Preview;
+pub use visibility::KeyDifference;
 
 /// What the syncs of one server share.
 #[derive(Clone)]

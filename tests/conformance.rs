@@ -1,7 +1,7 @@
 //! One list of tests that every connector of the catalog passes, run against simulated vendors over real HTTP.
 
 mod own;
-mod replica;
+pub(crate) mod replica;
 pub(crate) mod vendor;
 
 use std::sync::Arc;

@@ -6,6 +6,7 @@ mod gate;
 mod held;
 mod scripts;
 mod vendors;
+mod visibility;
 
 use crate::conformance::vendor::Vendor;
 use crate::support::folder::folder_of_this_run;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::Micros;
+
 /// The rules of one object beside the share of rows it may lose. `None` switches a rule off.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -163,4 +165,28 @@ pub struct MisfitCount {
     pub count: u64,
     /// One of them; `None` when records were erased from the object since, of one of which it may be.
     pub sample: Option<String>,
+}
+
+/// A login that waits to be accepted: it may see other records than the one before.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Review {
+    /// Who is logged in.
+    pub login: String,
+    /// Whose view was accepted last.
+    pub before: String,
+    /// Since when.
+    pub at: Micros,
+}
+
+/// Something that a login shows and the one before did not, or the other way round.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Visible {
+    /// `object`, `field` or `key`.
+    pub kind: String,
+    /// The source's own name of the object.
+    pub object: String,
+    /// The field, or the key as a JSON object.
+    pub name: Option<String>,
+    /// `gained` or `lost`.
+    pub change: String,
 }

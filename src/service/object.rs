@@ -40,6 +40,7 @@ pub(super) struct ImportChange {
     pub(super) frequency: Option<String>,
     pub(super) delete_all_before_sync: Option<bool>,
     pub(super) max_loss_percent: Option<i64>,
+    pub(super) new_fields: Option<String>,
 }
 
 impl App {
@@ -58,6 +59,7 @@ impl App {
             let connection = self.connection(connection).await?;
             let source = self.open(&connection).await?;
             let infos = source.objects().await?;
+            self.note_objects(&connection, infos.iter().map(|info| info.api.as_str())).await?;
             let mut info = find_source_object(&connection, &infos, api)?.clone();
             let fields = source.fields(&info.api).await?;
             source.suggest(&mut info, &fields);
@@ -387,6 +389,13 @@ fn apply_import(object: &mut Object, change: ImportChange) -> Result<()> {
                 .with_hint("accepted are `daily` and `manual`"));
         }
         object.import.frequency = frequency;
+    }
+    if let Some(policy) = change.new_fields {
+        if !["offer", "add"].contains(&policy.as_str()) {
+            let what = format!("unknown policy `{}` for new fields", shorten(&policy));
+            return Err(Error::new(Kind::Invalid, what).with_hint("accepted are `offer` and `add`"));
+        }
+        object.import.new_fields = policy;
     }
     if let Some(delete_all) = change.delete_all_before_sync {
         object.import.delete_all_before_sync = delete_all;

@@ -9,6 +9,7 @@ mod object;
 mod release;
 mod storage;
 mod sync;
+mod visibility;
 
 use std::sync::Arc;
 
@@ -44,6 +45,7 @@ const GROUPS: &[Group] = &[
     Group { signatures: release::signatures, call: release::call },
     Group { signatures: sync::signatures, call: sync::call },
     Group { signatures: storage::signatures, call: storage::call },
+    Group { signatures: visibility::signatures, call: visibility::call },
 ];
 
 /// A call with everything it needs.

@@ -82,8 +82,9 @@ impl App {
             )));
         }
         let source = self.open(&connection).await?;
+        let keeps_rows = self.keeps_rows(&connection).await?;
         let force = wanted.force.map(str::to_string);
-        Ok(Request { source, objects, mode, actor: actor.name.clone(), force, keeps_rows: None })
+        Ok(Request { source, objects, mode, actor: actor.name.clone(), force, keeps_rows })
     }
 
     async fn run_sync(

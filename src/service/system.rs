@@ -54,6 +54,7 @@ const TABLES: &[(&str, Columns)] = &[
             ("frequency", T),
             ("delete_all_before_sync", B),
             ("max_loss_percent", I),
+            ("new_fields", T),
             ("rows", I),
             ("synced_at", Z),
             ("created_at", Z),
@@ -155,6 +156,7 @@ const TABLES: &[(&str, Columns)] = &[
     ("removal", trust::REMOVAL),
     ("quarantine", trust::QUARANTINE),
     ("misfit", trust::MISFIT),
+    ("visibility", trust::VISIBILITY),
     ("gate", trust::GATE),
     ("gate_result", trust::GATE_RESULT),
     ("release_field", release_field::COLUMNS),
@@ -239,6 +241,7 @@ impl SystemTables for Catalog {
             "release_field" => release_field::rows(&self.app.state.spans().await?, |c, o| sight.sees(c, o)),
             "erasure" => self.erasures(&sight).await?,
             "period" => self.app.state.periods().await?.into_iter().map(period_row).collect(),
+            "visibility" => trust::visibility(&self.app, &sight).await?,
             "removal" | "quarantine" | "misfit" | "gate" | "gate_result" => {
                 let (objects, runs) = (self.visible_objects(&sight).await?, self.visible_runs(&sight).await?);
                 trust::rows(&self.app, table, objects, runs, &sight).await?
@@ -382,6 +385,7 @@ impl Catalog {
                 import.frequency.as_str().into(),
                 import.delete_all_before_sync.into(),
                 i64::from(import.max_loss_percent).into(),
+                import.new_fields.as_str().into(),
                 published(&object).map(|published| published.rows).into(),
                 time(synced.get(&object.id).copied()),
                 time(object.created_at),

@@ -160,7 +160,13 @@ impl State {
     pub async fn forget_changes(&self) -> Result<()> {
         let statements: &[&str] = match self._file {
             Some(_) => &["VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"],
-            None => &["VACUUM runs", "VACUUM erasures", "VACUUM removals", "VACUUM quarantine"],
+            None => &[
+                "VACUUM runs",
+                "VACUUM erasures",
+                "VACUUM removals",
+                "VACUUM quarantine",
+                "VACUUM visibility",
+            ],
         };
         for statement in statements {
             sqlx::query(statement).execute(&self.pool).await.map_err(failed)?;

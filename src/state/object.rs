@@ -91,6 +91,7 @@ impl State {
     /// stay: past releases read them.
     pub async fn drop_object(&self, id: &str) -> Result<()> {
         let mut transaction = self.begin().await?;
+        removal::forget(&mut transaction, id).await?;
         for statement in [
             "DELETE FROM grants WHERE object = (SELECT name FROM objects WHERE id = $1) AND connection =
                  (SELECT connections.name FROM connections
@@ -100,7 +101,6 @@ impl State {
         ] {
             sqlx::query(statement).bind(id).execute(&mut *transaction).await.map_err(failed)?;
         }
-        removal::forget(&mut transaction, id).await?;
         commit(transaction).await
     }
 }

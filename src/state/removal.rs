@@ -101,9 +101,11 @@ impl State {
 
 /// Removes what names records of an object.
 pub(super) async fn forget(transaction: &mut Transaction<'static, Any>, object_id: &str) -> Result<()> {
-    for statement in
-        ["DELETE FROM removals WHERE object_id = $1", "DELETE FROM quarantine WHERE object_id = $1"]
-    {
+    for statement in [
+        "DELETE FROM removals WHERE object_id = $1",
+        "DELETE FROM quarantine WHERE object_id = $1",
+        "DELETE FROM visibility WHERE connection_id = (SELECT connection_id FROM objects WHERE id = $1)",
+    ] {
         sqlx::query(statement).bind(object_id).execute(&mut **transaction).await.map_err(failed)?;
     }
     Ok(())

@@ -6,7 +6,7 @@ use super::drift::{self, Fitted};
 use super::plan::{self, Current, Mark, Marks, Plan};
 use super::{Request, Syncer};
 use crate::error::{Error, Result};
-use crate::model::{FieldType, Object, ObjectField};
+use crate::model::{FieldType, Object, ObjectField, Run};
 use crate::snapshot::{Snapshot, Table, WriteSpec};
 use crate::source::{Capabilities, Expected, Read, ReadField, What};
 
@@ -99,9 +99,23 @@ impl Ahead {
     /// What the commit of this run says of where the next one starts.
     pub(super) fn mark(&self, marks: Marks, capped: bool) -> Result<serde_json::Value> {
         let suspended = self.plan.suspended.is_some();
-        let mark = Mark::after(&self.object, marks, self.current.as_ref(), capped, suspended);
+        let mark =
+            Mark::after(&self.object, &self.spec.columns, marks, self.current.as_ref(), capped, suspended);
         serde_json::to_value(mark)
             .map_err(|error| Error::internal("a watermark is not JSON").with_source(error))
+    }
+
+    /// How many records the source counted, where a full read is to have them all, and how many arrived.
+    pub(super) fn counted(&self, run: &Run, capped: bool) -> Option<(u64, u64)> {
+        let is_all = self.plan.what == What::Full && !capped && self.counts_all;
+        self.expected_rows.filter(|_| is_all).map(|rows| (rows, run.counts.read))
+    }
+
+    /// What the commit says that fills columns of the rows that are there.
+    pub(super) fn filling_mark(&self) -> Result<Option<serde_json::Value>> {
+        let mark = self.current.as_ref().and_then(|current| Mark::filling(&self.spec.columns, current));
+        let mark = mark.map(serde_json::to_value).transpose();
+        mark.map_err(|error| Error::internal("a watermark is not JSON").with_source(error))
     }
 
     /// What the run will take, where the source can tell. Deletions are listed by one call at least; how many there

@@ -41,8 +41,8 @@ pub(super) struct Measured<'a> {
     pub(super) lost: u64,
     /// Why this run must not remove rows; it may do so in this run alone.
     pub(super) keeps_rows: Option<&'a str>,
-    /// How many records the source counted, where a full read is to have them all.
-    pub(super) counted: Option<u64>,
+    /// How many records the source counted, where all were to be read, and how many arrived.
+    pub(super) counted: Option<(u64, u64)>,
 }
 
 impl Measured<'_> {
@@ -74,10 +74,10 @@ impl Measured<'_> {
     }
 
     fn count(&self) -> Option<Verdict> {
-        let (limit, counted) = (self.object.import.gate.missing_percent?, self.counted?);
-        let missing = counted.saturating_sub(self.run.counts.read);
+        let (limit, (counted, arrived)) = (self.object.import.gate.missing_percent?, self.counted?);
+        let missing = counted.saturating_sub(arrived);
         let is_too_many = missing * 100 > counted * u64::from(limit) && missing > SLACK;
-        is_too_many.then(|| failed(Rule::Count, None, counted, self.run.counts.read, limit))
+        is_too_many.then(|| failed(Rule::Count, None, counted, arrived, limit))
     }
 
     fn nulls(&self, field: &ObjectField) -> Option<Verdict> {
@@ -307,7 +307,7 @@ mod tests {
                 after: profile(read, 0, 0),
                 lost: 0,
                 keeps_rows: None,
-                counted: Some(counted),
+                counted: Some((counted, read)),
             };
             measured.verdicts().into_iter().map(|verdict| verdict.rule).collect::<Vec<_>>()
         };

@@ -50,6 +50,17 @@ fn key_of(keys: &RecordBatch, row: usize) -> Key {
     keys.columns().iter().map(|column| text(column)).collect()
 }
 
+/// A key as a JSON object of the fields that it consists of.
+pub(super) fn key_json(names: &[String], keys: &RecordBatch, row: usize) -> String {
+    json(names, key_of(keys, row))
+}
+
+/// The same of a key that is text already.
+pub(super) fn json(names: &[String], key: Key) -> String {
+    let fields = names.iter().cloned().zip(key.into_iter().map(serde_json::Value::from));
+    serde_json::Value::Object(fields.collect()).to_string()
+}
+
 /// What became of the rows that a snapshot lacks.
 #[derive(Debug, Default)]
 pub(super) struct Explained {

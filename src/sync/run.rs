@@ -11,7 +11,7 @@ use super::lease::{Work, leased, lost};
 use super::plan::{Marks, Write};
 use super::settle::{self, Committed};
 use super::transfer::{Changes, Deletions, Received, Transfer};
-use super::{Progress, ProgressSender, Request, Syncer, cancelled, gate};
+use super::{Mode, Progress, ProgressSender, Request, Syncer, cancelled, gate, patch};
 use crate::error::{Kind, Result};
 use crate::model::{Fault, Object, Run, now_micros};
 use crate::snapshot::{Commit, Prepared, Snapshot};
@@ -119,6 +119,8 @@ pub(super) async fn transfer(work: Work<'_>, object: &Object, run: &mut Run) -> 
     }
 
     let changes = begin_reading(work, &mut ahead, run).await?;
+    // What the changes read is newer, so it comes after.
+    patch::fill(work, &ahead, run).await?;
     let erasures = syncer.state.erasures_of(ahead.object.connection_id, &ahead.object.api).await?;
     let erased = Suppression::new(&syncer.digester, &ahead.object, &ahead.read()?.fields, erasures)?;
     let writer = match ahead.plan.write {
@@ -155,9 +157,18 @@ pub(super) async fn transfer(work: Work<'_>, object: &Object, run: &mut Run) -> 
     let mark = ahead.mark(marks, capped)?;
     let commit = Commit { run_id: run.id, fence, watermark: Some(mark) };
     let removed = prepared.counts().deleted > 0 || ahead.plan.write == Write::Replace;
-    let snapshot = prepared.commit(commit.clone()).await?;
+    let mut snapshot = prepared.commit(commit.clone()).await?;
     syncer.state.put_quarantine(&quarantined).await?;
-    let committed = Committed { snapshot, commit, capped, removed, told, erased: erased.as_ref() };
+    let (mut removed, mut counted) = (removed, ahead.counted(run, capped));
+    if request.mode == Mode::Sweep && ahead.plan.mode() == Mode::Diff {
+        let swept = patch::sweep(work, &ahead, commit.watermark.clone(), run).await?;
+        run.mode = request.mode.as_str().into();
+        run.counts.updated += swept.counts.updated;
+        removed |= swept.counts.deleted > 0;
+        (snapshot, counted) = (swept.snapshot, swept.counted);
+    }
+    let erased = erased.as_ref();
+    let committed = Committed { snapshot, commit, capped, removed, counted, told, erased };
     settle::settle(work, ahead, committed, run).await
 }
 
@@ -235,7 +246,7 @@ fn unseen(object: &Object) -> Option<String> {
 fn count(run: &mut Run, prepared: &Prepared) {
     let counts = prepared.counts();
     run.counts.inserted = counts.inserted;
-    run.counts.updated = counts.updated;
+    run.counts.updated += counts.updated;
     run.counts.deleted = counts.deleted;
     run.counts.total = counts.total;
     run.counts.duplicates = counts.duplicates;

@@ -25,6 +25,8 @@ pub(super) struct Committed<'a> {
     pub(super) commit: Commit,
     /// The read stopped at the maximum number of records.
     pub(super) capped: bool,
+    /// How many records the source counted, where all were to be read, and how many arrived.
+    pub(super) counted: Option<(u64, u64)>,
     /// Whether rows may be gone.
     pub(super) removed: bool,
     /// What the source said of those.
@@ -158,15 +160,12 @@ fn note(object: &Object, explained: &Explained, run: &mut Run) {
 
 fn listed(object: &Object, run_id: i64, explained: Explained) -> Vec<Removal> {
     let names = object.key();
-    let removal = |(key, reason): (Vec<String>, Reason)| {
-        let key = names.iter().cloned().zip(key.into_iter().map(serde_json::Value::from));
-        Removal {
-            run_id,
-            object_id: object.id.clone(),
-            key: serde_json::Value::Object(key.collect()).to_string(),
-            reason: reason.as_str().into(),
-            merged_into: reason.into_key().map(str::to_string),
-        }
+    let removal = |(key, reason): (Vec<String>, Reason)| Removal {
+        run_id,
+        object_id: object.id.clone(),
+        key: prune::json(&names, key),
+        reason: reason.as_str().into(),
+        merged_into: reason.into_key().map(str::to_string),
     };
     explained.gone.into_iter().take(LISTED).map(removal).collect()
 }
@@ -207,7 +206,6 @@ async fn measure<'a>(
         (None, true) => Some("a read that stopped at the maximum number of records removes none"),
         (None, false) => None,
     };
-    let counts_all = is_full && !committed.capped && ahead.counts_all;
     Ok(Measured {
         object,
         run,
@@ -217,6 +215,6 @@ async fn measure<'a>(
         after: new,
         lost,
         keeps_rows,
-        counted: ahead.expected_rows.filter(|_| counts_all),
+        counted: committed.counted,
     })
 }

@@ -190,7 +190,7 @@ async fn write(writer: &mut Writer, lane: usize, rows: RecordBatch) -> Result<()
 }
 
 /// Counts values that were kept as NULL and keeps one sample per field in the warnings.
-fn note_misfits(run: &mut Run, misfits: Vec<Misfit>, quote: bool) {
+pub(super) fn note_misfits(run: &mut Run, misfits: Vec<Misfit>, quote: bool) {
     for misfit in misfits {
         run.counts.misfits += misfit.count;
         match run.counts.misfits_of.iter_mut().find(|known| known.field == misfit.field) {

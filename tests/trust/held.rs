@@ -3,7 +3,8 @@
 use super::{count, linked, newest, reasons, says};
 
 const DEALS: &str =
-    "CREATE TABLE deal (id int PRIMARY KEY, stage text, updated_at timestamptz DEFAULT now());
+    "CREATE TABLE deal (id int PRIMARY KEY, stage text, updated_at timestamptz NOT NULL DEFAULT now());
+                     CREATE INDEX ON deal (updated_at);
                      INSERT INTO deal SELECT i, 'open' FROM generate_series(1, 100) i";
 const ADOPT: &str = "CALL add_object('crm', 'public.deal', cursor_field => 'updated_at')";
 
@@ -144,7 +145,8 @@ async fn every_mass_drop_is_held_and_every_small_one_passes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_sync_that_is_rejected_is_read_in_full_again() {
-    let (database, server) = linked("CREATE TABLE deal (id int, at int)").await;
+    let (database, server) =
+        linked("CREATE TABLE deal (id int, at int NOT NULL); CREATE INDEX ON deal (at)").await;
     database.execute("INSERT INTO deal SELECT i % 30, i FROM generate_series(1, 100) i").await;
     server.rows(&["CALL add_object('crm', 'public.deal', unique_fields => 'id', cursor_field => 'at')"]);
     says(&server.rows(&["CALL sync('crm', 'full')"]), &["|held|", "70 of 100 rows"]);

@@ -57,7 +57,7 @@ pub(super) fn signatures() -> Vec<VerbSignature> {
             RUN,
             vec![
                 connection_param(),
-                VerbParam::optional("mode", ScalarValue::from("diff"), "diff or full"),
+                VerbParam::optional("mode", ScalarValue::from("diff"), "diff, full or sweep"),
                 optional_text("object", "one object; all by default"),
                 flag("force", "publish although the gate would hold it"),
                 optional_text("reason", "why it is forced"),
@@ -69,7 +69,7 @@ pub(super) fn signatures() -> Vec<VerbSignature> {
             PLANNED,
             vec![
                 connection_param(),
-                VerbParam::optional("mode", ScalarValue::from("diff"), "diff or full"),
+                VerbParam::optional("mode", ScalarValue::from("diff"), "diff, full or sweep"),
                 optional_text("object", "one object; all by default"),
             ],
         ),
@@ -130,7 +130,24 @@ async fn sync(
     notices: NoticeSender,
     cancel: CancellationToken,
 ) -> Result<RecordBatch> {
-    let wanted = wanted(call);
+    let outcome = told(app, actor, &wanted(call), &notices, cancel).await?;
+    batch(RUN, outcome.runs.iter().map(run_row).collect())
+}
+
+/// Brings one object up to date, as little as that takes.
+pub(super) async fn sync_object(asked: &Asked, connection: &str, object: &str) -> Result<()> {
+    let wanted = Wanted { connection, mode: "diff", object: Some(object), force: None };
+    told(&asked.app, &asked.actor, &wanted, &asked.notices, asked.cancel.clone()).await.map(drop)
+}
+
+/// A sync whose progress and troubles become notices.
+async fn told(
+    app: &Arc<App>,
+    actor: &Actor,
+    wanted: &Wanted<'_>,
+    notices: &NoticeSender,
+    cancel: CancellationToken,
+) -> Result<Outcome> {
     let (progress, mut told) = mpsc::unbounded_channel::<Progress>();
     let forward = notices.clone();
     let forwarding = tokio::spawn(async move {
@@ -139,11 +156,11 @@ async fn sync(
             forward.send(Notice::new(format!("{}: {}", progress.object, progress.message))).ok();
         }
     });
-    let outcome = app.sync(actor, &wanted, progress, cancel).await;
+    let outcome = app.sync(actor, wanted, progress, cancel).await;
     forwarding.await.ok();
     let outcome = outcome?;
-    report_trouble(&outcome, &notices)?;
-    batch(RUN, outcome.runs.iter().map(run_row).collect())
+    report_trouble(&outcome, notices)?;
+    Ok(outcome)
 }
 
 /// A sync of which nothing succeeded is an error; otherwise what went wrong is a warning beside the rows.

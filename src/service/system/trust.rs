@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{B, Cell, Columns, I, Sight, T};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::model::{Object, ReleaseObject, Run};
 use crate::service::App;
 use crate::service::gate::rules;
@@ -31,6 +31,26 @@ pub(super) const GATE_RESULT: Columns = &[
     ("max", I),
     ("passed", B),
 ];
+
+pub(super) const VISIBILITY: Columns =
+    &[("connection", T), ("kind", T), ("object", T), ("name", T), ("change", T)];
+
+/// What logins were found to show and hide. Objects that nobody adopted are among that, so it is for admins.
+pub(super) async fn visibility(app: &App, sight: &Sight) -> Result<Vec<Vec<Cell>>> {
+    if !sight.is_admin {
+        return Err(Error::new(Kind::Denied, "permission denied for table visibility"));
+    }
+    let row = |(connection, visible): (String, crate::model::Visible)| {
+        vec![
+            connection.into(),
+            visible.kind.into(),
+            visible.object.into(),
+            visible.name.into(),
+            visible.change.into(),
+        ]
+    };
+    Ok(app.state.visibility().await?.into_iter().map(row).collect())
+}
 
 /// The rows of one of these tables that a user may see.
 pub(super) async fn rows(

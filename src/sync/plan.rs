@@ -362,7 +362,7 @@ mod tests {
         let can = Capabilities { deleted: true, ..CAN };
         let mut before = current(&object);
         let from = |before: &Current| {
-            let plan = plan(Mode::Diff, &object, &columns(), can, Some(before));
+            let plan = plan(Mode::Diff, &object, &columns(), can, Some(before), None);
             plan.deleted_since.map(|watermark| watermark.0)
         };
         assert_eq!(from(&before), Some(7.into()));

@@ -3,6 +3,7 @@
 mod batch;
 mod field_type;
 mod filter;
+mod gate;
 mod health;
 mod name;
 mod overrides;
@@ -12,6 +13,7 @@ mod statement;
 pub use batch::{Batch, BatchStep};
 pub use field_type::FieldType;
 pub use filter::{Comparison, Filter, Literal};
+pub use gate::{GateRules, MisfitCount, Quarantined, Reason, Removal, Review, Rule, Verdict, Visible};
 pub use health::{Alert, Condition, Event, Fault, Health, Message, Severity, State, Turn};
 pub use name::{check_name, machine_name, quote_ident, unique_machine_name};
 pub use overrides::{End, Ended, Override};
@@ -170,6 +172,10 @@ pub struct ImportSettings {
     pub max_loss_percent: u32,
     /// Whether a batch holds the statements that read it when its sync fails; otherwise they go on with its last rows.
     pub required: bool,
+    /// What else a sync must pass.
+    pub gate: GateRules,
+    /// What becomes of a field that is new at the source: `offer` or `add`.
+    pub new_fields: String,
 }
 
 impl Default for ImportSettings {
@@ -182,6 +188,8 @@ impl Default for ImportSettings {
             delete_all_before_sync: false,
             max_loss_percent: 30,
             required: true,
+            gate: GateRules::default(),
+            new_fields: "offer".into(),
         }
     }
 }
@@ -212,7 +220,7 @@ pub struct Run {
     pub object: String,
     /// `diff` or `full`.
     pub mode: String,
-    /// `running`, `succeeded`, `succeeded with warnings`, `capped`, `held`, `failed`, `cancelled`.
+    /// `running`, `succeeded`, `succeeded with warnings`, `capped`, `held`, `rejected`, `failed`, `cancelled`.
     pub status: String,
     /// When it began.
     pub started_at: Micros,
@@ -246,10 +254,14 @@ pub struct RunCounts {
     pub updated: u64,
     /// Removed.
     pub deleted: u64,
-    /// Of those told to be gone: merged into another record.
+    /// Of those: merged into another record.
     pub merged: u64,
-    /// Of those told to be gone: the filter does not hold for them any more.
+    /// Of those: the filter does not hold for them any more.
     pub left_filter: u64,
+    /// Of those: the source does not show them to this login, and did not delete them.
+    pub not_visible: u64,
+    /// Of those: the source cannot tell why.
+    pub unknown: u64,
     /// In the table afterwards.
     pub total: u64,
     /// Dropped because a later row of the same run had the same key.
@@ -258,6 +270,8 @@ pub struct RunCounts {
     pub null_keys: u64,
     /// Values kept as NULL because they did not fit their type.
     pub misfits: u64,
+    /// The same by field.
+    pub misfits_of: Vec<MisfitCount>,
     /// Left out because the record was erased.
     pub erased: u64,
     /// Calls of the source's API.
@@ -268,6 +282,8 @@ pub struct RunCounts {
     pub bytes_written: u64,
     /// Warnings for people.
     pub warnings: Vec<String>,
+    /// What the gate found: what did not pass, and every sum that is watched.
+    pub verdicts: Vec<Verdict>,
 }
 
 /// An immutable, numbered cut across all objects.

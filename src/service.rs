@@ -11,6 +11,7 @@ mod demo;
 mod erase;
 mod explain;
 mod field;
+mod gate;
 mod grant;
 mod health;
 mod link;
@@ -30,6 +31,7 @@ mod system;
 mod turn;
 mod user;
 mod vacuum;
+mod visibility;
 mod watch;
 
 use std::collections::HashMap;

@@ -133,6 +133,10 @@ pub struct Capabilities {
     pub keys: bool,
     /// `What::DeletedSince` is possible.
     pub deleted: bool,
+    /// `What::Get` is possible.
+    pub get: bool,
+    /// A record that is there may be hidden from the login: one that is not found need not be deleted.
+    pub hides: bool,
 }
 
 /// One field to read: where it comes from, how it is called in the batch, and its type.
@@ -159,6 +163,9 @@ pub enum What {
     ///
     /// An error of the kind `Unsupported` says that the source does not know that far back: only a full read does.
     DeletedSince(Watermark),
+    /// The records with these keys, as far as they are there and the filter holds: the values of each key in the order
+    /// of [`Read::key`], as text.
+    Get(Vec<Vec<String>>),
 }
 
 /// Where the next diff starts. Opaque to everything but the source that made it.
@@ -208,6 +215,8 @@ pub struct Expected {
     pub calls: u64,
     /// How many of them the question took.
     pub spent: u64,
+    /// Whether the read delivers all of these rows. Otherwise a part of the filter is checked after reading.
+    pub is_exact: bool,
 }
 
 /// Calls of one day.

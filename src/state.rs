@@ -22,11 +22,13 @@ mod overrides;
 mod period;
 mod rebuild;
 mod release;
+mod removal;
 mod retention;
 mod run;
 mod schema;
 mod statement;
 mod user;
+mod visibility;
 
 use std::str::FromStr;
 use std::time::Duration;

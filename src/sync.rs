@@ -5,13 +5,20 @@
 //! publication: the next sync starts from the watermark of the table itself.
 
 mod ahead;
+mod decide;
 mod drift;
 mod erase;
 mod erased;
 mod gate;
+mod lease;
+mod patch;
 mod plan;
+mod preview;
+mod prune;
 mod run;
+mod settle;
 mod transfer;
+mod visibility;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +34,8 @@ use ahead::Ahead;
 
 pub use erased::{Digester, key_text};
 pub use plan::Mode;
+pub use preview::Preview;
+pub use visibility::KeyDifference;
 
 /// What the syncs of one server share.
 #[derive(Clone)]
@@ -49,8 +58,10 @@ pub struct Request {
     pub mode: Mode,
     /// Who asked.
     pub actor: String,
-    /// Publish although the gate would hold it.
-    pub force: bool,
+    /// Publish although the gate would hold it, for this reason.
+    pub force: Option<String>,
+    /// Why no row may be removed, where that is so.
+    pub keeps_rows: Option<String>,
 }
 
 /// A sync that is recorded but has not read anything yet.
@@ -78,6 +89,8 @@ pub struct Outcome {
 struct Gathered {
     runs: Vec<Run>,
     changes: Vec<ReleaseObject>,
+    /// The runs that committed them.
+    committed: Vec<i64>,
     failed: Option<(Kind, &'static str)>,
     is_refused: bool,
     /// Ends that the state was away for.
@@ -144,9 +157,12 @@ impl Syncer {
         cancel: &CancellationToken,
     ) -> Result<Outcome> {
         let sync_id = started.sync_id;
-        let Gathered { mut runs, changes, failed, is_refused, unrecorded } =
+        let Gathered { mut runs, changes, committed, failed, is_refused, unrecorded } =
             self.read(request, started, progress, cancel).await;
-        let release = self.publish(&format!("sync {sync_id}"), &changes, &[], &mut runs).await?;
+        let release = self.publish(&format!("sync {sync_id}"), &changes, &[], &committed).await?;
+        for run in runs.iter_mut().filter(|run| committed.contains(&run.id)) {
+            run.release = release.as_ref().map(|release| release.id);
+        }
         for run in unrecorded {
             self.state.finish_run(&run).await?;
         }
@@ -179,7 +195,7 @@ impl Syncer {
     ) -> Gathered {
         let started = started.runs;
         let mut runs = Vec::with_capacity(started.len());
-        let mut published = Vec::new();
+        let (mut published, mut committed) = (Vec::new(), Vec::new());
         let (mut failed, mut refused, mut unrecorded) = (None, None, Vec::new());
         for (object, run) in request.objects.iter().zip(started) {
             let ended = match refused {
@@ -190,7 +206,9 @@ impl Syncer {
             if let Some((Kind::Unauthenticated, sqlstate)) = ended.failed {
                 refused = Some(sqlstate);
             }
-            if let Some(snapshot) = ended.snapshot {
+            // What is held stays committed and unpublished.
+            if let Some(snapshot) = ended.snapshot.filter(|_| ended.run.status != "held") {
+                committed.push(ended.run.id);
                 published.push(ReleaseObject {
                     object_id: object.id.clone(),
                     connection: object.connection.clone(),
@@ -211,26 +229,22 @@ impl Syncer {
             }
             runs.push(ended.run);
         }
-        Gathered { runs, changes: published, failed, is_refused: refused.is_some(), unrecorded }
+        Gathered { runs, changes: published, committed, failed, is_refused: refused.is_some(), unrecorded }
     }
 
     /// Publishes a release in which `changes` replace what the newest one says of those objects and `removed`
-    /// are gone, and notes it in `runs`. Nothing to change publishes nothing.
+    /// are gone, and notes it in the runs of these numbers. Nothing to change publishes nothing.
     pub async fn publish(
         &self,
         cause: &str,
         changes: &[ReleaseObject],
         removed: &[String],
-        runs: &mut [Run],
+        runs: &[i64],
     ) -> Result<Option<Release>> {
         if changes.is_empty() && removed.is_empty() {
             return Ok(None);
         }
-        let committed: Vec<i64> = runs.iter().filter(|run| run.version.is_some()).map(|run| run.id).collect();
-        let release = self.state.publish(cause, changes, removed, &committed).await?;
-        for run in runs.iter_mut().filter(|run| run.version.is_some()) {
-            run.release = Some(release.id);
-        }
+        let release = self.state.publish(cause, changes, removed, runs).await?;
         // State decides; the mirror lets a lost state be rebuilt, so failing to write it must not undo a release.
         if let Err(error) = self.warehouse.put_release(&release).await {
             tracing::error!(release.id = release.id, error = ?error, "the release is published but not mirrored");

@@ -96,9 +96,9 @@ async fn losing_a_third_of_the_rows_is_held_until_a_person_says_so() {
             .await;
     server.rows(&["CALL add_object('crm', 'public.deal')", "CALL sync('crm','full')"]);
     database.execute("DELETE FROM deal WHERE id > 60").await;
-    says(&server.rows(&["CALL sync('crm','full')"]), &["held", "from 100 to 60", "force => true"]);
+    says(&server.rows(&["CALL sync('crm','full')"]), &["held", "from 100 to 60", "CALL approve("]);
     assert_eq!(server.rows(&["SELECT count(*) FROM deal"]), "100");
-    server.rows(&["CALL sync('crm','full', force => true)"]);
+    server.rows(&["CALL sync('crm','full', force => true, reason => 'test')"]);
     assert_eq!(server.rows(&["SELECT count(*) FROM deal"]), "60");
     assert_eq!(server.rows(&["SET tributary.as_of = '1'", "SELECT count(*) FROM deal"]), "SET\n100");
 }

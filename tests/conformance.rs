@@ -1,8 +1,8 @@
 //! One list of tests that every connector of the catalog passes, run against simulated vendors over real HTTP.
 
 mod own;
-mod replica;
-mod vendor;
+pub(crate) mod replica;
+pub(crate) mod vendor;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -34,7 +34,7 @@ impl World {
 
     /// Syncs, and lets the source keep what the release has to hold.
     async fn sync(&mut self, mode: &str) {
-        self.server.rows(&[&format!("CALL sync('crm', '{mode}', force => true)")]);
+        self.server.rows(&[&format!("CALL sync('crm', '{mode}', force => true, reason => 'test')")]);
         let release: i64 = self.server.rows(&["SELECT max(id) FROM tributary.release"]).parse().unwrap();
         if self.releases.iter().any(|(known, _)| *known == release) {
             return;

@@ -33,6 +33,7 @@ mod state;
 mod stores;
 mod support;
 mod time;
+mod trust;
 mod vendors;
 mod vendors_sync;
 mod wire;

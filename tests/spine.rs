@@ -115,8 +115,10 @@ async fn definitions_change_what_readers_see_from_the_next_release_on() {
     server.rows(&["CALL set_fields('crm', 'deal', fields => 'id,amount')"]);
     assert!(server.error("SELECT name FROM deal").contains("42703"));
     server.rows(&["CALL set_import('crm', 'deal', filter => 'amount > 20', cursor_field => '')"]);
-    let synced =
-        server.rows(&["CALL sync('crm','full', force => true)", "SELECT count(*), min(amount) FROM deal"]);
+    let synced = server.rows(&[
+        "CALL sync('crm','full', force => true, reason => 'test')",
+        "SELECT count(*), min(amount) FROM deal",
+    ]);
     assert!(synced.ends_with("15|21.25"), "{synced}");
 
     server.rows(&["CALL drop_object('crm', 'deal')"]);

@@ -38,7 +38,7 @@ async fn served(rows: u32) -> (Database, Server) {
 /// Changes the source and syncs the change.
 async fn change(database: &Database, server: &Server, statement: &str, mode: &str) {
     database.execute(statement).await;
-    server.rows(&[&format!("CALL sync('crm', '{mode}', force => true)")]);
+    server.rows(&[&format!("CALL sync('crm', '{mode}', force => true, reason => 'test')")]);
 }
 
 /// The last line that psql printed.

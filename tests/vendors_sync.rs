@@ -215,6 +215,7 @@ async fn a_login_that_is_revoked_ends_the_sync_and_asks_for_a_person() {
     let scopes = ["crm.objects.deals.read", "crm.schemas.deals.read", "oauth"];
     let other = vendor.control.private_app(&scopes);
     server.rows(&[&format!("CALL set_secret('crm', 'token', '{other}')")]);
+    server.rows(&["CALL accept_visibility('crm')"]);
     let said = server.psql(&["CALL sync('crm', 'full')"]);
     let (rows, told) = (String::from_utf8(said.stdout).unwrap(), String::from_utf8(said.stderr).unwrap());
     assert!(

@@ -7,7 +7,7 @@ use super::{Actor, App, shorten};
 use crate::error::{Error, Kind, Result, did_you_mean};
 use crate::model::{Connection, check_name};
 use crate::secret::Secret;
-use crate::source::{ConnectorInfo, ObjectInfo, Source};
+use crate::source::{ConnectorInfo, Identity, ObjectInfo, Source};
 
 /// Names that are schemas of the product itself or of PostgreSQL.
 /// Schemas of our own, and folders beside those of connections in the storage.
@@ -30,6 +30,15 @@ pub(super) struct Discovered {
     pub(super) info: ObjectInfo,
     /// SQL name of the object, when it is adopted.
     pub(super) adopted: Option<String>,
+}
+
+/// How a login ended.
+pub(super) struct LoggedIn {
+    pub(super) connection: Connection,
+    /// Why the source could not be asked.
+    pub(super) trouble: Option<Error>,
+    /// It may be somebody else than before, who is to be accepted first.
+    pub(super) is_other: bool,
 }
 
 impl App {
@@ -64,7 +73,7 @@ impl App {
             let mut connection = self.state.create_connection(name, connector, &settings).await?;
             self.mirror_connection(&connection).await;
             if info.secrets.is_empty() {
-                connection = self.log_in(connection, source.as_ref()).await?;
+                connection = self.log_in(connection, source.as_ref()).await?.0;
                 self.check_soon(connection.id).await?;
             }
             Ok(connection)
@@ -85,14 +94,14 @@ impl App {
     }
 
     /// Keeps a secret sealed and proves the login with it. A login that the source refuses keeps the old secret.
-    /// Where the source cannot be reached the new one is kept and the second value says why.
+    /// Where the source cannot be reached the new one is kept, and what is returned says why.
     pub(super) async fn set_secret(
         &self,
         actor: &Actor,
         connection: &str,
         field: &str,
         value: Secret,
-    ) -> Result<(Connection, Option<Error>)> {
+    ) -> Result<LoggedIn> {
         let arguments = serde_json::json!({ "connection": connection, "field": shorten(field) }).to_string();
         self.audited(actor, "set_secret", &arguments, async {
             let connection = self.connection(connection).await?;
@@ -108,10 +117,15 @@ impl App {
                 return Err(Error::new(Kind::Invalid, what).with_hint(hint));
             }
             let mut secrets = self.secrets(&connection, info).await?;
-            secrets.insert(field.to_string(), value.expose().to_string());
+            let before = secrets.insert(field.to_string(), value.expose().to_string());
+            let is_new = before.is_some_and(|before| before != value.expose());
             let source = self.connectors.open(&connection.connector, &connection.settings, &secrets, None)?;
+            let mut other = false;
             let (connection, trouble) = match self.log_in(connection.clone(), source.as_ref()).await {
-                Ok(connection) => (connection, None),
+                Ok((connection, identity)) => {
+                    other = self.note_identity(&connection, &identity, is_new).await?;
+                    (connection, None)
+                }
                 // Those of the app alone log nobody in.
                 Err(_)
                     if APPLICATION.contains(&field)
@@ -132,7 +146,7 @@ impl App {
             self.state.put_secret(connection.id, field, version, &sealed).await?;
             self.forget_tokens(connection.id);
             self.check_soon(connection.id).await?;
-            Ok((connection, trouble))
+            Ok(LoggedIn { connection, trouble, is_other: other })
         })
         .await
     }
@@ -143,6 +157,7 @@ impl App {
         self.audited(actor, "discover", &arguments, async {
             let connection = self.connection(connection).await?;
             let infos = self.open(&connection).await?.objects().await?;
+            self.note_objects(&connection, infos.iter().map(|info| info.api.as_str())).await?;
             let adopted = self.state.objects_of(connection.id).await?;
             let adopted: HashMap<_, _> =
                 adopted.into_iter().map(|object| (object.api, object.name)).collect();
@@ -226,7 +241,7 @@ impl App {
         Ok(secrets)
     }
 
-    async fn log_in(&self, connection: Connection, source: &dyn Source) -> Result<Connection> {
+    async fn log_in(&self, connection: Connection, source: &dyn Source) -> Result<(Connection, Identity)> {
         let checked = source.whoami().await;
         let identity = match checked.and_then(|who| self.same_account(&connection, &who).map(|()| who)) {
             Ok(identity) => identity,
@@ -236,7 +251,7 @@ impl App {
                 return Err(error);
             }
         };
-        self.logged_in(connection, &identity).await
+        Ok((self.logged_in(connection, &identity).await?, identity))
     }
 }
 

@@ -57,7 +57,7 @@ impl App {
 
     async fn sync_demo(self: &Arc<Self>, connection: &str) -> Result<()> {
         let actor = Actor::system();
-        let wanted = Wanted { connection, mode: "full", object: None, force: false };
+        let wanted = Wanted { connection, mode: "full", object: None, force: None };
         let (progress, _) = mpsc::unbounded_channel();
         let outcome = self.sync(&actor, &wanted, progress, CancellationToken::new()).await?;
         match outcome.runs.iter().find(|run| run.status == "failed") {

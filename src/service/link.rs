@@ -254,6 +254,7 @@ impl App {
         self.vault().keep(connection.id, &answer).await?;
         self.forget_tokens(connection.id);
         let connection = self.logged_in(connection, &identity).await?;
+        self.note_identity(&connection, &identity, true).await?;
         self.check_soon(connection.id).await?;
         Ok(connection)
     }

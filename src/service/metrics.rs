@@ -61,7 +61,7 @@ impl Metrics {
             ("deleted", run.counts.deleted),
         ] {
             // What was not committed was read at most.
-            if what == "read" || run.version.is_some() {
+            if what == "read" || (run.version.is_some() && run.status != "held") {
                 *counts.rows.entry((run.object.clone(), what)).or_default() += rows;
             }
         }

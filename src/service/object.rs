@@ -42,6 +42,7 @@ pub(super) struct ImportChange {
     pub(super) max_loss_percent: Option<i64>,
     /// Whether a batch holds the statements that read it when its sync fails.
     pub(super) required: Option<bool>,
+    pub(super) new_fields: Option<String>,
 }
 
 impl App {
@@ -60,6 +61,7 @@ impl App {
             let connection = self.connection(connection).await?;
             let source = self.open(&connection).await?;
             let infos = source.objects().await?;
+            self.note_objects(&connection, infos.iter().map(|info| info.api.as_str())).await?;
             let mut info = find_source_object(&connection, &infos, api)?.clone();
             let fields = source.fields(&info.api).await?;
             source.suggest(&mut info, &fields);
@@ -238,7 +240,7 @@ impl App {
         let newest = self.state.newest_release().await?;
         let is_visible = |id: &String| newest.iter().flat_map(|r| &r.objects).any(|o| o.object_id == *id);
         let removed: Vec<_> = removed.iter().filter(|id| is_visible(id)).cloned().collect();
-        if let Some(release) = self.syncer.publish(cause, changes, &removed, &mut []).await? {
+        if let Some(release) = self.syncer.publish(cause, changes, &removed, &[]).await? {
             self.announce(release);
         }
         Ok(())
@@ -389,6 +391,13 @@ fn apply_import(object: &mut Object, change: ImportChange) -> Result<()> {
                 .with_hint("accepted are `daily` and `manual`"));
         }
         object.import.frequency = frequency;
+    }
+    if let Some(policy) = change.new_fields {
+        if !["offer", "add"].contains(&policy.as_str()) {
+            let what = format!("unknown policy `{}` for new fields", shorten(&policy));
+            return Err(Error::new(Kind::Invalid, what).with_hint("accepted are `offer` and `add`"));
+        }
+        object.import.new_fields = policy;
     }
     if let Some(delete_all) = change.delete_all_before_sync {
         object.import.delete_all_before_sync = delete_all;

@@ -4,6 +4,7 @@ mod batch;
 mod connection;
 mod erase;
 mod field;
+mod gate;
 mod health;
 mod object;
 mod overrides;
@@ -11,6 +12,7 @@ mod release;
 mod statement;
 mod storage;
 mod sync;
+mod visibility;
 
 use std::sync::Arc;
 
@@ -28,6 +30,8 @@ use crate::query::{
     AdminStatement, GrantTarget, Notice, NoticeSender, SessionUser, VerbCall, VerbParam, VerbSignature, Verbs,
 };
 
+pub(super) use gate::rule_row;
+
 /// Verbs that belong together: what they take and give, and what they do.
 struct Group {
     signatures: fn() -> Vec<VerbSignature>,
@@ -38,6 +42,7 @@ const GROUPS: &[Group] = &[
     Group { signatures: connection::signatures, call: connection::call },
     Group { signatures: erase::signatures, call: erase::call },
     Group { signatures: field::signatures, call: field::call },
+    Group { signatures: gate::signatures, call: gate::call },
     Group { signatures: health::signatures, call: health::call },
     Group { signatures: object::signatures, call: object::call },
     Group { signatures: overrides::signatures, call: overrides::call },
@@ -46,6 +51,7 @@ const GROUPS: &[Group] = &[
     Group { signatures: statement::signatures, call: statement::call },
     Group { signatures: sync::signatures, call: sync::call },
     Group { signatures: storage::signatures, call: storage::call },
+    Group { signatures: visibility::signatures, call: visibility::call },
 ];
 
 /// A call with everything it needs.

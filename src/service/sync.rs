@@ -19,8 +19,8 @@ pub struct Wanted<'a> {
     pub mode: &'a str,
     /// One object of it; `None` means all.
     pub object: Option<&'a str>,
-    /// Publish although the gate would hold it.
-    pub force: bool,
+    /// Publish although the gate would hold it, and why.
+    pub force: Option<&'a str>,
 }
 
 impl App {
@@ -63,8 +63,13 @@ impl App {
         .await
     }
 
-    async fn request(&self, actor: &Actor, wanted: &Wanted<'_>) -> Result<Request> {
+    pub(super) async fn request(&self, actor: &Actor, wanted: &Wanted<'_>) -> Result<Request> {
         let mode: Mode = wanted.mode.parse()?;
+        if wanted.force.is_some_and(|reason| reason.trim().is_empty()) {
+            return Err(Error::new(Kind::Invalid, "`force` needs a reason").with_hint(
+                "CALL sync(..., force => true, reason => '...'); what is forced is in the audit with its reason",
+            ));
+        }
         let connection = self.connection(wanted.connection).await?;
         let objects = match wanted.object {
             Some(name) => vec![self.object(&connection, name).await?],
@@ -78,7 +83,9 @@ impl App {
             )));
         }
         let source = self.open(&connection).await?;
-        Ok(Request { source, objects, mode, actor: actor.name.clone(), force: wanted.force })
+        let keeps_rows = self.keeps_rows(&connection).await?;
+        let force = wanted.force.map(str::to_string);
+        Ok(Request { source, objects, mode, actor: actor.name.clone(), force, keeps_rows })
     }
 
     async fn run_sync(

@@ -1,6 +1,8 @@
 //! The system as tables, past releases, rights and logins: what the query engine and the wire ask the service.
 
+mod rows;
 mod tables;
+mod trust;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,9 +17,9 @@ use super::cells::{Cell, Columns, batch, schema, time};
 use super::release::Fate;
 use super::{App, alert, explain, health, overrides, release_field, statement};
 use crate::error::{Error, Kind, Result};
-use crate::model::{Alert, Grant, Object, Period, Release, ReleaseObject, Run, Statement, now_micros};
+use crate::model::{Alert, Grant, Object, Release, ReleaseObject, Run, Statement, now_micros};
 use crate::query::{AsOf, CatalogFacts, SessionUser, SystemTable, SystemTables, Tables};
-use crate::source;
+use rows::{connector_row, period_row, release_objects, release_row, run_row};
 
 use tables::TABLES;
 
@@ -94,6 +96,11 @@ impl SystemTables for Catalog {
             "override" => overrides::rows(&self.app, SHOWN, |c, o| sight.sees(c, o)).await?,
             "erasure" => self.erasures(&sight).await?,
             "period" => self.app.state.periods().await?.into_iter().map(period_row).collect(),
+            "visibility" => trust::visibility(&self.app, &sight).await?,
+            "removal" | "quarantine" | "misfit" | "gate" | "gate_result" => {
+                let (objects, runs) = (self.visible_objects(&sight).await?, self.visible_runs(&sight).await?);
+                trust::rows(&self.app, table, objects, runs, &sight).await?
+            }
             "health" => {
                 let seen = |row: &health::Row| match &row.object {
                     Some(object) => sight.sees(&row.connection, object),
@@ -228,15 +235,14 @@ impl Catalog {
     async fn objects(&self, sight: &Sight) -> Result<Vec<Vec<Cell>>> {
         let newest = self.app.state.newest_release().await?;
         let synced = self.app.state.last_published().await?;
-        let rows = |object: &Object| {
-            let published = newest.iter().flat_map(|release| &release.objects);
-            published
-                .filter(|published| published.object_id == object.id)
-                .map(|published| published.rows)
-                .next()
+        let telling = self.app.state.telling_runs().await?;
+        let published = |object: &Object| {
+            let mut published = newest.iter().flat_map(|release| &release.objects);
+            published.find(|published| published.object_id == object.id)
         };
         let row = |object: Object| {
             let import = &object.import;
+            let (state, reason) = trust::standing(&object, published(&object), &telling);
             let name_field = object.fields.iter().find(|field| field.is_name).map(|field| field.name.clone());
             vec![
                 object.connection.as_str().into(),
@@ -251,9 +257,12 @@ impl Catalog {
                 import.frequency.as_str().into(),
                 import.delete_all_before_sync.into(),
                 i64::from(import.max_loss_percent).into(),
-                rows(&object).into(),
+                import.new_fields.as_str().into(),
+                published(&object).map(|published| published.rows).into(),
                 time(synced.get(&object.id).copied()),
                 time(object.created_at),
+                state.into(),
+                reason.into(),
                 import.required.into(),
             ]
         };
@@ -418,78 +427,4 @@ impl Catalog {
 fn without_rows(object: &ReleaseObject) -> EmptyTable {
     let field = |field: &crate::model::ObjectField| Field::new(&field.name, field.data_type.arrow(), true);
     EmptyTable::new(Arc::new(Schema::new(object.fields.iter().map(field).collect::<Vec<_>>())))
-}
-
-fn connector_row(info: &source::ConnectorInfo) -> Vec<Cell> {
-    vec![info.name.to_string().into(), info.label.to_string().into(), info.secrets.join(",").into()]
-}
-
-fn run_row(run: Run) -> Vec<Cell> {
-    let counts = run.counts;
-    let warnings = Some(counts.warnings.join("; ")).filter(|warnings| !warnings.is_empty());
-    vec![
-        run.id.into(),
-        run.sync_id.into(),
-        run.object.into(),
-        run.mode.into(),
-        run.status.into(),
-        time(run.started_at),
-        time(run.ended_at),
-        counts.read.into(),
-        counts.inserted.into(),
-        counts.updated.into(),
-        counts.deleted.into(),
-        counts.merged.into(),
-        counts.left_filter.into(),
-        counts.total.into(),
-        counts.duplicates.into(),
-        counts.null_keys.into(),
-        counts.misfits.into(),
-        counts.erased.into(),
-        counts.calls.into(),
-        counts.expected_calls.and_then(|calls| i64::try_from(calls).ok()).into(),
-        counts.bytes_written.into(),
-        run.version.into(),
-        run.release.into(),
-        warnings.into(),
-        run.cause.into(),
-        run.remedy.into(),
-    ]
-}
-
-fn release_row(release: &Release, sight: &Sight, fate: &Fate) -> Vec<Cell> {
-    let visible = || release.objects.iter().filter(|object| sight.sees(&object.connection, &object.name));
-    let mut row = vec![
-        release.id.into(),
-        time(release.published_at),
-        release.cause.as_str().into(),
-        (visible().count() as i64).into(),
-        visible().map(|object| object.rows).sum::<i64>().into(),
-    ];
-    row.extend(fate.cells(release.id));
-    row
-}
-
-fn period_row(period: Period) -> Vec<Cell> {
-    vec![
-        period.name.into(),
-        period.release.into(),
-        time(period.frozen_at),
-        period.frozen_by.into(),
-        period.reason.into(),
-    ]
-}
-
-fn release_objects(release: &Release, sight: &Sight) -> Vec<Vec<Cell>> {
-    let visible = release.objects.iter().filter(|object| sight.sees(&object.connection, &object.name));
-    let row = |object: &ReleaseObject| {
-        vec![
-            release.id.into(),
-            object.connection.as_str().into(),
-            object.name.as_str().into(),
-            object.version.into(),
-            object.rows.into(),
-        ]
-    };
-    visible.map(row).collect()
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::columns::Columns;
 use super::delta::{Entries, TableState, has_timestamp_ntz};
 use super::failure;
 use super::log::{self, Landed};
@@ -22,6 +23,7 @@ pub(crate) const ATTEMPTS: u64 = 30;
 pub(crate) enum Work {
     Replace(Staged),
     Merge(Changes),
+    Columns(Columns),
 }
 
 /// A write that is complete and counted, but not visible.
@@ -124,7 +126,7 @@ impl Prepared {
     /// Works out what the write does to the newest version.
     async fn work_out(&mut self) -> Result<()> {
         let before = self.shared.refresh().await?;
-        if let (Work::Merge(_), Some(before)) = (&*self.work, &before) {
+        if let (Work::Merge(_) | Work::Columns(_), Some(before)) = (&*self.work, &before) {
             check_mergeable(&self.spec, before)?;
         }
         let compares = before.as_ref().is_some_and(|before| {
@@ -136,6 +138,7 @@ impl Prepared {
         let planned = tokio::task::spawn_blocking(move || match &*work {
             Work::Replace(staged) => staged.plan(on.as_ref(), compares, &shared.footers),
             Work::Merge(changes) => changes.plan(on.as_ref(), &shared.footers),
+            Work::Columns(columns) => columns.plan(on.as_ref(), &shared.footers),
         });
         self.plan = planned.await.map_err(failure::task)??;
         let paths: Vec<_> = obsolete.paths().collect();
@@ -147,7 +150,7 @@ impl Prepared {
     /// The columns of the version to be.
     fn columns(&self) -> Vec<(String, FieldType)> {
         match (&*self.work, &self.before) {
-            (Work::Merge(_), Some(before)) => {
+            (Work::Merge(_) | Work::Columns(_), Some(before)) => {
                 let known = &before.state.columns;
                 let new = self.spec.columns.iter().filter(|(name, _)| known.iter().all(|(k, _)| k != name));
                 known.iter().chain(new).cloned().collect()
@@ -194,20 +197,24 @@ impl Prepared {
 
     /// Removes the files of a full write that did not become the table.
     async fn drop_staged(&self) {
-        if let Work::Replace(staged) = &*self.work
-            && !self.plan.replaces
-        {
-            let paths: Vec<_> = staged.files.iter().map(|file| file.path.clone()).collect();
-            self.shared.folder.delete(paths).await;
+        if !self.plan.replaces {
+            self.shared.folder.delete(self.staged_paths()).await;
         }
     }
 
     async fn clean_up(&self) {
         let mut paths: Vec<_> = self.plan.paths().collect();
-        if let Work::Replace(staged) = &*self.work {
-            paths.extend(staged.files.iter().map(|file| file.path.clone()));
-        }
+        paths.extend(self.staged_paths());
         self.shared.folder.delete(paths).await;
+    }
+
+    fn staged_paths(&self) -> Vec<String> {
+        let staged = match &*self.work {
+            Work::Replace(staged) => staged,
+            Work::Columns(columns) => &columns.staged,
+            Work::Merge(_) => return Vec::new(),
+        };
+        staged.files.iter().map(|file| file.path.clone()).collect()
     }
 }
 

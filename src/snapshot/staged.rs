@@ -93,7 +93,10 @@ impl Staged {
     }
 
     /// The staged rows in the order of their keys.
-    fn read<'a>(&'a self, footers: &'a Footers) -> impl Iterator<Item = Result<RecordBatch>> + use<'a> {
+    pub(crate) fn read<'a>(
+        &'a self,
+        footers: &'a Footers,
+    ) -> impl Iterator<Item = Result<RecordBatch>> + use<'a> {
         self.files.iter().flat_map(move |file| {
             let all: Vec<_> = (0..self.layout.schema.fields().len()).collect();
             let opened = file.open(&self.layout.folder, footers);
@@ -107,18 +110,18 @@ impl Staged {
 }
 
 /// One of two streams of rows: what is left of its current batch.
-struct Side<I> {
+pub(crate) struct Side<I> {
     batches: I,
     rows: Option<RecordBatch>,
 }
 
 impl<I: Iterator<Item = Result<RecordBatch>>> Side<I> {
-    fn new(batches: I) -> Self {
+    pub(crate) fn new(batches: I) -> Self {
         Side { batches, rows: None }
     }
 
     /// The rows at hand; `None` at the end.
-    fn rows(&mut self) -> Result<Option<RecordBatch>> {
+    pub(crate) fn rows(&mut self) -> Result<Option<RecordBatch>> {
         while self.rows.as_ref().is_none_or(|rows| rows.num_rows() == 0) {
             match self.batches.next() {
                 Some(next) => self.rows = Some(next?),
@@ -128,7 +131,7 @@ impl<I: Iterator<Item = Result<RecordBatch>>> Side<I> {
         Ok(self.rows.clone())
     }
 
-    fn advance(&mut self, count: usize) {
+    pub(crate) fn advance(&mut self, count: usize) {
         self.rows = self.rows.take().map(|rows| rows.slice(count, rows.num_rows() - count));
     }
 }
@@ -252,13 +255,13 @@ where
     }
 }
 
-fn take(batch: &RecordBatch, rows: Vec<u32>) -> Result<RecordBatch> {
+pub(crate) fn take(batch: &RecordBatch, rows: Vec<u32>) -> Result<RecordBatch> {
     take_record_batch(batch, &UInt32Array::from(rows)).map_err(failure::arrow)
 }
 
 /// The rows in which two batches of the same keys differ. The columns of `new` are compared, bit by bit: a value
 /// equals itself, also NULL and NaN.
-fn changed_rows(old: &RecordBatch, new: &RecordBatch) -> Result<Vec<u32>> {
+pub(crate) fn changed_rows(old: &RecordBatch, new: &RecordBatch) -> Result<Vec<u32>> {
     let mut same: Option<BooleanArray> = None;
     for (old, new) in old.columns().iter().zip(new.columns()) {
         // Mostly whole columns are equal.

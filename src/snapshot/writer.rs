@@ -8,6 +8,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 use super::assemble::assemble;
+use super::columns::Columns;
 use super::failure;
 use super::keys::Keys;
 use super::lane::{Lane, LaneResult, Layout};
@@ -18,6 +19,7 @@ use super::staged::Staged;
 use super::table::Shared;
 use super::upsert::Changes;
 use crate::error::{Error, Kind, Result};
+use crate::model::FieldType;
 
 /// Lanes that sort and encode at the same time.
 const BUSY_LANES: usize = 2;
@@ -42,6 +44,8 @@ pub struct Writer {
     permits: Arc<Semaphore>,
     lanes: Vec<Option<LaneTask>>,
     arrivals: i64,
+    /// For columns alone: the definition of whole rows, and whether those that are not written are removed.
+    over: Option<(WriteSpec, bool)>,
 }
 
 struct LaneTask {
@@ -57,14 +61,7 @@ enum Message {
 impl Writer {
     pub(crate) fn start(shared: Arc<Shared>, spec: &WriteSpec, mode: Mode) -> Result<Self> {
         spec.check()?;
-        let schema = spec.schema();
-        let layout = Layout {
-            folder: shared.folder.clone(),
-            staged: staged_schema(&schema),
-            keys: Arc::new(Keys::new(&schema, &spec.key)?),
-            key: spec.key.clone(),
-            schema,
-        };
+        let layout = layout_of(&shared, spec)?;
         Ok(Writer {
             shared,
             spec: spec.clone(),
@@ -73,7 +70,23 @@ impl Writer {
             permits: Arc::new(Semaphore::new(BUSY_LANES)),
             lanes: Vec::new(),
             arrivals: 0,
+            over: None,
         })
+    }
+
+    /// A writer of the key and `columns` of rows that `spec` defines.
+    pub(crate) fn columns(
+        shared: Arc<Shared>,
+        spec: &WriteSpec,
+        columns: &[String],
+        removes: bool,
+    ) -> Result<Self> {
+        spec.check()?;
+        let is_written = |(name, _): &&(String, FieldType)| spec.key.contains(name) || columns.contains(name);
+        let part = spec.columns.iter().filter(is_written).cloned().collect();
+        let part = WriteSpec { columns: part, key: spec.key.clone() };
+        let over = Some((spec.clone(), removes));
+        Ok(Writer { over, ..Writer::start(shared, &part, Mode::Replace)? })
     }
 
     /// Takes rows; waits while the lane is busy. Their columns are those of the [`WriteSpec`], in that order.
@@ -142,7 +155,14 @@ impl Writer {
             }
         });
         let work = work.await.map_err(failure::task)??;
-        Prepared::new(self.shared.clone(), self.spec.clone(), work).await
+        let (spec, work) = match (self.over, work) {
+            (Some((spec, removes)), Work::Replace(staged)) => {
+                let layout = Arc::new(layout_of(&self.shared, &spec)?);
+                (spec, Work::Columns(Columns { staged, layout, removes }))
+            }
+            (_, work) => (self.spec, work),
+        };
+        Prepared::new(self.shared, spec, work).await
     }
 
     /// `rows` under the schema of the table.
@@ -218,6 +238,17 @@ fn run(
     messages.close();
     runtime.block_on(folder.delete(lane.abandon()));
     Err(error)
+}
+
+fn layout_of(shared: &Shared, spec: &WriteSpec) -> Result<Layout> {
+    let schema = spec.schema();
+    Ok(Layout {
+        folder: shared.folder.clone(),
+        staged: staged_schema(&schema),
+        keys: Arc::new(Keys::new(&schema, &spec.key)?),
+        key: spec.key.clone(),
+        schema,
+    })
 }
 
 /// Turns what the lanes left into the files of the next version. Blocks.

@@ -112,7 +112,13 @@ impl Source for DemoSource {
     }
 
     async fn can(&self, object: &str) -> Result<Capabilities> {
-        Ok(Capabilities { since: self.table(object)?.cursor.is_some(), keys: true, deleted: false })
+        Ok(Capabilities {
+            since: self.table(object)?.cursor.is_some(),
+            keys: true,
+            deleted: false,
+            get: false,
+            hides: false,
+        })
     }
 
     fn read(&self, read: Read) -> BoxStream<'static, Result<Page>> {
@@ -172,7 +178,7 @@ impl Reader {
             What::Since(watermark) => Some(watermark.0.as_i64().ok_or_else(|| {
                 Error::new(Kind::Invalid, format!("`{}` is no watermark of the demonstration", watermark.0))
             })?),
-            What::Full | What::Keys | What::DeletedSince(_) => None,
+            What::Full | What::Keys | What::DeletedSince(_) | What::Get(_) => None,
         };
         let (highest, is_over) = (since, false);
         Ok(Reader { table, read, places, cursor, rows_a_page, since, highest, row: 0, given: 0, is_over })

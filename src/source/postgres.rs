@@ -96,11 +96,18 @@ impl Source for PostgresSource {
             since: columns.iter().any(|column| cursor::kind(column).is_ok()),
             keys: true,
             deleted: false,
+            get: true,
+            hides: relation.hides_rows,
         })
     }
 
     fn read(&self, read: Read) -> BoxStream<'static, Result<Page>> {
         read::Reading::new(self.connector.clone(), read).boxed()
+    }
+
+    async fn notes(&self, read: &Read) -> Result<Vec<String>> {
+        let said = read.filter.as_ref().map(filter_sql).transpose()?;
+        Ok(said.map(|said| format!("PostgreSQL is told WHERE {said}")).into_iter().collect())
     }
 
     async fn warnings(&self, read: &Read) -> Result<Vec<String>> {
@@ -115,7 +122,8 @@ impl Source for PostgresSource {
                 session.user()
             ));
         }
-        let (Some(cursor), false) = (&read.cursor, read.what == What::Keys) else { return Ok(warnings) };
+        let is_by_key = matches!(read.what, What::Keys | What::Get(_));
+        let (Some(cursor), false) = (&read.cursor, is_by_key) else { return Ok(warnings) };
         let columns = columns::columns(&mut session, &relation).await?;
         let column = plan::find(&relation, &columns, cursor)?;
         let mut is_indexed = true;

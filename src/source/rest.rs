@@ -247,7 +247,14 @@ impl Source for RestSource {
         let reads = self.client.manifest.reads_of(object);
         let by_time = reads.query.as_ref().is_some_and(|query| query.since.is_some());
         let since = described.modified.is_some() && by_time || reads.changes.is_some();
-        Ok(Capabilities { since, keys: reads.list.is_some(), deleted: reads.deleted.is_some() })
+        Ok(Capabilities {
+            since,
+            keys: reads.list.is_some(),
+            deleted: reads.deleted.is_some(),
+            get: reads.get.is_some() && described.key.len() == 1,
+            // Which records a login sees is up to the vendor's rights, and none tells what it hides.
+            hides: true,
+        })
     }
 
     fn read(&self, read: Read) -> BoxStream<'static, Result<Page>> {

@@ -101,6 +101,7 @@ impl State {
         let mut transaction = self.begin().await?;
         for statement in [
             "DELETE FROM health WHERE connection_id = $1",
+            "DELETE FROM visibility WHERE connection_id = $1",
             "DELETE FROM oauth_grants WHERE connection_id = $1",
             "DELETE FROM oauth_invitations WHERE connection_id = $1",
             "DELETE FROM oauth_logins WHERE connection_id = $1",

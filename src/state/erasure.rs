@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use sqlx::any::AnyRow;
 
-use super::{State, commit, failed, get, get_json, json, next};
+use super::{State, commit, failed, get, get_json, json, next, removal};
 use crate::error::{Error, Kind, Result};
 use crate::model::{Micros, RunCounts};
 
@@ -123,7 +123,7 @@ impl State {
         Ok(releases)
     }
 
-    /// Takes the quoted samples out of what the runs of an object say.
+    /// Takes the quoted samples out of what the runs of an object say, and what names records of it.
     pub async fn drop_samples(&self, object_id: &str) -> Result<()> {
         let mut transaction = self.begin().await?;
         let runs = sqlx::query("SELECT id, counts FROM runs WHERE object_id = $1")
@@ -140,6 +140,9 @@ impl State {
                     dropped = true;
                 }
             }
+            for misfit in &mut counts.misfits_of {
+                dropped |= misfit.sample.take().is_some();
+            }
             if dropped {
                 sqlx::query("UPDATE runs SET counts = $1 WHERE id = $2")
                     .bind(json(&counts)?)
@@ -149,6 +152,7 @@ impl State {
                     .map_err(failed)?;
             }
         }
+        removal::forget(&mut transaction, object_id).await?;
         commit(transaction).await
     }
 
@@ -156,7 +160,14 @@ impl State {
     pub async fn forget_changes(&self) -> Result<()> {
         let statements: &[&str] = match self._file {
             Some(_) => &["VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"],
-            None => &["VACUUM runs", "VACUUM erasures", "VACUUM overrides"],
+            None => &[
+                "VACUUM runs",
+                "VACUUM erasures",
+                "VACUUM overrides",
+                "VACUUM removals",
+                "VACUUM quarantine",
+                "VACUUM visibility",
+            ],
         };
         for statement in statements {
             sqlx::query(statement).execute(&self.pool).await.map_err(failed)?;

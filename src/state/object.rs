@@ -5,7 +5,7 @@ use sqlx::query::Query;
 use sqlx::{Any, Transaction};
 
 use super::failure::{already, failed};
-use super::{State, commit, get, get_json, json};
+use super::{State, commit, get, get_json, json, removal};
 use crate::error::{Error, Kind, Result};
 use crate::model::Object;
 
@@ -91,6 +91,7 @@ impl State {
     /// stay: past releases read them.
     pub async fn drop_object(&self, id: &str) -> Result<()> {
         let mut transaction = self.begin().await?;
+        removal::forget(&mut transaction, id).await?;
         for statement in [
             "DELETE FROM grants WHERE object = (SELECT name FROM objects WHERE id = $1) AND connection =
                  (SELECT connections.name FROM connections

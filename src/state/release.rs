@@ -59,6 +59,13 @@ impl State {
         self.find("SELECT * FROM releases ORDER BY id DESC LIMIT 1", Bound::Nothing).await
     }
 
+    /// What everybody reads of an object; `None` when nothing of it was ever published.
+    pub async fn published(&self, object_id: &str) -> Result<Option<ReleaseObject>> {
+        let query = format!("{CURRENT} AND object_id = $1");
+        let row = sqlx::query(&query).bind(object_id).fetch_optional(&self.pool).await.map_err(failed)?;
+        row.as_ref().map(object).transpose()
+    }
+
     /// The release of that number.
     pub async fn release(&self, id: i64) -> Result<Option<Release>> {
         self.find("SELECT * FROM releases WHERE id = $1", Bound::Number(id)).await

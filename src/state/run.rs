@@ -108,6 +108,31 @@ impl State {
         row.map_err(failed)?.as_ref().map(run).transpose()
     }
 
+    /// The newest run of an object that is held.
+    pub async fn held_run(&self, object_id: &str) -> Result<Option<Run>> {
+        let row = sqlx::query(
+            "SELECT * FROM runs WHERE object_id = $1 AND status = 'held' ORDER BY id DESC LIMIT 1",
+        )
+        .bind(object_id)
+        .fetch_optional(&self.pool)
+        .await;
+        row.map_err(failed)?.as_ref().map(run).transpose()
+    }
+
+    /// Notes what a person decided about a held run; false when it is not held any more.
+    pub async fn decide_run(&self, id: i64, status: &str, cause: &str) -> Result<bool> {
+        let done = sqlx::query(
+            "UPDATE runs SET status = $1, cause = $2, remedy = NULL WHERE id = $3 AND status = 'held'",
+        )
+        .bind(status)
+        .bind(cause)
+        .bind(id)
+        .execute(&self.pool)
+        .await
+        .map_err(failed)?;
+        Ok(done.rows_affected() == 1)
+    }
+
     /// The newest runs, oldest first.
     pub async fn runs(&self, limit: i64) -> Result<Vec<Run>> {
         let rows = sqlx::query("SELECT * FROM runs ORDER BY id DESC LIMIT $1")

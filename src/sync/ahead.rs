@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::drift::{self, Fitted};
-use super::plan::{self, Current, Plan};
+use super::plan::{self, Current, Mark, Marks, Plan};
 use super::{Request, Syncer};
 use crate::error::{Error, Result};
-use crate::model::{FieldType, Object, ObjectField};
+use crate::model::{FieldType, Object, ObjectField, Run};
 use crate::snapshot::{Snapshot, Table, WriteSpec};
 use crate::source::{Capabilities, Expected, Read, ReadField, What};
 
@@ -14,17 +14,19 @@ pub(super) struct Ahead {
     /// The object, with its fields as the source has them now.
     pub(super) object: Object,
     /// API names of selected fields that the source lost; they are not asked for.
-    missing: Vec<String>,
+    pub(super) missing: Vec<String>,
     /// Told by the look at the fields.
     pub(super) warnings: Vec<String>,
     pub(super) table: Table,
     pub(super) snapshot: Option<Arc<Snapshot>>,
     pub(super) current: Option<Current>,
-    can: Capabilities,
+    pub(super) can: Capabilities,
     pub(super) spec: WriteSpec,
     pub(super) plan: Plan,
     /// Rows of the read, where the source counted them.
     pub(super) expected_rows: Option<u64>,
+    /// Whether the source counted what the read is to deliver, and not more.
+    pub(super) counts_all: bool,
 }
 
 impl Ahead {
@@ -34,10 +36,15 @@ impl Ahead {
         let Fitted { object, missing, warnings } = drift::fit(object, &fields)?;
         let table = syncer.warehouse.table(&object.connection, &object.id);
         let snapshot = table.latest().await?;
-        let current = snapshot.as_deref().map(Current::of);
+        // What was read first and rejected is not what a diff goes on from.
+        let current = match &snapshot {
+            Some(snapshot) if !is_rejected(syncer, &object, snapshot).await? => Some(Current::of(snapshot)),
+            _ => None,
+        };
         let can = request.source.can(&object.api).await?;
         let spec = WriteSpec { columns: columns(&object, &missing), key: object.key_columns() };
-        let plan = plan::plan(request.mode, &object, &spec.columns, can, current.as_ref());
+        let suspended = request.keeps_rows.as_deref();
+        let plan = plan::plan(request.mode, &object, &spec.columns, can, current.as_ref(), suspended);
         Ok(Ahead {
             object,
             missing,
@@ -49,12 +56,15 @@ impl Ahead {
             spec,
             plan,
             expected_rows: None,
+            counts_all: false,
         })
     }
 
     /// Plans a full read instead, because the source cannot answer the diff.
     pub(super) fn turn_full(&mut self, why: &Error) {
-        self.plan = plan::in_full(&self.object, &self.spec.columns, self.can, self.current.as_ref(), why);
+        let suspended = self.plan.suspended.take();
+        let (columns, current) = (&self.spec.columns, self.current.as_ref());
+        self.plan = plan::in_full(&self.object, columns, self.can, current, suspended.as_deref(), why);
         self.expected_rows = None;
     }
 
@@ -86,6 +96,28 @@ impl Ahead {
         })
     }
 
+    /// What the commit of this run says of where the next one starts.
+    pub(super) fn mark(&self, marks: Marks, capped: bool) -> Result<serde_json::Value> {
+        let suspended = self.plan.suspended.is_some();
+        let mark =
+            Mark::after(&self.object, &self.spec.columns, marks, self.current.as_ref(), capped, suspended);
+        serde_json::to_value(mark)
+            .map_err(|error| Error::internal("a watermark is not JSON").with_source(error))
+    }
+
+    /// How many records the source counted, where a full read is to have them all, and how many arrived.
+    pub(super) fn counted(&self, run: &Run, capped: bool) -> Option<(u64, u64)> {
+        let is_all = self.plan.what == What::Full && !capped && self.counts_all;
+        self.expected_rows.filter(|_| is_all).map(|rows| (rows, run.counts.read))
+    }
+
+    /// What the commit says that fills columns of the rows that are there.
+    pub(super) fn filling_mark(&self) -> Result<Option<serde_json::Value>> {
+        let mark = self.current.as_ref().and_then(|current| Mark::filling(&self.spec.columns, current));
+        let mark = mark.map(serde_json::to_value).transpose();
+        mark.map_err(|error| Error::internal("a watermark is not JSON").with_source(error))
+    }
+
     /// What the run will take, where the source can tell. Deletions are listed by one call at least; how many there
     /// are, no source tells.
     pub(super) async fn expect(&self, request: &Request) -> Result<Option<Expected>> {
@@ -93,6 +125,15 @@ impl Ahead {
         let deletions = u64::from(self.plan.deleted_since.is_some());
         Ok(expected.map(|expected| Expected { calls: expected.calls + deletions, ..expected }))
     }
+}
+
+/// Whether nothing of the object was ever published and its newest rows were rejected.
+async fn is_rejected(syncer: &Syncer, object: &Object, snapshot: &Snapshot) -> Result<bool> {
+    if syncer.state.published(&object.id).await?.is_some() {
+        return Ok(false);
+    }
+    let run = syncer.state.run(snapshot.run_id()).await?;
+    Ok(run.is_some_and(|run| run.status == "rejected"))
 }
 
 /// The columns of the table that a run writes: selected fields that the source still has.

@@ -15,7 +15,8 @@ pub(super) struct Fitted {
     pub(super) warnings: Vec<String>,
 }
 
-/// Fits `object` to the fields that the source has now. New ones are offered, not selected. A missing key field or a type that cannot hold the
+/// Fits `object` to the fields that the source has now. New ones are offered
+/// or added, as the object says. A missing key field or a type that cannot hold the
 /// old values is an error; another missing field is a warning.
 pub(super) fn fit(object: &Object, fields: &[FieldInfo]) -> Result<Fitted> {
     let mut fitted = Fitted { object: object.clone(), missing: Vec::new(), warnings: Vec::new() };
@@ -57,9 +58,16 @@ pub(super) fn fit(object: &Object, fields: &[FieldInfo]) -> Result<Fitted> {
         field.native_type = info.native_type.clone();
     }
     for name in offer(&mut fitted.object.fields, fields, object.schema_version + 1) {
-        fitted.warnings.push(format!(
-            "field `{name}` is new at the source and not imported; `CALL set_fields(...)` selects it"
-        ));
+        let adds = object.import.new_fields == "add";
+        if let Some(field) = fitted.object.fields.iter_mut().find(|field| field.name == name) {
+            field.selected = adds;
+        }
+        fitted.warnings.push(match adds {
+            true => format!("field `{name}` is new at the source and imported from now on"),
+            false => format!(
+                "field `{name}` is new at the source and not imported; `CALL set_fields(...)` selects it"
+            ),
+        });
     }
     Ok(fitted)
 }

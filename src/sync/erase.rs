@@ -1,6 +1,6 @@
 //! Erasing a record from one table, alone: no sync may write to it meanwhile.
 
-use super::{Syncer, run};
+use super::{Syncer, lease};
 use crate::error::{Error, Kind, Result};
 use crate::snapshot::{Erased, Erasure, Table};
 
@@ -23,7 +23,7 @@ impl Syncer {
         let erasure = erasure(fence);
         let result = tokio::select! {
             biased;
-            error = run::keep_lease(self, object_id, name, fence) => Err(error),
+            error = lease::keep_lease(self, object_id, name, fence) => Err(error),
             result = table.erase(&erasure) => result,
         };
         self.state.release_lease(object_id, fence).await?;

@@ -12,6 +12,8 @@ pub enum Mode {
     Diff,
     /// Everything.
     Full,
+    /// What changed, and then the keys and the volatile fields of every record: what changes tell nothing of.
+    Sweep,
 }
 
 impl Mode {
@@ -20,6 +22,7 @@ impl Mode {
         match self {
             Mode::Diff => "diff",
             Mode::Full => "full",
+            Mode::Sweep => "sweep",
         }
     }
 }
@@ -31,8 +34,9 @@ impl std::str::FromStr for Mode {
         match text {
             "diff" => Ok(Mode::Diff),
             "full" => Ok(Mode::Full),
+            "sweep" => Ok(Mode::Sweep),
             _ => Err(Error::new(Kind::Invalid, format!("unknown mode `{text}`"))
-                .with_hint("accepted are `diff` and `full`")),
+                .with_hint("accepted are `diff`, `full` and `sweep`")),
         }
     }
 }
@@ -53,8 +57,12 @@ pub(super) struct Plan {
     /// Since when deletions are read, before `what` is: of a record that is both, the later word counts.
     pub(super) deleted_since: Option<Watermark>,
     pub(super) write: Write,
+    /// Why no row may be removed although the read could tell which are gone.
+    pub(super) suspended: Option<String>,
     /// The stored rows must first be rewritten with wider types.
     pub(super) recast: bool,
+    /// Columns that the stored rows lack: they are read alone before the changes are.
+    pub(super) fill: Vec<String>,
     /// Told to the person and kept in the run.
     pub(super) reasons: Vec<String>,
 }
@@ -80,6 +88,12 @@ pub(super) struct Mark {
     /// Where the next reading of deletions starts; `None` where that is where the diff starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     deleted: Option<Watermark>,
+    /// Rows were kept that may be gone: the next run that may remove some reads everything.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    unpruned: bool,
+    /// The columns that hold what the source has. Others may be stored and of another time; `None`: all are right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    filled: Option<Vec<String>>,
     /// Which rows belong to the table.
     definition: Definition,
 }
@@ -106,12 +120,29 @@ impl Definition {
 
 impl Mark {
     /// The mark of a run that ended with `watermark`. A capped run must not move past what it left out.
-    pub(super) fn after(object: &Object, read: Marks, current: Option<&Current>, capped: bool) -> Self {
+    pub(super) fn after(
+        object: &Object,
+        columns: &[(String, FieldType)],
+        read: Marks,
+        current: Option<&Current>,
+        capped: bool,
+        suspended: bool,
+    ) -> Self {
         let before = current.and_then(|current| current.mark.as_ref());
         let previous = || before?.since.clone();
         let since = if capped { previous() } else { read.since.or_else(previous) };
-        let deleted = if capped { before.and_then(|mark| mark.deleted.clone()) } else { read.deleted };
-        Mark { since, deleted, definition: Definition::of(object) }
+        let keeps = capped || suspended;
+        let deleted = if keeps { before.and_then(|mark| mark.deleted.clone()) } else { read.deleted };
+        // What a read that stopped did not reach has still to be filled.
+        let is_filled = |name: &&String| !capped || current.is_none_or(|current| current.is_filled(name));
+        let filled = columns.iter().map(|(name, _)| name).filter(is_filled).cloned().collect();
+        Mark { since, deleted, unpruned: suspended, filled: Some(filled), definition: Definition::of(object) }
+    }
+
+    /// The mark of rows that stand where they did, with values in more columns.
+    pub(super) fn filling(columns: &[(String, FieldType)], current: &Current) -> Option<Self> {
+        let filled = columns.iter().map(|(name, _)| name.clone()).collect();
+        Some(Mark { filled: Some(filled), ..current.mark.clone()? })
     }
 }
 
@@ -127,6 +158,23 @@ impl Current {
         let mark = snapshot.watermark().and_then(|mark| serde_json::from_value(mark).ok());
         Current { columns: snapshot.columns().to_vec(), mark }
     }
+
+    fn is_filled(&self, column: &String) -> bool {
+        let filled = self.mark.as_ref().and_then(|mark| mark.filled.as_ref());
+        self.columns.iter().any(|(name, _)| name == column)
+            && filled.is_none_or(|filled| filled.contains(column))
+    }
+
+    /// Where the changes since then start.
+    pub(super) fn since(&self) -> Option<Watermark> {
+        self.mark.as_ref()?.since.clone()
+    }
+
+    /// Where the deletions since then start.
+    pub(super) fn deleted_since(&self) -> Option<Watermark> {
+        let mark = self.mark.as_ref()?;
+        mark.deleted.clone().or_else(|| mark.since.clone())
+    }
 }
 
 /// Plans one run that reads `columns` of `object`.
@@ -136,37 +184,48 @@ pub(super) fn plan(
     columns: &[(String, FieldType)],
     can: Capabilities,
     current: Option<&Current>,
+    suspended: Option<&str>,
 ) -> Plan {
-    let mut reasons = Vec::new();
+    let mut reasons: Vec<String> =
+        suspended.map(|why| format!("no row is removed: {why}")).into_iter().collect();
     let since = match (mode, current) {
         (Mode::Full, _) => None,
-        (Mode::Diff, None) => {
+        (Mode::Diff | Mode::Sweep, None) => {
             reasons.push("read in full: this is its first sync".into());
             None
         }
-        (Mode::Diff, Some(current)) => match why_not_diff(object, columns, can, current) {
-            Ok(watermark) => Some(watermark),
-            Err(reason) => {
-                reasons.push(format!("read in full: {reason}"));
-                None
+        (Mode::Diff | Mode::Sweep, Some(current)) => {
+            match why_not_diff(object, columns, can, current, suspended.is_some()) {
+                Ok(found) => Some(found),
+                Err(reason) => {
+                    reasons.push(format!("read in full: {reason}"));
+                    None
+                }
             }
-        },
+        }
     };
-    let recast = current.is_some_and(|current| current.columns != columns);
-    if let Some(watermark) = since {
-        let deleted = || current?.mark.as_ref()?.deleted.clone();
-        let deleted_since = can.deleted.then(|| deleted().unwrap_or_else(|| watermark.clone()));
-        return Plan { what: What::Since(watermark), deleted_since, write: Write::Upsert, recast, reasons };
+    let recast = current.is_some_and(|current| has_other_types(columns, current));
+    let is_suspended = suspended.is_some();
+    let suspended = suspended.map(str::to_string);
+    if let Some((watermark, fill)) = since {
+        if !fill.is_empty() {
+            reasons.push(format!("read alone for the rows that are there: {}", names(object, &fill)));
+        }
+        let reads_deletions = can.deleted && !is_suspended;
+        let deleted_since = current.filter(|_| reads_deletions).and_then(Current::deleted_since);
+        let (what, write) = (What::Since(watermark), Write::Upsert);
+        return Plan { what, deleted_since, write, suspended, recast, fill, reasons };
     }
     // A read that stops at a maximum cannot tell what has gone, so it must not remove anything.
-    let keeps_rows = object.import.max_rows.is_some()
-        && !object.import.delete_all_before_sync
-        && current.is_some_and(|current| is_continued(object, columns, current));
-    if keeps_rows {
+    let may_stop = object.import.max_rows.is_some() && !object.import.delete_all_before_sync;
+    let keeps_rows = (may_stop || is_suspended)
+        && current.is_some_and(|current| to_fill(object, columns, current).is_some());
+    if may_stop && keeps_rows {
         reasons.push("a maximum number of records is set: rows gone from the source are not removed".into());
     }
     let write = if keeps_rows { Write::Upsert } else { Write::Replace };
-    Plan { what: What::Full, deleted_since: None, write, recast: recast && keeps_rows, reasons }
+    let recast = recast && keeps_rows;
+    Plan { what: What::Full, deleted_since: None, write, suspended, recast, fill: Vec::new(), reasons }
 }
 
 fn why_not_diff(
@@ -174,18 +233,24 @@ fn why_not_diff(
     columns: &[(String, FieldType)],
     can: Capabilities,
     current: &Current,
-) -> Result<Watermark, &'static str> {
+    is_suspended: bool,
+) -> Result<(Watermark, Vec<String>), &'static str> {
     if object.import.delete_all_before_sync {
         return Err("all records are deleted before each sync");
     }
     if object.import.cursor.is_none() || !can.since {
         return Err("the object has no cursor field to read changes by");
     }
-    if !is_continued(object, columns, current) {
+    let Some(fill) = to_fill(object, columns, current) else {
         return Err("its fields, key, filter or cursor changed since the last sync");
+    };
+    if !fill.is_empty() && object.import.max_rows.is_some() {
+        return Err("it has new fields, and a maximum number of records");
     }
-    let mark = current.mark.as_ref().and_then(|mark| mark.since.clone());
-    mark.ok_or("the last sync left no watermark")
+    if !is_suspended && current.mark.as_ref().is_some_and(|mark| mark.unpruned) {
+        return Err("rows that may be gone were kept by the last sync");
+    }
+    current.since().map(|since| (since, fill)).ok_or("the last sync left no watermark")
 }
 
 /// The plan of a run whose diff the source cannot answer: the same run, read in full.
@@ -194,21 +259,52 @@ pub(super) fn in_full(
     columns: &[(String, FieldType)],
     can: Capabilities,
     current: Option<&Current>,
+    suspended: Option<&str>,
     why: &Error,
 ) -> Plan {
-    let mut plan = plan(Mode::Full, object, columns, can, current);
+    let mut plan = plan(Mode::Full, object, columns, can, current, suspended);
     plan.reasons.insert(0, format!("read in full: {why}"));
     plan
 }
 
-/// Whether the rows of the table are rows of today's definition, at most with narrower types.
-fn is_continued(object: &Object, columns: &[(String, FieldType)], current: &Current) -> bool {
-    let fits = |((old_name, old), (name, new)): (&(String, FieldType), &(String, FieldType))| {
-        old_name == name && (old == new || old.widens_to(new))
+/// The columns that rows of the table lack of today's definition; `None` when they are no rows of it: another key, another
+/// filter, a type that does not hold the old values, a field that the source lost.
+fn to_fill(object: &Object, columns: &[(String, FieldType)], current: &Current) -> Option<Vec<String>> {
+    if current.mark.as_ref().is_none_or(|mark| mark.definition != Definition::of(object)) {
+        return None;
+    }
+    let is_lost = |(name, _): &(String, FieldType)| {
+        let is_read = columns.iter().any(|(column, _)| column == name);
+        !is_read && current.is_filled(name) && object.selected().any(|field| field.column == *name)
     };
-    current.columns.len() == columns.len()
-        && current.columns.iter().zip(columns).all(fits)
-        && current.mark.as_ref().is_some_and(|mark| mark.definition == Definition::of(object))
+    if current.columns.iter().any(is_lost) {
+        return None;
+    }
+    let mut fill = Vec::new();
+    for (name, data_type) in columns {
+        let stored = current.columns.iter().find(|(column, _)| column == name);
+        if stored.is_some_and(|(_, old)| old != data_type && !old.widens_to(data_type)) {
+            return None;
+        }
+        if !current.is_filled(name) {
+            fill.push(name.clone());
+        }
+    }
+    Some(fill)
+}
+
+/// Whether a stored column has another type than it is to have.
+fn has_other_types(columns: &[(String, FieldType)], current: &Current) -> bool {
+    let differs = |(name, data_type): &(String, FieldType)| {
+        current.columns.iter().any(|(stored, old)| stored == name && old != data_type)
+    };
+    columns.iter().any(differs)
+}
+
+/// The SQL names of the fields in some columns.
+fn names(object: &Object, columns: &[String]) -> String {
+    let fields = object.fields.iter().filter(|field| columns.contains(&field.column));
+    fields.map(|field| field.name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -244,14 +340,15 @@ mod tests {
         }
     }
 
-    const CAN: Capabilities = Capabilities { since: true, keys: true, deleted: false };
+    const CAN: Capabilities =
+        Capabilities { since: true, keys: true, deleted: false, get: true, hides: false };
 
     fn columns() -> Vec<(String, FieldType)> {
         vec![("id".into(), FieldType::Int32)]
     }
 
     fn current(object: &Object) -> Current {
-        let mark = Mark::after(object, marks(7), None, false);
+        let mark = Mark::after(object, &columns(), marks(7), None, false, false);
         Current { columns: columns(), mark: Some(mark) }
     }
 
@@ -265,18 +362,18 @@ mod tests {
         let can = Capabilities { deleted: true, ..CAN };
         let mut before = current(&object);
         let from = |before: &Current| {
-            let plan = plan(Mode::Diff, &object, &columns(), can, Some(before));
+            let plan = plan(Mode::Diff, &object, &columns(), can, Some(before), None);
             plan.deleted_since.map(|watermark| watermark.0)
         };
         assert_eq!(from(&before), Some(7.into()));
         let marks = Marks { since: Some(Watermark(9.into())), deleted: Some(Watermark(8.into())) };
-        before.mark = Some(Mark::after(&object, marks, Some(&before), false));
+        before.mark = Some(Mark::after(&object, &columns(), marks, Some(&before), false, false));
         assert_eq!(from(&before), Some(8.into()));
-        assert_eq!(plan(Mode::Full, &object, &columns(), can, Some(&before)).deleted_since, None);
+        assert_eq!(plan(Mode::Full, &object, &columns(), can, Some(&before), None).deleted_since, None);
     }
 
     fn planned(mode: Mode, object: &Object, current: &Current) -> Plan {
-        plan(mode, object, &columns(), CAN, Some(current))
+        plan(mode, object, &columns(), CAN, Some(current), None)
     }
 
     #[test]
@@ -301,10 +398,13 @@ mod tests {
         let object = object();
         let before = current(&object);
         let widened = [("id".into(), FieldType::Decimal(20, 0))];
-        let plan = plan(Mode::Diff, &object, &widened, CAN, Some(&before));
+        let plan = plan(Mode::Diff, &object, &widened, CAN, Some(&before), None);
         assert_eq!((plan.write, plan.recast), (Write::Upsert, true));
+        let more = [("id".into(), FieldType::Int32), ("name".into(), FieldType::Text)];
+        let plan = super::plan(Mode::Diff, &object, &more, CAN, Some(&before), None);
+        assert_eq!((plan.mode(), plan.fill, plan.recast), (Mode::Diff, vec!["name".to_string()], false));
         let narrowed = [("id".into(), FieldType::Int16)];
-        let plan = super::plan(Mode::Diff, &object, &narrowed, CAN, Some(&before));
+        let plan = super::plan(Mode::Diff, &object, &narrowed, CAN, Some(&before), None);
         assert_eq!((plan.write, plan.recast), (Write::Replace, false));
         assert!(!planned(Mode::Diff, &object, &before).recast);
     }
@@ -315,7 +415,7 @@ mod tests {
         let before = current(&object);
         object.import.max_rows = Some(10);
         assert_eq!(planned(Mode::Full, &object, &before).write, Write::Upsert);
-        let mark = Mark::after(&object, marks(9), Some(&before), true);
+        let mark = Mark::after(&object, &columns(), marks(9), Some(&before), true, false);
         assert_eq!(mark.since, Some(Watermark(7.into())));
     }
 }

@@ -1,23 +1,21 @@
 //! One run: one object, from lease to commit.
 
-use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
 use super::ahead::Ahead;
 use super::erased::Suppression;
-use super::plan::{Mark, Marks, Write};
+use super::lease::{Work, leased, lost};
+use super::plan::{Marks, Write};
+use super::settle::{self, Committed};
 use super::transfer::{Changes, Deletions, Received, Transfer};
-use super::{Progress, ProgressSender, Request, Syncer, cancelled, gate};
-use crate::error::{Error, Kind, Result};
+use super::{Mode, Progress, ProgressSender, Request, Syncer, cancelled, gate, patch};
+use crate::error::{Kind, Result};
 use crate::model::{Fault, Object, Run, now_micros};
 use crate::snapshot::{Commit, Prepared, Snapshot};
 use crate::source::What;
-
-/// How often is looked whether a source makes a run wait.
-const WAITS_EVERY: Duration = Duration::from_secs(1);
 
 /// How a run ended.
 pub(super) struct Ended {
@@ -31,12 +29,13 @@ pub(super) struct Ended {
 }
 
 /// What a run reports when it did not fail.
-struct Done {
-    status: &'static str,
-    object: Object,
-    snapshot: Option<Arc<Snapshot>>,
-    cause: Option<String>,
-    remedy: Option<String>,
+pub(super) struct Done {
+    pub(super) status: &'static str,
+    pub(super) object: Object,
+    /// What it committed. Unless it is held, that is published.
+    pub(super) snapshot: Option<Arc<Snapshot>>,
+    pub(super) cause: Option<String>,
+    pub(super) remedy: Option<String>,
 }
 
 /// Runs one object to its end. Never fails itself: what went wrong is in the run.
@@ -95,112 +94,16 @@ pub(super) fn without_login(object: &Object, mut run: Run, sqlstate: &'static st
     Ended { run, object: object.clone(), snapshot: None, failed: Some((Kind::Unauthenticated, sqlstate)) }
 }
 
-/// Holds the object's lease around the work and gives up when it is lost.
-async fn leased(
-    syncer: &Syncer,
-    request: &Request,
-    object: &Object,
-    run: &mut Run,
-    progress: &ProgressSender,
-    cancel: &CancellationToken,
-) -> Result<Done> {
-    let Some(fence) = syncer.state.acquire_lease(&object.id, syncer.state.node(), syncer.lease).await? else {
-        return Err(Error::new(Kind::Conflict, format!("`{}` is being synced already", object.full_name()))
-            .with_hint("wait for that run, or end it with `CALL cancel(run)`"));
-    };
-    let waits = tell_waits(syncer, request, object, run.id, progress);
-    let work = transfer(syncer, request, object, run, fence, progress, cancel);
-    let name = object.full_name();
-    let result = tokio::select! {
-        biased;
-        () = cancel.cancelled() => Err(cancelled(object)),
-        error = keep_lease(syncer, &object.id, &name, fence) => Err(error),
-        never = waits => match never {},
-        result = work => result,
-    };
-    // What the run did stands, whatever becomes of the lease: it expires by itself.
-    if let Err(error) = syncer.state.release_lease(&object.id, fence).await {
-        tracing::warn!(object.id = %object.id, error = ?error, "could not give a lease back");
-    }
-    result
-}
-
-/// Tells, as long as the run lasts, when its source makes it wait.
-async fn tell_waits(
-    syncer: &Syncer,
-    request: &Request,
-    object: &Object,
-    run: i64,
-    progress: &ProgressSender,
-) -> Infallible {
-    let mut told = None;
-    loop {
-        tokio::time::sleep(WAITS_EVERY).await;
-        let until = request.source.waits_until();
-        if until == told {
-            continue;
-        }
-        told = until;
-        let why = until.and_then(chrono::DateTime::from_timestamp_micros).map(|until| {
-            format!("waiting: the source allows calls again at {}", until.format("%H:%M:%S UTC"))
-        });
-        if let Some(why) = &why {
-            tell(progress, object, why.clone());
-        }
-        // For people only: a state that is away for a moment is no reason to stop.
-        if let Err(error) = syncer.state.note_wait(run, why.as_deref()).await {
-            tracing::debug!(run.id = run, error = ?error, "could not note that a run waits");
-        }
-    }
-}
-
-/// Renews the lease for ever; returns when it is lost.
-pub(super) async fn keep_lease(syncer: &Syncer, object_id: &str, name: &str, fence: i64) -> Error {
-    loop {
-        tokio::time::sleep(syncer.lease / 3).await;
-        match syncer.state.renew_lease(object_id, fence, syncer.lease).await {
-            Ok(true) => {}
-            Ok(false) => return lost(name),
-            // The commit checks the fence anyway, so a state that is away for a moment must not end a long run.
-            Err(error) => tracing::warn!(object.id = %object_id, error = ?error, "could not renew a lease"),
-        }
-    }
-}
-
-fn lost(name: &str) -> Error {
-    Error::new(Kind::Conflict, format!("lost the lease on `{name}`")).with_hint(
-        "this process was away for too long and another may have taken over; nothing of this run is visible",
-    )
-}
-
-async fn transfer(
-    syncer: &Syncer,
-    request: &Request,
-    object: &Object,
-    run: &mut Run,
-    fence: i64,
-    progress: &ProgressSender,
-    cancel: &CancellationToken,
-) -> Result<Done> {
+/// From the plan to what may be published.
+pub(super) async fn transfer(work: Work<'_>, object: &Object, run: &mut Run) -> Result<Done> {
+    let Work { syncer, request, progress, cancel, fence } = work;
     let mut ahead = Ahead::look(syncer, request, object).await?;
     run.counts.warnings.append(&mut ahead.warnings);
     if ahead.object.fields != object.fields {
         syncer.state.update_object(&ahead.object, object.schema_version).await?;
     }
     expect(request, &mut ahead, run, progress).await?;
-    let deletions = match &ahead.plan.deleted_since {
-        Some(since) => Deletions::since(request, ahead.read()?, since).await,
-        None => Ok(Deletions::default()),
-    };
-    let deletions = match deletions {
-        Err(error) if error.kind() == Kind::Unsupported => {
-            ahead.turn_full(&error);
-            expect(request, &mut ahead, run, progress).await?;
-            Deletions::default()
-        }
-        deletions => deletions?,
-    };
-    run.counts.calls += deletions.calls;
+    let deletions = read_deletions(work, &mut ahead, run).await?;
     run.mode = ahead.plan.mode().as_str().into();
     for reason in &ahead.plan.reasons {
         tell(progress, &ahead.object, reason.clone());
@@ -208,7 +111,6 @@ async fn transfer(
     if ahead.plan.write == Write::Upsert {
         run.counts.warnings.extend(ahead.plan.reasons.iter().cloned());
     }
-
     if let Some(snapshot) = ahead.snapshot.as_ref().filter(|_| ahead.plan.recast) {
         tell(progress, &ahead.object, "stored rows are rewritten with wider types".into());
         let recast = ahead.table.recast(&ahead.spec).await?;
@@ -216,6 +118,81 @@ async fn transfer(
         recast.commit(Commit { run_id: run.id, fence, watermark: snapshot.watermark() }).await?;
     }
 
+    let changes = begin_reading(work, &mut ahead, run).await?;
+    // What the changes read is newer, so it comes after.
+    patch::fill(work, &ahead, run).await?;
+    let erasures = syncer.state.erasures_of(ahead.object.connection_id, &ahead.object.api).await?;
+    let erased = Suppression::new(&syncer.digester, &ahead.object, &ahead.read()?.fields, erasures)?;
+    let writer = match ahead.plan.write {
+        Write::Replace => ahead.table.replace(&ahead.spec).await?,
+        Write::Upsert => ahead.table.upsert(&ahead.spec).await?,
+    };
+    let transfer = Transfer {
+        object: &ahead.object,
+        erased: erased.as_ref(),
+        progress,
+        removes: ahead.plan.suspended.is_none(),
+    };
+    let Received { prepared, watermark, capped, told, quarantined } =
+        transfer.receive(writer, deletions.gone, changes, run).await?;
+    let marks = Marks { since: watermark, deleted: deletions.watermark };
+    count(run, &prepared);
+    if let Some(held) = gate::unusable(&ahead.object, prepared.counts()) {
+        prepared.discard().await?;
+        run.counts.total = ahead.snapshot.as_ref().map_or(0, |snapshot| snapshot.rows());
+        let (cause, remedy) = (Some(held.cause), Some(held.remedy));
+        let (object, status) = (ahead.object, "held");
+        return Ok(Done { status, object, snapshot: None, cause, remedy });
+    }
+    // A person who cancels is told the truth before anything is committed.
+    if cancel.is_cancelled() {
+        prepared.discard().await?;
+        return Err(cancelled(&ahead.object));
+    }
+    // A process that was paused may wake exactly here, before its renewal notices.
+    if !syncer.state.renew_lease(&ahead.object.id, fence, syncer.lease).await? {
+        prepared.discard().await?;
+        return Err(lost(&ahead.object.full_name()));
+    }
+    let mark = ahead.mark(marks, capped)?;
+    let commit = Commit { run_id: run.id, fence, watermark: Some(mark) };
+    let removed = prepared.counts().deleted > 0 || ahead.plan.write == Write::Replace;
+    let mut snapshot = prepared.commit(commit.clone()).await?;
+    syncer.state.put_quarantine(&quarantined).await?;
+    let (mut removed, mut counted) = (removed, ahead.counted(run, capped));
+    if request.mode == Mode::Sweep && ahead.plan.mode() == Mode::Diff {
+        let swept = patch::sweep(work, &ahead, commit.watermark.clone(), run).await?;
+        run.mode = request.mode.as_str().into();
+        run.counts.updated += swept.counts.updated;
+        removed |= swept.counts.deleted > 0;
+        (snapshot, counted) = (swept.snapshot, swept.counted);
+    }
+    let erased = erased.as_ref();
+    let committed = Committed { snapshot, commit, capped, removed, counted, told, erased };
+    settle::settle(work, ahead, committed, run).await
+}
+
+/// What was deleted since the last sync, where that is read. It may turn out that only a full read can tell.
+async fn read_deletions(work: Work<'_>, ahead: &mut Ahead, run: &mut Run) -> Result<Deletions> {
+    let deletions = match &ahead.plan.deleted_since {
+        Some(since) => Deletions::since(work.request, ahead.read()?, since).await,
+        None => Ok(Deletions::default()),
+    };
+    let deletions = match deletions {
+        Err(error) if error.kind() == Kind::Unsupported => {
+            ahead.turn_full(&error);
+            expect(work.request, ahead, run, work.progress).await?;
+            Deletions::default()
+        }
+        deletions => deletions?,
+    };
+    run.counts.calls += deletions.calls;
+    Ok(deletions)
+}
+
+/// Tells what is to be told of the read and begins it, in full where the source cannot answer a diff.
+async fn begin_reading(work: Work<'_>, ahead: &mut Ahead, run: &mut Run) -> Result<Changes> {
+    let Work { request, progress, .. } = work;
     let wanted = ahead.read()?;
     for note in request.source.notes(&wanted).await? {
         tell(progress, &ahead.object, note);
@@ -227,8 +204,6 @@ async fn transfer(
         tell(progress, &ahead.object, warning.clone());
         run.counts.warnings.push(warning);
     }
-    let erasures = syncer.state.erasures_of(ahead.object.connection_id, &ahead.object.api).await?;
-    let erased = Suppression::new(&syncer.digester, &ahead.object, &wanted.fields, erasures)?;
     let mut changes = Changes::new(request, wanted);
     if let Err(error) = changes.look().await {
         if error.kind() != Kind::Unsupported || ahead.plan.what == What::Full {
@@ -237,50 +212,10 @@ async fn transfer(
         ahead.turn_full(&error);
         run.mode = ahead.plan.mode().as_str().into();
         tell(progress, &ahead.object, ahead.plan.reasons[0].clone());
-        expect(request, &mut ahead, run, progress).await?;
+        expect(request, ahead, run, progress).await?;
         changes = Changes::new(request, ahead.read()?);
     }
-    let Ahead { object, table, snapshot, current, spec, plan, .. } = ahead;
-    let writer = match plan.write {
-        Write::Replace => table.replace(&spec).await?,
-        Write::Upsert => table.upsert(&spec).await?,
-    };
-    let transfer = Transfer { object: &object, erased: erased.as_ref(), progress };
-    let Received { prepared, watermark, capped } =
-        transfer.receive(writer, deletions.gone, changes, run).await?;
-    let marks = Marks { since: watermark, deleted: deletions.watermark };
-    count(run, &prepared);
-    let before = snapshot.as_ref().map(|snapshot| snapshot.rows());
-    if let Some(held) = gate::check(&object, before, prepared.counts()).filter(|_| !request.force) {
-        prepared.discard().await?;
-        run.counts.total = before.unwrap_or(0);
-        let (cause, remedy) = (Some(held.cause), Some(held.remedy));
-        return Ok(Done { status: "held", object, snapshot: None, cause, remedy });
-    }
-    // Past this point the run may become visible, so a person who cancels is told the truth before it.
-    if cancel.is_cancelled() {
-        prepared.discard().await?;
-        return Err(cancelled(&object));
-    }
-    // A process that was paused may wake exactly here, before its renewal notices.
-    if !syncer.state.renew_lease(&object.id, fence, syncer.lease).await? {
-        prepared.discard().await?;
-        return Err(lost(&object.full_name()));
-    }
-    let mark = Mark::after(&object, marks, current.as_ref(), capped);
-    let mark = serde_json::to_value(mark)
-        .map_err(|error| Error::internal("a watermark is not JSON").with_source(error))?;
-    let commit = Commit { run_id: run.id, fence, watermark: Some(mark) };
-    let snapshot = prepared.commit(commit).await?;
-    run.counts.total = snapshot.rows();
-    let status = match (capped, run.counts.warnings.is_empty()) {
-        (true, _) => "capped",
-        (false, false) => "succeeded with warnings",
-        (false, true) => "succeeded",
-    };
-    let cause = capped.then(|| format!("stopped at the maximum number of records ({})", run.counts.read));
-    let remedy = capped.then(|| "raise or clear `max_rows` with `CALL set_import(...)`".to_string());
-    Ok(Done { status, object, snapshot: Some(snapshot), cause, remedy })
+    Ok(changes)
 }
 
 /// Notes and tells what a run will take, where its source knows.
@@ -292,6 +227,7 @@ async fn expect(
 ) -> Result<()> {
     let Some(expected) = ahead.expect(request).await? else { return Ok(()) };
     ahead.expected_rows = Some(expected.rows);
+    ahead.counts_all = expected.is_exact;
     run.counts.calls += expected.spent;
     run.counts.expected_calls = Some(expected.calls);
     let message = format!("{} records expected, {} calls of the API", expected.rows, expected.calls);
@@ -310,7 +246,7 @@ fn unseen(object: &Object) -> Option<String> {
 fn count(run: &mut Run, prepared: &Prepared) {
     let counts = prepared.counts();
     run.counts.inserted = counts.inserted;
-    run.counts.updated = counts.updated;
+    run.counts.updated += counts.updated;
     run.counts.deleted = counts.deleted;
     run.counts.total = counts.total;
     run.counts.duplicates = counts.duplicates;

@@ -2,25 +2,36 @@
 
 use std::time::{Duration, Instant};
 
+use arrow::array::{Array, RecordBatch};
+use arrow::util::display::array_value_to_string;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 
 use super::erased::Suppression;
+use super::prune::Told;
 use super::run::tell;
 use super::{ProgressSender, Request};
 use crate::error::Result;
-use crate::model::{Object, Run};
+use crate::model::{MisfitCount, Object, Quarantined, Run};
 use crate::snapshot::{Prepared, Writer};
-use crate::source::{Gone, Misfit, Page, Read, Watermark, What, Why};
+use crate::source::{Gone, Misfit, Page, Read, Watermark, What};
 
 /// The least time between two messages of progress.
 const PROGRESS_EVERY: Duration = Duration::from_secs(2);
+/// Rows set aside that are kept of one run.
+const QUARANTINED: usize = 100;
+/// Characters that are kept of a value set aside.
+const SHOWN_CHARS: usize = 200;
 
 /// What a run received.
 pub(super) struct Received {
     pub(super) prepared: Prepared,
     pub(super) watermark: Option<Watermark>,
     pub(super) capped: bool,
+    /// What the source said of records that are gone.
+    pub(super) told: Told,
+    /// Rows that were set aside.
+    pub(super) quarantined: Vec<Quarantined>,
 }
 
 /// What was deleted at the source, read before anything is written: it may turn out that only a full read can tell.
@@ -80,6 +91,8 @@ pub(super) struct Transfer<'a> {
     pub(super) object: &'a Object,
     pub(super) erased: Option<&'a Suppression>,
     pub(super) progress: &'a ProgressSender,
+    /// Whether records that are told to be gone are removed.
+    pub(super) removes: bool,
 }
 
 impl Transfer<'_> {
@@ -91,8 +104,9 @@ impl Transfer<'_> {
         mut changes: Changes,
         run: &mut Run,
     ) -> Result<Received> {
+        let (mut told, mut quarantined) = (Told::default(), Vec::new());
         for gone in deleted {
-            remove(&mut writer, gone, run).await?;
+            self.remove(&mut writer, gone, &mut told).await?;
         }
         let (mut watermark, mut capped) = (None, false);
         let mut last_told = Instant::now();
@@ -104,8 +118,9 @@ impl Transfer<'_> {
             watermark = page.watermark.or(watermark);
             capped |= page.capped;
             if let Some(gone) = page.gone {
-                remove(&mut writer, gone, run).await?;
+                self.remove(&mut writer, gone, &mut told).await?;
             }
+            self.set_aside(&page.rows, run, &mut quarantined);
             let (rows, left_out) = match self.erased {
                 Some(erased) => erased.keep(page.rows)?,
                 None => (page.rows, 0),
@@ -117,25 +132,75 @@ impl Transfer<'_> {
                 tell(self.progress, self.object, format!("{} rows read", run.counts.read));
             }
         }
-        Ok(Received { prepared: writer.prepare().await?, watermark, capped })
+        Ok(Received { prepared: writer.prepare().await?, watermark, capped, told, quarantined })
+    }
+
+    async fn remove(&self, writer: &mut Writer, gone: Gone, told: &mut Told) -> Result<()> {
+        if !self.removes || gone.keys.num_rows() == 0 {
+            return Ok(());
+        }
+        told.note(&gone);
+        writer.delete(gone.keys).await
+    }
+
+    /// Keeps some of the rows whose key has a NULL, for people to look at. A record that was erased may be among them,
+    /// so that none is kept once somebody was.
+    fn set_aside(&self, rows: &RecordBatch, run: &Run, quarantined: &mut Vec<Quarantined>) {
+        if self.erased.is_some() {
+            return;
+        }
+        let key = self.object.key();
+        let columns: Vec<_> = key.iter().filter_map(|name| rows.column_by_name(name)).collect();
+        if columns.iter().all(|column| column.null_count() == 0) {
+            return;
+        }
+        let lacks_key = |row: &usize| columns.iter().any(|column| column.is_null(*row));
+        let room = QUARANTINED - quarantined.len();
+        for row in (0..rows.num_rows()).filter(lacks_key).take(room) {
+            let empty: Vec<_> = key
+                .iter()
+                .zip(&columns)
+                .filter(|(_, column)| column.is_null(row))
+                .map(|(name, _)| name.as_str())
+                .collect();
+            quarantined.push(Quarantined {
+                run_id: run.id,
+                object_id: self.object.id.clone(),
+                reason: format!("key field {} is empty", empty.join(", ")),
+                record: record(rows, row),
+            });
+        }
     }
 }
 
-async fn remove(writer: &mut Writer, gone: Gone, run: &mut Run) -> Result<()> {
-    let count = |is: fn(&Why) -> bool| gone.why.iter().filter(|why| is(why)).count() as u64;
-    run.counts.merged += count(|why| matches!(why, Why::MergedInto(_)));
-    run.counts.left_filter += count(|why| matches!(why, Why::LeftFilter));
-    if gone.keys.num_rows() == 0 { Ok(()) } else { writer.delete(gone.keys).await }
+/// A row as a JSON object. Long values are cut.
+pub(super) fn record(rows: &RecordBatch, row: usize) -> String {
+    let value = |column: &dyn Array| {
+        let text = column.is_valid(row).then(|| array_value_to_string(column, row).unwrap_or_default());
+        serde_json::Value::from(text.map(|text| text.chars().take(SHOWN_CHARS).collect::<String>()))
+    };
+    let schema = rows.schema();
+    let fields = schema.fields().iter().zip(rows.columns());
+    serde_json::Value::Object(fields.map(|(field, column)| (field.name().clone(), value(column))).collect())
+        .to_string()
 }
 
-async fn write(writer: &mut Writer, lane: usize, rows: arrow::record_batch::RecordBatch) -> Result<()> {
+async fn write(writer: &mut Writer, lane: usize, rows: RecordBatch) -> Result<()> {
     if rows.num_rows() == 0 { Ok(()) } else { writer.write(lane, rows).await }
 }
 
 /// Counts values that were kept as NULL and keeps one sample per field in the warnings.
-fn note_misfits(run: &mut Run, misfits: Vec<Misfit>, quote: bool) {
+pub(super) fn note_misfits(run: &mut Run, misfits: Vec<Misfit>, quote: bool) {
     for misfit in misfits {
         run.counts.misfits += misfit.count;
+        match run.counts.misfits_of.iter_mut().find(|known| known.field == misfit.field) {
+            Some(known) => known.count += misfit.count,
+            None => run.counts.misfits_of.push(MisfitCount {
+                field: misfit.field.clone(),
+                count: misfit.count,
+                sample: quote.then(|| misfit.sample.clone()),
+            }),
+        }
         let prefix = format!("field `{}` has values that do not fit its type", misfit.field);
         if !run.counts.warnings.iter().any(|warning| warning.starts_with(&prefix)) {
             let sample = if quote { format!(", for example `{}`", misfit.sample) } else { String::new() };

@@ -168,8 +168,8 @@ async fn held_and_failed_runs_and_late_objects_are_told_until_a_run_succeeds() {
     until("a held run", || server.rows(&[alerts]) == "t|warning|deal").await;
     let text = server.rows(&["SELECT text, remedy FROM tributary.alert WHERE cleared_at IS NULL"]);
     assert!(text.starts_with("sync of crm.deal is held: `crm.deal` would go from 100 to 10 rows"), "{text}");
-    assert!(text.contains("force => true"), "{text}");
-    server.rows(&["CALL sync('crm', 'full', force => true)"]);
+    assert!(text.contains("CALL approve("), "{text}");
+    server.rows(&["CALL sync('crm', 'full', force => true, reason => 'test')"]);
     until("resolved", || server.rows(&[OPEN]) == "0").await;
 
     // The words of a source may quote a record: they are shown here, and do not leave.

@@ -112,7 +112,7 @@ impl Script {
         let since = match &read.what {
             What::Since(Watermark(at)) => at.as_i64().unwrap() - object.overlap,
             What::Full => i64::MIN,
-            What::Keys | What::DeletedSince(_) => panic!("nobody asks for keys yet"),
+            What::Keys | What::DeletedSince(_) | What::Get(_) => panic!("nobody asks for that"),
         };
         let delivered = Delivered { number, is_full: read.what == What::Full, rows: object.rows.clone() };
         self.delivered.lock().unwrap().insert(read.object.clone(), delivered);
@@ -185,7 +185,7 @@ impl Source for Script {
     }
 
     async fn can(&self, _object: &str) -> Result<Capabilities> {
-        Ok(Capabilities { since: true, keys: false, deleted: false })
+        Ok(Capabilities { since: true, keys: false, deleted: false, get: false, hides: false })
     }
 
     fn read(&self, read: Read) -> BoxStream<'static, Result<Page>> {

@@ -459,7 +459,8 @@ pub(super) async fn sync(
 ) -> Synced {
     let objects = process.state.objects().await.unwrap();
     let objects = objects.into_iter().filter(|object| names.as_ref().contains(&object.id.as_str())).collect();
-    let request = Request { source: script.clone(), objects, mode, actor: "sim".into(), force: false };
+    let request =
+        Request { source: script.clone(), objects, mode, actor: "sim".into(), force: None, keeps_rows: None };
     let started = match process.syncer.start(&request).await {
         Ok(started) => started,
         Err(error) => return Synced { outcome: Err(error), reads: Vec::new() },

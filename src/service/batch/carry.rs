@@ -228,13 +228,13 @@ impl<'a> Carried<'a> {
         if self.cancel.is_cancelled() {
             return Err(Error::new(Kind::Cancelled, "the batch was cancelled"));
         }
-        let source = self.app.open(connection).await?;
         let request = Request {
-            source,
+            source: self.app.open(connection).await?,
             objects: objects.to_vec(),
             mode: Mode::Diff,
             actor: format!("batch {}", self.batch.name),
-            force: false,
+            force: None,
+            keeps_rows: self.app.keeps_rows(connection).await?,
         };
         let (progress, _) = mpsc::unbounded_channel();
         let outcome = self.app.gather(request, progress, self.cancel.child_token()).await?;

@@ -10,6 +10,7 @@ use crate::model::{Connection, FieldType};
 use crate::query::VerbSignature;
 use crate::secret::Secret;
 use crate::service::cells::{Cell, Columns, batch};
+use crate::service::connection::LoggedIn;
 use crate::service::{Actor, App};
 
 const CONNECTION: Columns = &[
@@ -101,9 +102,20 @@ async fn dispatch(asked: &Asked) -> Result<RecordBatch> {
         "set_secret" => {
             let secret = Secret::new(call.text("value").unwrap_or_default().to_string());
             let field = call.text("field").unwrap_or_default();
-            let (connection, trouble) = app.set_secret(actor, connection, field, secret).await?;
+            let LoggedIn { connection, trouble, is_other } =
+                app.set_secret(actor, connection, field, secret).await?;
             if let Some(trouble) = trouble {
                 warn(notices, format!("the secret is kept, but the login could not be tried: {trouble}"));
+            }
+            if is_other {
+                warn(
+                    notices,
+                    format!(
+                        "this login may see other records than the one before: CALL check_visibility('{0}') compares, \
+                         CALL accept_visibility('{0}') accepts; until then syncs remove no rows",
+                        connection.name
+                    ),
+                );
             }
             connection_row(app, &connection)
         }

@@ -60,6 +60,7 @@ pub(super) fn signatures() -> Vec<VerbSignature> {
                 optional_text("unique_fields", "the key, comma-separated"),
                 optional_text("name_field", "the field that names a record"),
                 flag("refresh", "take fields and types from the source again; new fields are offered"),
+                flag("sync", "read at once what the change needs"),
             ],
         ),
         verb(
@@ -92,6 +93,11 @@ pub(super) fn signatures() -> Vec<VerbSignature> {
                     ScalarValue::Boolean(None),
                     "whether a batch holds the statements that read it when its sync fails",
                 ),
+                optional_text(
+                    "new_fields",
+                    "what becomes of fields that are new at the source: offer or add",
+                ),
+                flag("sync", "read at once what the change needs"),
             ],
         ),
     ]
@@ -126,14 +132,24 @@ async fn dispatch(asked: &Asked) -> Result<RecordBatch> {
                 name_field: call.text("name_field").map(str::to_string),
                 refresh: call.boolean("refresh").unwrap_or(false),
             };
-            object_row(&app.set_fields(actor, connection, object, change).await?)
+            let object = app.set_fields(actor, connection, object, change).await?;
+            saved(asked, &object).await
         }
         "set_import" => {
             let change = import_change(call);
-            object_row(&app.set_import(actor, connection, object, change).await?)
+            let object = app.set_import(actor, connection, object, change).await?;
+            saved(asked, &object).await
         }
         _ => Err(asked.unknown()),
     }
+}
+
+/// A changed object, synced at once where that was asked for.
+async fn saved(asked: &Asked, object: &Object) -> Result<RecordBatch> {
+    if asked.call.boolean("sync").unwrap_or(false) {
+        super::sync::sync_object(asked, &object.connection, &object.name).await?;
+    }
+    object_row(object)
 }
 
 fn import_change(call: &VerbCall) -> ImportChange {
@@ -145,6 +161,7 @@ fn import_change(call: &VerbCall) -> ImportChange {
         delete_all_before_sync: call.boolean("delete_all_before_sync"),
         max_loss_percent: call.integer("max_loss_percent"),
         required: call.boolean("required"),
+        new_fields: call.text("new_fields").map(str::to_string),
     }
 }
 

@@ -57,9 +57,10 @@ pub(super) fn signatures() -> Vec<VerbSignature> {
             RUN,
             vec![
                 connection_param(),
-                VerbParam::optional("mode", ScalarValue::from("diff"), "diff or full"),
+                VerbParam::optional("mode", ScalarValue::from("diff"), "diff, full or sweep"),
                 optional_text("object", "one object; all by default"),
-                flag("force", "publish although rows would be lost"),
+                flag("force", "publish although the gate would hold it"),
+                optional_text("reason", "why it is forced"),
             ],
         ),
         verb(
@@ -68,7 +69,7 @@ pub(super) fn signatures() -> Vec<VerbSignature> {
             PLANNED,
             vec![
                 connection_param(),
-                VerbParam::optional("mode", ScalarValue::from("diff"), "diff or full"),
+                VerbParam::optional("mode", ScalarValue::from("diff"), "diff, full or sweep"),
                 optional_text("object", "one object; all by default"),
             ],
         ),
@@ -106,7 +107,7 @@ fn wanted(call: &VerbCall) -> Wanted<'_> {
         connection: call.text("connection").unwrap_or_default(),
         mode: call.text("mode").unwrap_or_default(),
         object: call.text("object"),
-        force: call.boolean("force").unwrap_or(false),
+        force: call.boolean("force").unwrap_or(false).then(|| call.text("reason").unwrap_or_default()),
     }
 }
 
@@ -129,7 +130,24 @@ async fn sync(
     notices: NoticeSender,
     cancel: CancellationToken,
 ) -> Result<RecordBatch> {
-    let wanted = wanted(call);
+    let outcome = told(app, actor, &wanted(call), &notices, cancel).await?;
+    batch(RUN, outcome.runs.iter().map(run_row).collect())
+}
+
+/// Brings one object up to date, as little as that takes.
+pub(super) async fn sync_object(asked: &Asked, connection: &str, object: &str) -> Result<()> {
+    let wanted = Wanted { connection, mode: "diff", object: Some(object), force: None };
+    told(&asked.app, &asked.actor, &wanted, &asked.notices, asked.cancel.clone()).await.map(drop)
+}
+
+/// A sync whose progress and troubles become notices.
+async fn told(
+    app: &Arc<App>,
+    actor: &Actor,
+    wanted: &Wanted<'_>,
+    notices: &NoticeSender,
+    cancel: CancellationToken,
+) -> Result<Outcome> {
     let (progress, mut told) = mpsc::unbounded_channel::<Progress>();
     let forward = notices.clone();
     let forwarding = tokio::spawn(async move {
@@ -138,11 +156,11 @@ async fn sync(
             forward.send(Notice::new(format!("{}: {}", progress.object, progress.message))).ok();
         }
     });
-    let outcome = app.sync(actor, &wanted, progress, cancel).await;
+    let outcome = app.sync(actor, wanted, progress, cancel).await;
     forwarding.await.ok();
     let outcome = outcome?;
-    report_trouble(&outcome, &notices)?;
-    batch(RUN, outcome.runs.iter().map(run_row).collect())
+    report_trouble(&outcome, notices)?;
+    Ok(outcome)
 }
 
 /// A sync of which nothing succeeded is an error; otherwise what went wrong is a warning beside the rows.

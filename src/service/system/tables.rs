@@ -1,5 +1,6 @@
 //! The tables of schema `tributary`.
 
+use super::trust;
 use crate::model::FieldType;
 use crate::service::cells::Columns;
 use crate::service::{alert, batch, health, overrides, release_field, statement};
@@ -38,9 +39,12 @@ pub(super) const TABLES: &[(&str, Columns)] = &[
             ("frequency", T),
             ("delete_all_before_sync", B),
             ("max_loss_percent", I),
+            ("new_fields", T),
             ("rows", I),
             ("synced_at", Z),
             ("created_at", Z),
+            ("state", T),
+            ("state_reason", T),
             ("required", B),
         ],
     ),
@@ -78,6 +82,8 @@ pub(super) const TABLES: &[(&str, Columns)] = &[
             ("deleted", I),
             ("merged", I),
             ("left_filter", I),
+            ("not_visible", I),
+            ("unknown", I),
             ("rows", I),
             ("duplicates", I),
             ("null_keys", I),
@@ -134,6 +140,12 @@ pub(super) const TABLES: &[(&str, Columns)] = &[
             ("releases", I),
         ],
     ),
+    ("removal", trust::REMOVAL),
+    ("quarantine", trust::QUARANTINE),
+    ("misfit", trust::MISFIT),
+    ("visibility", trust::VISIBILITY),
+    ("gate", trust::GATE),
+    ("gate_result", trust::GATE_RESULT),
     ("release_field", release_field::COLUMNS),
     ("override", overrides::COLUMNS),
     ("period", &[("name", T), ("release", I), ("frozen_at", Z), ("frozen_by", T), ("reason", T)]),

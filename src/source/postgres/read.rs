@@ -28,7 +28,7 @@ use super::connect::{Connector, Session, text};
 use super::cursor::{self, Position};
 use super::decode::{Decoded, Decoder};
 use super::failure;
-use super::name::{ObjectName, literal};
+use super::name::{ObjectName, literal, quote};
 use super::plan::{Part, Plan, Unit, divide, find, qualified};
 use crate::error::{Error, Result};
 use crate::source::{Page, Read, What};
@@ -159,6 +159,7 @@ async fn start(
     let overlap = connector.settings().overlap;
     let cursor = match (&read.what, &read.cursor) {
         (What::Keys, _) | (What::Full, None) => return Ok((None, None)),
+        (What::Get(keys), _) => return Ok((None, Some(one_of(read, keys)))),
         (What::DeletedSince(_), _) => return Err(Error::internal("PostgreSQL lists no deleted rows")),
         (What::Full | What::Since(_), Some(cursor)) => cursor,
         (What::Since(_), None) => {
@@ -182,6 +183,21 @@ async fn start(
     Ok((Some(position), condition))
 }
 
+/// The condition that a row has one of these keys. Constants without a type take that of their column.
+fn one_of(read: &Read, keys: &[Vec<String>]) -> String {
+    let columns: Vec<_> = read.key.iter().map(|name| quote(name)).collect();
+    let row = |key: &Vec<String>| {
+        let values: Vec<_> = key.iter().map(|value| literal(value)).collect();
+        format!("({})", values.join(", "))
+    };
+    match keys {
+        [] => "false".into(),
+        keys => {
+            format!("({}) IN ({})", columns.join(", "), keys.iter().map(row).collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
 /// Begins the transaction whose first query will take the snapshot. LOCK takes none: what it waits for is seen.
 async fn begin(session: &mut Session, relation: &Relation) -> Result<()> {
     let can_lock = relation.whole && matches!(relation.kind, 'r' | 'p');
@@ -201,7 +217,7 @@ async fn parts(
     let whole = || (vec![vec![Part { table: relation.name.sql(), pages: None }]], None);
     let lanes = connector.settings().parallel;
     let is_divisible = matches!(relation.kind, 'r' | 'm' | 'p');
-    let reads_all = read.max_rows.is_none() && !matches!(read.what, What::Since(_));
+    let reads_all = read.max_rows.is_none() && !matches!(read.what, What::Since(_) | What::Get(_));
     // A range of pages costs a whole scan before PostgreSQL 14.
     let by_page = session.version >= 140_000;
     if lanes < 2 || !is_divisible || !reads_all || (relation.kind != 'p' && !by_page) {

@@ -23,7 +23,7 @@ impl Reading {
         let read = match &self.read.what {
             What::Full | What::Keys => plan.full()?,
             What::Since(_) => self.changed(&plan)?,
-            What::DeletedSince(_) => return Ok(None),
+            What::DeletedSince(_) | What::Get(_) => return Ok(None),
         };
         let window = match &self.read.what {
             What::Since(watermark) => {
@@ -45,7 +45,7 @@ impl Reading {
             Some(bulk) => Some(3 + pages(&bulk.page, wanted)),
             None => calls(&plan, read, wanted),
         };
-        Ok(calls.map(|calls| Expected { rows, calls: calls + spent, spent }))
+        Ok(calls.map(|calls| Expected { rows, calls: calls + spent, spent, is_exact: !plan.is_partial() }))
     }
 
     /// How many records there are, or changed within a window; none where the source does not say.

@@ -70,7 +70,7 @@ impl<'a> Out<'a> {
         let batch =
             RecordBatch::try_new_with_options(self.schema.clone(), columns, &options).map_err(unfit)?;
         self.note(misfits);
-        let is_diff = !matches!(self.read.what, What::Full | What::Keys);
+        let is_diff = !matches!(self.read.what, What::Full | What::Keys | What::Get(_));
         let mut gone = if is_diff { self.gone(lost)? } else { None };
         let mut kept = batch;
         if let Some(filter) = &self.read.filter {

@@ -29,6 +29,7 @@ pub(crate) struct Plan<'a> {
     /// What of the filter the source is told, in a full read.
     said: Said<serde_json::Value>,
     said_text: Said<String>,
+    has_filter: bool,
 }
 
 impl<'a> Plan<'a> {
@@ -64,7 +65,8 @@ impl<'a> Plan<'a> {
         if let (Some(filter), What::Full | What::Keys) = (&read.filter, &read.what) {
             (said, said_text) = say(manifest, object, filter);
         }
-        Ok(Plan { manifest, reads, object, fields, asked, asked_key, said, said_text })
+        let has_filter = read.filter.is_some();
+        Ok(Plan { manifest, reads, object, fields, asked, asked_key, said, said_text, has_filter })
     }
 
     /// What the source is told of the filter, for people; `None` when it is told nothing.
@@ -72,6 +74,14 @@ impl<'a> Plan<'a> {
         let json = self.said.conditions.iter().map(ToString::to_string);
         let all: Vec<_> = self.said_text.conditions.iter().cloned().chain(json).collect();
         (!all.is_empty()).then(|| all.join(" AND "))
+    }
+
+    /// Whether the source lets through more records than the filter.
+    pub(crate) fn is_partial(&self) -> bool {
+        self.has_filter
+            && (self.said.is_partial
+                || self.said_text.is_partial
+                || (self.said.conditions.is_empty() && self.said_text.conditions.is_empty()))
     }
 
     /// The language of `{where}`.

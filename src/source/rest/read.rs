@@ -70,6 +70,13 @@ impl Reading {
             }
             What::Since(watermark) => self.since(&plan, &scope, watermark, now, &mut out).await?,
             What::DeletedSince(watermark) => self.deleted(&plan, &scope, watermark, now, &mut out).await?,
+            What::Get(keys) => {
+                let get = plan.reads.get.as_ref();
+                let get =
+                    get.ok_or_else(|| Error::internal(format!("`{}` has no read by key", self.object.name)))?;
+                self.by_key(&plan, &scope, get, keys, &mut out).await?;
+                None
+            }
         };
         out.end(watermark).await
     }

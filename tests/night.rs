@@ -7,6 +7,7 @@ use crate::support::server::Server;
 
 mod batch;
 mod clock;
+mod cut;
 mod held;
 mod reproduced;
 mod statement;

@@ -5,7 +5,7 @@ use tributary::state::State;
 
 fn published(id: &str, connection: &str, version: i64) -> ReleaseObject {
     let (object_id, connection, name) = (id.to_string(), connection.to_string(), id.to_string());
-    ReleaseObject { object_id, connection, name, version, rows: version, fields: Vec::new() }
+    ReleaseObject { object_id, connection, name, version, rows: version, fields: Vec::new(), overrides: None }
 }
 
 /// Names and versions of a release's objects.

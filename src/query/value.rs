@@ -105,9 +105,7 @@ mod tests {
             let error = parse_value(text, &data_type.parse().unwrap()).unwrap_err();
             assert_eq!(error.sqlstate(), state, "{data_type} {text}: {error}");
         }
-        assert_eq!(
-            parse_value("1200.000", &"numeric(18,2)".parse().unwrap()).unwrap().to_string(),
-            "120000,18,2"
-        );
+        let value = parse_value("1200.000", &"numeric(18,2)".parse().unwrap()).unwrap();
+        assert_eq!(value, ScalarValue::Decimal128(Some(120_000), 18, 2));
     }
 }

@@ -321,7 +321,7 @@ impl World {
                     // A new field is read alone for the rows that are there, before the changes are.
                     let (last, filled) = (last.unwrap(), &read.unwrap().rows);
                     let fill = |(id, row): (&i64, &Row)| {
-                        let extra = filled.get(id).map_or(row.extra, |row| row.extra);
+                        let extra = filled.get(id).and_then(|row| row.extra);
                         (*id, Row { extra, ..row.clone() })
                     };
                     let rows = last.rows.iter().map(fill).collect();

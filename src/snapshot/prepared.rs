@@ -131,7 +131,10 @@ impl Prepared {
         }
         let compares = before.as_ref().is_some_and(|before| {
             let key = &self.spec.key;
-            !key.is_empty() && before.key() == key && before.columns() == self.spec.columns
+            // Rows are read by the names of their columns, whatever order those are in.
+            let (old, new) = (before.columns(), &self.spec.columns);
+            let is_same = old.len() == new.len() && new.iter().all(|column| old.contains(column));
+            !key.is_empty() && before.key() == key && is_same
         });
         let obsolete = std::mem::take(&mut self.plan);
         let (work, shared, on) = (self.work.clone(), self.shared.clone(), before.clone());
@@ -174,7 +177,12 @@ impl Prepared {
             counts: [counts.read, counts.inserted, counts.updated, counts.deleted],
             content: None,
         };
-        let mut entries = Entries::new(if self.plan.replaces { "WRITE" } else { "MERGE" }, now_micros());
+        let operation = match &*self.work {
+            _ if self.plan.replaces => "WRITE",
+            Work::Overlay(_) => "UPDATE",
+            _ => "MERGE",
+        };
+        let mut entries = Entries::new(operation, now_micros());
         if before.is_none_or(|before| before.timestamp_ntz != state.timestamp_ntz) {
             entries.protocol(state.timestamp_ntz);
         }

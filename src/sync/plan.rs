@@ -268,14 +268,13 @@ pub(super) fn in_full(
 }
 
 /// The columns that rows of the table lack of today's definition; `None` when they are no rows of it: another key, another
-/// filter, a type that does not hold the old values, a field that the source lost.
+/// filter, a type that does not hold the old values, a field that the source lost or that was deselected.
 fn to_fill(object: &Object, columns: &[(String, FieldType)], current: &Current) -> Option<Vec<String>> {
     if current.mark.as_ref().is_none_or(|mark| mark.definition != Definition::of(object)) {
         return None;
     }
     let is_lost = |(name, _): &(String, FieldType)| {
-        let is_read = columns.iter().any(|(column, _)| column == name);
-        !is_read && current.is_filled(name) && object.selected().any(|field| field.column == *name)
+        current.is_filled(name) && columns.iter().all(|(column, _)| column != name)
     };
     if current.columns.iter().any(is_lost) {
         return None;
@@ -286,8 +285,11 @@ fn to_fill(object: &Object, columns: &[(String, FieldType)], current: &Current) 
         if stored.is_some_and(|(_, old)| old != data_type && !old.widens_to(data_type)) {
             return None;
         }
-        if !current.is_filled(name) {
-            fill.push(name.clone());
+        match (stored.is_some(), current.is_filled(name)) {
+            (_, true) => {}
+            // What is stored is of another time, also in rows that are gone from the source and cannot be filled.
+            (true, false) => return None,
+            (false, false) => fill.push(name.clone()),
         }
     }
     Some(fill)

@@ -118,9 +118,9 @@ pub(super) async fn transfer(work: Work<'_>, object: &Object, run: &mut Run) -> 
         recast.commit(Commit { run_id: run.id, fence, watermark: snapshot.watermark() }).await?;
     }
 
-    let changes = begin_reading(work, &mut ahead, run).await?;
-    // What the changes read is newer, so it comes after.
+    // Before the changes are read: a record that changes meanwhile is among them, whole.
     patch::fill(work, &ahead, run).await?;
+    let changes = begin_reading(work, &mut ahead, run).await?;
     let erasures = syncer.state.erasures_of(ahead.object.connection_id, &ahead.object.api).await?;
     let erased = Suppression::new(&syncer.digester, &ahead.object, &ahead.read()?.fields, erasures)?;
     let writer = match ahead.plan.write {

@@ -29,7 +29,7 @@ use tributary::state::State;
 use tributary::sync::{Digester, Mode, Outcome, Request, Syncer};
 
 use super::faults::{Fault, Faults};
-use super::source::{Delivered, Gate, Remote, RemoteObject, Rows, Script};
+use super::source::{Delivered, Gate, Remote, RemoteObject, Row, Rows, Script};
 use super::sqlite::Watch;
 use super::store::FaultStore;
 
@@ -315,6 +315,17 @@ impl World {
                         read: last.read,
                         rows: last.rows.clone(),
                     });
+                    continue;
+                }
+                if operation == "UPDATE" {
+                    // A new field is read alone for the rows that are there, before the changes are.
+                    let (last, filled) = (last.unwrap(), &read.unwrap().rows);
+                    let fill = |(id, row): (&i64, &Row)| {
+                        let extra = filled.get(id).and_then(|row| row.extra);
+                        (*id, Row { extra, ..row.clone() })
+                    };
+                    let rows = last.rows.iter().map(fill).collect();
+                    known.push(Version { run, is_rearranged: true, read: last.read, rows });
                     continue;
                 }
                 let is_second = known.iter().any(|version| version.run == run && !version.is_rearranged);

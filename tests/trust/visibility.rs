@@ -10,6 +10,7 @@ async fn another_login_is_compared_and_removes_nothing_before_it_is_accepted() {
     let vendor = Vendor::start("hubspot", 7).await;
     let Vendor::HubSpot(running) = &vendor else { panic!() };
     let server = linked_to(&vendor);
+    server.rows(&["CALL set_fields('crm', 'deal', fields => 'id,dealname,amount')"]);
     server.rows(&["CALL add_object('crm', 'company')", "CALL sync('crm', 'full')"]);
     let (all, live) = (count(&server), running.control.live("deals"));
     // The same secret again is the same login.
@@ -38,7 +39,6 @@ async fn another_login_is_compared_and_removes_nothing_before_it_is_accepted() {
     assert_eq!(server.rows(&[gained]), format!("{{\"id\":\"{new}\"}}"));
 
     // Whatever is read, no row goes.
-    server.rows(&["CALL set_fields('crm', 'deal', fields => 'id,dealname,amount')"]);
     for mode in ["diff", "full"] {
         let synced = server.rows(&[&format!("CALL sync('crm', '{mode}', object => 'deal')")]);
         says(&synced, &["|succeeded with warnings|"]);

@@ -68,7 +68,8 @@ impl World {
     }
 
     async fn sync(&mut self, mode: &str) {
-        let ended = self.server.rows(&[&format!("CALL sync('crm', '{mode}', force => true)")]);
+        let ended =
+            self.server.rows(&[&format!("CALL sync('crm', '{mode}', force => true, reason => 'a test')")]);
         assert!(ended.contains("|succeeded"), "{ended}");
         self.database.execute("DROP TABLE IF EXISTS synced; CREATE TABLE synced AS TABLE deal").await;
         self.keep().await;

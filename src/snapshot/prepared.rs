@@ -179,7 +179,7 @@ impl Prepared {
         };
         let operation = match &*self.work {
             _ if self.plan.replaces => "WRITE",
-            Work::Overlay(_) => "UPDATE",
+            Work::Columns(_) => "UPDATE",
             _ => "MERGE",
         };
         let mut entries = Entries::new(operation, now_micros());

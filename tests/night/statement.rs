@@ -40,7 +40,11 @@ async fn what_cannot_be_a_statement_is_refused_with_the_reason() {
             "42601",
             "in the query of statement `x`, at character",
         ),
-        ("create_statement('x', $$SELECT amont AS a FROM deal$$)", "42703", "did you mean `amount`?"),
+        (
+            "create_statement('x', $$SELECT amont AS a FROM deal$$)",
+            "42703",
+            "Perhaps you meant to reference the column \"deal.amount\".",
+        ),
         (
             "create_statement('x', $$SELECT * FROM crm.dael$$)",
             "42P01",

@@ -106,7 +106,7 @@ async fn filters_caps_misfits_and_drops_are_told() {
         "never seen|no kept release has a record with that key; only records that match the filter `amount > 100` are imported"
     );
     world.server.rows(&["CALL set_import('crm', 'deal', filter => '', max_rows => 100)"]);
-    let capped = world.server.rows(&["CALL sync('crm', 'full', force => true)"]);
+    let capped = world.server.rows(&["CALL sync('crm', 'full', force => true, reason => 'a test')"]);
     assert!(capped.contains("|capped|"), "{capped}");
     let told = explained(&world, "event, detail", "20000");
     assert!(told.contains("removed|the run stopped at the maximum number of records, 100"), "{told}");
@@ -115,7 +115,7 @@ async fn filters_caps_misfits_and_drops_are_told() {
         .database
         .execute("UPDATE deal SET closed = 'infinity', updated_at = clock_timestamp() WHERE id = 9")
         .await;
-    let warned = world.server.rows(&["CALL sync('crm', 'full', force => true)"]);
+    let warned = world.server.rows(&["CALL sync('crm', 'full', force => true, reason => 'a test')"]);
     assert!(warned.contains("with warnings"), "{warned}");
     let told = explained(&world, "event, field, new, detail", "9");
     assert!(

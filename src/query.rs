@@ -40,6 +40,7 @@ mod settings;
 mod tables;
 mod ties;
 mod typing;
+mod unkeyed;
 mod value;
 mod verb;
 mod zone;

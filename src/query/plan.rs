@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::common::config::ConfigOptions;
@@ -32,6 +33,7 @@ use super::functions::system::{self, Facts};
 use super::history::{self, Historian};
 use super::ties;
 use super::typing::{Parameters, TYPE_NAME, Typing};
+use super::unkeyed;
 use crate::error::{Error, Kind, Result};
 
 /// Everything that planning one statement needs.
@@ -45,6 +47,8 @@ pub(super) struct Planner<'a> {
     pub(super) diffs: Calls,
     /// Answers calls of the function `explain`.
     pub(super) historian: Option<Historian>,
+    /// Whether the query makes rows of arrays.
+    unnests: AtomicBool,
 }
 
 impl<'a> Planner<'a> {
@@ -60,7 +64,8 @@ impl<'a> Planner<'a> {
             vec![Arc::new(Typing { parameters, zone, scope: facts.scope.clone() })];
         planners.push(Arc::new(catalog::Vectors));
         planners.extend(registry.planners.iter().cloned());
-        Planner { state, registry, facts, tables, planners, diffs: Calls::default(), historian: None }
+        let (diffs, unnests) = (Calls::default(), AtomicBool::new(false));
+        Planner { state, registry, facts, tables, planners, diffs, historian: None, unnests }
     }
 
     fn options(&self) -> ParserOptions {
@@ -69,6 +74,7 @@ impl<'a> Planner<'a> {
 
     /// The logical plan of a query. It only reads.
     pub(super) fn query(&self, query: &ast::Query) -> Result<LogicalPlan> {
+        self.unnests.store(unkeyed::unnests(query), Ordering::Relaxed);
         let planner = SqlToRel::new_with_options(self, self.options());
         let statement = ast::Statement::Query(Box::new(query.clone()));
         let plan = planner
@@ -111,7 +117,11 @@ impl<'a> Planner<'a> {
 impl ContextProvider for Planner<'_> {
     fn get_table_source(&self, name: TableReference) -> PlanResult<Arc<dyn TableSource>> {
         let missing = || super::resolve::undefined(&name);
-        Ok(self.tables.get(&name).cloned().ok_or_else(missing)?)
+        let table = self.tables.get(&name).ok_or_else(missing)?;
+        match self.unnests.load(Ordering::Relaxed) && table.constraints().is_some() {
+            true => unkeyed::without_key(table),
+            false => Ok(table.clone()),
+        }
     }
 
     fn get_table_function_source(&self, name: &str, args: Vec<Expr>) -> PlanResult<Arc<dyn TableSource>> {

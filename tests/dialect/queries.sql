@@ -98,3 +98,6 @@ select id, generate_series(1, 2) from crm.owner order by 1, 2 limit 3;
 select trim_array(array[1,2,3], 1), array_fill(0, array[2]), array_to_json(array[1,2]), (array[1,2,3])[array_length(array[1,2,3], 1)];
 select gen_random_uuid() is not null, '550E8400-e29b-41d4-a716-446655440000'::uuid, 'x'::uuid;
 select '550e8400-e29b-41d4-a716-446655440000'::uuid = '550E8400-E29B-41D4-A716-446655440000'::uuid;
+select distinct o.id from (select id, generate_series(1, 2) g from crm.owner) o order by 1 limit 3;
+select o.id, x from (select id, array[3, 1, 2] list from crm.owner) o cross join lateral unnest(o.list) x order by o.id, x limit 4;
+select id, unnest(array[2, 1]) from crm.owner order by id, 2 limit 4;

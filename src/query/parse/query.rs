@@ -186,6 +186,11 @@ fn unsupported(query: &ast::Query) -> Option<Error> {
     if let ControlFlow::Break(name) = query.visit(&mut Quoted) {
         return Some(super::cursor::syntax_error(format!("syntax error at or near \"{name}\"")));
     }
+    if joins_by_nature(query) {
+        let what = "NATURAL LEFT, RIGHT and FULL JOIN are not supported";
+        let hint = "name the columns that both sides have: LEFT JOIN ... USING (...)";
+        return Some(Error::new(Kind::Unsupported, what).with_hint(hint));
+    }
     let found = if query.for_clause.is_some() {
         "FOR XML and FOR JSON"
     } else if query.settings.is_some() || query.format_clause.is_some() || !query.pipe_operators.is_empty() {
@@ -196,4 +201,29 @@ fn unsupported(query: &ast::Query) -> Option<Error> {
         return None;
     };
     Some(Error::new(Kind::Unsupported, format!("{found} is not supported")))
+}
+
+/// Whether there is an outer join of all columns that both sides have. The planner would show the wrong one of each
+/// two.
+fn joins_by_nature(query: &ast::Query) -> bool {
+    struct Natural;
+    impl Visitor for Natural {
+        type Break = ();
+
+        fn pre_visit_select(&mut self, select: &ast::Select) -> ControlFlow<()> {
+            let is_natural = |join: &ast::Join| {
+                use ast::JoinOperator::{FullOuter, Left, LeftOuter, Right, RightOuter};
+                matches!(
+                    &join.join_operator,
+                    Left(on) | LeftOuter(on) | Right(on) | RightOuter(on) | FullOuter(on)
+                        if matches!(on, ast::JoinConstraint::Natural)
+                )
+            };
+            match select.from.iter().flat_map(|from| &from.joins).any(is_natural) {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        }
+    }
+    query.visit(&mut Natural).is_break()
 }

@@ -258,7 +258,11 @@ pub(super) fn build_or_take(to: &DataType, values: impl Iterator<Item = Result<V
     let values = values.collect::<Result<Vec<_>>>()?;
     let takes = values.iter().any(|value| matches!(value, Value::Array(_)));
     let values = values.into_iter().map(Ok);
-    if takes { rows(to, values) } else { build(to, values) }
+    // The elements of an array come one by one, too.
+    match takes && !matches!(to, DataType::List(_)) {
+        true => rows(to, values),
+        false => build(to, values),
+    }
 }
 
 pub(super) fn build(to: &DataType, values: impl Iterator<Item = Result<Value>>) -> Result<ArrayRef> {

@@ -358,7 +358,7 @@ impl NumberPattern {
         }
         let mut sign_wrote = false;
         if self.is_plus || self.is_minus {
-            sign_wrote = !(self.is_plus && !self.is_minus);
+            sign_wrote = !self.is_plus || self.is_minus;
         } else {
             if sign != '-' && self.is_bracket && self.is_fill {
                 self.is_bracket = false;

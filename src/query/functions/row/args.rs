@@ -327,14 +327,17 @@ fn lists(element: &FieldRef, values: impl Iterator<Item = Result<Value>>) -> Res
     for value in values {
         match value? {
             Value::Null => {
-                (lengths.push(0), valid.push(false));
+                lengths.push(0);
+                valid.push(false);
             }
             Value::List(items) => {
-                (lengths.push(items.len()), valid.push(true));
+                lengths.push(items.len());
+                valid.push(true);
                 flat.extend(items.into_iter().map(Ok));
             }
             Value::Array(array) => {
-                (lengths.push(array.len()), valid.push(true));
+                lengths.push(array.len());
+                valid.push(true);
                 ready.push(array);
             }
             _ => return Err(unfit()),

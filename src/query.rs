@@ -17,6 +17,7 @@
 #![allow(clippy::bool_assert_comparison)]
 
 mod as_of;
+mod asked;
 mod call;
 mod catalog;
 mod correlated;

@@ -3,15 +3,11 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
-use async_trait::async_trait;
-use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::ScalarValue;
-use datafusion::datasource::memory::MemorySourceConfig;
-use datafusion::datasource::{TableType, provider_as_source};
+use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{Expr, TableSource};
-use datafusion::physical_plan::ExecutionPlan;
 
+use super::asked::Asked;
 use super::engine::Engine;
 use super::session::SessionUser;
 use super::tables::SystemTables;
@@ -44,12 +40,16 @@ impl Historian {
         };
         let texts: Option<Vec<String>> = args.iter().map(text).collect();
         match texts.as_deref() {
-            Some([object, key @ ..]) if !key.is_empty() => Ok(provider_as_source(Arc::new(History {
-                schema: self.system.history_schema(),
-                asked: self.clone(),
-                object: object.clone(),
-                key: key.to_vec(),
-            }))),
+            Some([object, key @ ..]) if !key.is_empty() => {
+                let (asked, object, key) = (self.clone(), object.clone(), key.to_vec());
+                let name = format!("explain({object})");
+                let ask = move || {
+                    let (Historian { system, who }, object, key) =
+                        (asked.clone(), object.clone(), key.clone());
+                    Box::pin(async move { system.history(&who, &object, &key).await }) as _
+                };
+                Ok(provider_as_source(Asked::new(name, self.system.history_schema(), ask)))
+            }
             _ => Err(Error::new(
                 Kind::Unsupported,
                 "function explain takes an object and the key of a record",
@@ -59,41 +59,5 @@ impl Historian {
                 "write explain('connection.object', '4711'), with constants; one for each unique field",
             )),
         }
-    }
-}
-
-struct History {
-    asked: Historian,
-    schema: SchemaRef,
-    object: String,
-    key: Vec<String>,
-}
-
-impl std::fmt::Debug for History {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "explain({})", self.object)
-    }
-}
-
-#[async_trait]
-impl TableProvider for History {
-    fn schema(&self) -> SchemaRef {
-        self.schema.clone()
-    }
-
-    fn table_type(&self) -> TableType {
-        TableType::View
-    }
-
-    async fn scan(
-        &self,
-        _: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        _: &[Expr],
-        _: Option<usize>,
-    ) -> datafusion::common::Result<Arc<dyn ExecutionPlan>> {
-        let Historian { system, who } = &self.asked;
-        let rows = system.history(who, &self.object, &self.key).await?;
-        Ok(MemorySourceConfig::try_new_exec(&[vec![rows]], self.schema.clone(), projection.cloned())?)
     }
 }

@@ -3,22 +3,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
-use async_trait::async_trait;
-use datafusion::catalog::{Session, TableProvider};
+use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
-use datafusion::datasource::memory::MemorySourceConfig;
-use datafusion::datasource::{TableType, provider_as_source};
-use datafusion::logical_expr::{Expr, TableSource};
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::datasource::provider_as_source;
+use datafusion::logical_expr::TableSource;
 use datafusion::sql::parser::Statement as PlannerStatement;
 use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast;
 
+use super::asked::Asked;
 use super::catalog;
 use super::engine::Engine;
 use super::session::SessionUser;
-use super::tables::SystemTables;
 use crate::error::{Error, Kind, Result, did_you_mean};
 use crate::model::{Release, ReleaseObject, quote_ident};
 
@@ -178,12 +174,14 @@ async fn missing(engine: &Engine, who: &SessionUser, release: &Release, name: &T
 fn system_table(engine: &Engine, who: &SessionUser, name: &str) -> Result<Arc<dyn TableProvider>> {
     let tables = engine.system.tables();
     match tables.iter().find(|table| table.name == name) {
-        Some(table) => Ok(Arc::new(SystemProvider {
-            name: table.name.clone(),
-            schema: table.schema.clone(),
-            system: engine.system.clone(),
-            who: who.clone(),
-        })),
+        Some(table) => {
+            let (system, who, name) = (engine.system.clone(), who.clone(), table.name.clone());
+            let ask = move || {
+                let (system, who, name) = (system.clone(), who.clone(), name.clone());
+                Box::pin(async move { system.rows(&name, &who).await }) as _
+            };
+            Ok(Asked::new(format!("tributary.{}", table.name), table.schema.clone(), ask))
+        }
         None => {
             let error = undefined(&TableReference::partial(SYSTEM, name));
             match did_you_mean(name, tables.iter().map(|table| table.name.as_str())) {
@@ -194,41 +192,5 @@ fn system_table(engine: &Engine, who: &SessionUser, name: &str) -> Result<Arc<dy
                 hint => Err(error.with_hint(hint.trim().trim_matches(['(', ')']).to_string())),
             }
         }
-    }
-}
-
-/// A system table: its rows are asked for when it is scanned.
-struct SystemProvider {
-    name: String,
-    schema: SchemaRef,
-    system: Arc<dyn SystemTables>,
-    who: SessionUser,
-}
-
-impl std::fmt::Debug for SystemProvider {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "tributary.{}", self.name)
-    }
-}
-
-#[async_trait]
-impl TableProvider for SystemProvider {
-    fn schema(&self) -> SchemaRef {
-        self.schema.clone()
-    }
-
-    fn table_type(&self) -> TableType {
-        TableType::View
-    }
-
-    async fn scan(
-        &self,
-        _: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        _: &[Expr],
-        _: Option<usize>,
-    ) -> datafusion::common::Result<Arc<dyn ExecutionPlan>> {
-        let rows = self.system.rows(&self.name, &self.who).await?;
-        Ok(MemorySourceConfig::try_new_exec(&[vec![rows]], self.schema.clone(), projection.cloned())?)
     }
 }

@@ -13,6 +13,7 @@ mod maintain;
 mod name;
 mod normalize;
 mod notify;
+mod outside;
 mod people;
 mod place;
 mod portal;

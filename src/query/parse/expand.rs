@@ -4,10 +4,11 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     self, BinaryOperator, DateTimeField, Expr, Ident, ObjectNamePart, SelectItem, SetExpr, UnaryOperator,
-    Value, VisitMut, VisitorMut,
+    Value, VisitorMut,
 };
 
 use super::normalize::{CAST, NAME_END, ROW, WHOLE, node, number, take};
+use super::outside::{Rewrite, outside_subqueries};
 use super::rowsets::{call, folded, parsed};
 
 fn string(text: &str) -> Expr {
@@ -290,42 +291,29 @@ pub(super) fn whole_rows(select: &mut ast::Select) {
     if names.is_empty() {
         return;
     }
-    let mut visitor = WholeRows { names, depth: 0 };
+    let mut rows = WholeRows { names };
     for item in &mut select.projection {
         if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
-            let _flow: ControlFlow<()> = expr.visit(&mut visitor);
+            outside_subqueries(expr, &mut rows);
         }
     }
     for expr in select.selection.iter_mut().chain(&mut select.having) {
-        let _flow: ControlFlow<()> = expr.visit(&mut visitor);
+        outside_subqueries(expr, &mut rows);
     }
 }
 
 struct WholeRows {
     names: Vec<String>,
-    depth: usize,
 }
 
 impl WholeRows {
     fn is_row(&self, ident: &Ident) -> bool {
-        self.depth == 0 && self.names.contains(&folded(ident))
+        self.names.contains(&folded(ident))
     }
 }
 
-impl VisitorMut for WholeRows {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _: &mut ast::Query) -> ControlFlow<()> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &mut ast::Query) -> ControlFlow<()> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+impl Rewrite for WholeRows {
+    fn before(&mut self, expr: &mut Expr) {
         // `o.list[1]`: the name of the table stands alone in the tree, and is no row.
         if let Expr::CompoundFieldAccess { root, access_chain } = expr
             && let Expr::Identifier(table) = &**root
@@ -334,16 +322,14 @@ impl VisitorMut for WholeRows {
             **root = Expr::CompoundIdentifier(vec![table.clone(), column.clone()]);
             access_chain.remove(0);
         }
-        ControlFlow::Continue(())
     }
 
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+    fn after(&mut self, expr: &mut Expr) {
         if let Expr::Identifier(ident) = expr
             && self.is_row(ident)
         {
             let name = folded(ident);
             *expr = node(format!("{WHOLE}{name}"), vec![Expr::value(Value::Null)]);
         }
-        ControlFlow::Continue(())
     }
 }

@@ -11,6 +11,7 @@ use datafusion::sql::sqlparser::ast::{
     Value, VisitMut, VisitorMut, WindowFrameBound, WindowSpec, WindowType,
 };
 
+use super::outside::{Rewrite, outside_subqueries};
 use super::{custom, expand, name, rowsets};
 
 /// Key of a number.
@@ -56,7 +57,7 @@ impl VisitorMut for Normalizer {
         expand::whole_rows(select);
         for item in &mut select.projection {
             if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
-                let _flow: ControlFlow<()> = expr.visit(&mut CountExists { depth: 0 });
+                outside_subqueries(expr, &mut CountExists);
             }
         }
         ControlFlow::Continue(())
@@ -208,37 +209,19 @@ fn cast_of(expr: &Expr) -> Option<String> {
 }
 
 /// The planner has `EXISTS` as a condition only. As an output it becomes `(SELECT count(*) > 0 FROM (...))`.
-struct CountExists {
-    depth: usize,
-}
+struct CountExists;
 
-impl VisitorMut for CountExists {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if self.depth == 0
-            && let Expr::Exists { subquery, negated } = expr
+impl Rewrite for CountExists {
+    fn after(&mut self, expr: &mut Expr) {
+        if let Expr::Exists { subquery, negated } = expr
             && let Some(mut counting) = counting_query(*negated)
+            && let ast::SetExpr::Select(select) = &mut *counting.body
+            && let Some(from) = select.from.first_mut()
+            && let ast::TableFactor::Derived { subquery: inner, .. } = &mut from.relation
         {
-            if let ast::SetExpr::Select(select) = &mut *counting.body
-                && let Some(from) = select.from.first_mut()
-                && let ast::TableFactor::Derived { subquery: inner, .. } = &mut from.relation
-            {
-                std::mem::swap(inner, subquery);
-                *expr = Expr::Subquery(counting);
-            }
+            std::mem::swap(inner, subquery);
+            *expr = Expr::Subquery(counting);
         }
-        ControlFlow::Continue(())
     }
 }
 

@@ -17,6 +17,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 use self::gathered::array_of;
 use super::dialect::Postgres;
 use super::normalize::{CAST, NAME_END, node};
+use super::outside::{Rewrite, outside_subqueries};
 use crate::query::catalog::COLUMNS;
 use crate::query::functions::row::is_known;
 use crate::query::functions::rowsets::{NUMBERED, PLACE, part};
@@ -115,7 +116,7 @@ impl VisitorMut for Sets {
             if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
                 let unnamed = super::name::of(expr);
                 let mut rows = InSelect { depth: 0, found: false, makes: false };
-                let _flow: ControlFlow<()> = expr.visit(&mut rows);
+                outside_subqueries(expr, &mut rows);
                 if let Some(has_rows) = self.has_rows.last_mut() {
                     *has_rows |= rows.makes;
                 }
@@ -193,7 +194,7 @@ fn takes_apart(expr: &Expr) -> bool {
 
 /// Functions of several rows in an item of a select list.
 struct InSelect {
-    /// Within subqueries, and within what takes an array apart already.
+    /// Within what takes an array apart already.
     depth: usize,
     /// Whether one was taken apart here.
     found: bool,
@@ -201,29 +202,16 @@ struct InSelect {
     makes: bool,
 }
 
-impl VisitorMut for InSelect {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+impl Rewrite for InSelect {
+    fn before(&mut self, expr: &mut Expr) {
         self.makes |= self.depth == 0 && takes_apart(expr);
         self.depth += usize::from(takes_apart(expr));
-        ControlFlow::Continue(())
     }
 
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+    fn after(&mut self, expr: &mut Expr) {
         self.depth -= usize::from(takes_apart(expr));
         if self.depth > 0 {
-            return ControlFlow::Continue(());
+            return;
         }
         if let Expr::Function(function) = expr
             && let Some(name) = name_of(function).filter(|name| gives_rows(name))
@@ -248,7 +236,6 @@ impl VisitorMut for InSelect {
                 *expr = get_field(inner, &field);
             }
         }
-        ControlFlow::Continue(())
     }
 }
 

@@ -157,16 +157,13 @@ impl Syncer {
         cancel: &CancellationToken,
     ) -> Result<Outcome> {
         let sync_id = started.sync_id;
-        let Gathered { mut runs, changes, committed, failed, is_refused, unrecorded } =
-            self.read(request, started, progress, cancel).await;
-        let release = self.publish(&format!("sync {sync_id}"), &changes, &[], &committed).await?;
-        for run in runs.iter_mut().filter(|run| committed.contains(&run.id)) {
+        let mut gathered = self.read(request, started, progress, cancel).await;
+        let Gathered { changes, committed, .. } = &gathered;
+        let release = self.publish(&format!("sync {sync_id}"), changes, &[], committed).await?;
+        for run in gathered.runs.iter_mut().filter(|run| gathered.committed.contains(&run.id)) {
             run.release = release.as_ref().map(|release| release.id);
         }
-        for run in unrecorded {
-            self.state.finish_run(&run).await?;
-        }
-        Ok(Outcome { sync_id, runs, failed, is_refused, release })
+        self.end(sync_id, gathered, release).await
     }
 
     /// Runs a sync to its end and publishes nothing: what was committed is to be published by the caller.
@@ -178,12 +175,17 @@ impl Syncer {
         cancel: &CancellationToken,
     ) -> Result<Outcome> {
         let sync_id = started.sync_id;
-        let Gathered { runs, failed, is_refused, unrecorded, .. } =
-            self.read(request, started, progress, cancel).await;
+        let gathered = self.read(request, started, progress, cancel).await;
+        self.end(sync_id, gathered, None).await
+    }
+
+    /// Records the ends that the state was away for, and tells how the sync ended.
+    async fn end(&self, sync_id: i64, gathered: Gathered, release: Option<Release>) -> Result<Outcome> {
+        let Gathered { runs, failed, is_refused, unrecorded, .. } = gathered;
         for run in unrecorded {
             self.state.finish_run(&run).await?;
         }
-        Ok(Outcome { sync_id, runs, failed, is_refused, release: None })
+        Ok(Outcome { sync_id, runs, failed, is_refused, release })
     }
 
     async fn read(

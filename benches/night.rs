@@ -7,10 +7,13 @@
 
 use std::time::Instant;
 
+use opportunities::connect;
 use report::Report;
 use support::postgres::{self, Database};
 use support::server::Server;
 
+#[path = "common/opportunities.rs"]
+mod opportunities;
 #[path = "common/process.rs"]
 mod process;
 #[path = "common/report.rs"]
@@ -110,16 +113,7 @@ async fn source(rows: usize) -> Database {
 }
 
 fn link(server: &Server, name: &str, source: &Database) {
-    let settings = format!(
-        r#"{{"host":"127.0.0.1","port":{},"database":"{}","user":"{}","sslmode":"disable"}}"#,
-        source.port,
-        source.name,
-        postgres::USER
-    );
-    server.rows(&[
-        &format!("CALL connect('postgresql', name => '{name}', settings => '{settings}')"),
-        &format!("CALL set_secret('{name}', 'password', '{}')", postgres::PASSWORD),
-    ]);
+    connect(server, name, source);
     for table in TABLES {
         server.rows(&[&format!(
             "CALL add_object('{name}', 'public.{table}', unique_fields => 'id', cursor_field => 'updated_at')"

@@ -5,14 +5,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 #![allow(dead_code)]
 
-use std::process::Command;
 use std::time::Instant;
 
-use support::postgres::{self, Database};
+use support::postgres;
 use support::server::Server;
 
+use opportunities::{link, load, on_source};
 use report::Report;
 
+#[path = "common/opportunities.rs"]
+mod opportunities;
 #[path = "common/report.rs"]
 mod report;
 #[path = "common/support.rs"]
@@ -39,8 +41,7 @@ fn main() {
     let mut report = Report::default();
     eprintln!("loading {rows} rows into a PostgreSQL of its own");
     let source = runtime.block_on(postgres::database());
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/opportunity.sql");
-    on_source(&source, &["-v", &format!("rows={rows}"), "-f", file]);
+    load(&source, rows);
     let server = Server::start();
     link(&server, &source);
     server.rows(&["CALL sync('crm', 'full')"]);
@@ -81,26 +82,6 @@ fn rows_wanted() -> u64 {
     let arguments: Vec<String> = std::env::args().collect();
     let at = arguments.iter().position(|argument| argument == "--rows");
     at.map_or(2_000_000, |at| arguments[at + 1].parse().expect("--rows takes a number"))
-}
-
-fn on_source(source: &Database, arguments: &[&str]) {
-    let mut psql = Command::new("psql");
-    psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", &source.url()]).args(arguments);
-    assert!(psql.status().unwrap().success(), "{arguments:?}");
-}
-
-fn link(server: &Server, source: &Database) {
-    let settings = format!(
-        r#"{{"host":"127.0.0.1","port":{},"database":"{}","user":"{}","sslmode":"disable"}}"#,
-        source.port,
-        source.name,
-        postgres::USER
-    );
-    server.rows(&[
-        &format!("CALL connect('postgresql', name => 'crm', settings => '{settings}')"),
-        &format!("CALL set_secret('crm', 'password', '{}')", postgres::PASSWORD),
-        "CALL add_object('crm', 'public.opportunity', unique_fields => 'id', cursor_field => 'updated_at')",
-    ]);
 }
 
 /// One record in so many, over the whole table.

@@ -21,7 +21,8 @@ pub(crate) fn load(source: &Database, rows: u64) {
     on_source(source, &["-c", "CHECKPOINT"]);
 }
 
-pub(crate) fn link(server: &Server, source: &Database) {
+/// Links the source under a name.
+pub(crate) fn connect(server: &Server, name: &str, source: &Database) {
     let settings = format!(
         r#"{{"host":"127.0.0.1","port":{},"database":"{}","user":"{}","sslmode":"disable"}}"#,
         source.port,
@@ -29,8 +30,14 @@ pub(crate) fn link(server: &Server, source: &Database) {
         postgres::USER
     );
     server.rows(&[
-        &format!("CALL connect('postgresql', name => 'crm', settings => '{settings}')"),
-        &format!("CALL set_secret('crm', 'password', '{}')", postgres::PASSWORD),
+        &format!("CALL connect('postgresql', name => '{name}', settings => '{settings}')"),
+        &format!("CALL set_secret('{name}', 'password', '{}')", postgres::PASSWORD),
+    ]);
+}
+
+pub(crate) fn link(server: &Server, source: &Database) {
+    connect(server, "crm", source);
+    server.rows(&[
         "CALL add_object('crm', 'public.opportunity', unique_fields => 'id', cursor_field => 'updated_at')",
     ]);
 }

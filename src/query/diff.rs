@@ -13,10 +13,11 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{NullEquality, Result as PlanResult, ScalarValue, TableReference};
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::{TableType, provider_as_source};
-use datafusion::logical_expr::{Expr, JoinType, TableSource};
+use datafusion::logical_expr::{Expr, JoinType, Operator, TableProviderFilterPushDown, TableSource};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::ExecutionPlan;
@@ -193,6 +194,60 @@ impl DiffTable {
         Ok(DiffTable { engine: engine.clone(), from, to, columns, schema })
     }
 
+    /// Whether a filter asks of the key alone, and cannot fail for a key that is no difference.
+    fn is_of_key(&self, filter: &Expr) -> bool {
+        match filter {
+            Expr::BinaryExpr(binary) => {
+                use Operator::{And, Eq, Gt, GtEq, Lt, LtEq, NotEq, Or};
+                matches!(binary.op, And | Or | Eq | NotEq | Lt | LtEq | Gt | GtEq)
+                    && self.is_of_key(&binary.left)
+                    && self.is_of_key(&binary.right)
+            }
+            Expr::InList(list) => {
+                self.is_of_key(&list.expr) && list.list.iter().all(|one| self.is_of_key(one))
+            }
+            Expr::Between(between) => {
+                [&between.expr, &between.low, &between.high].into_iter().all(|part| self.is_of_key(part))
+            }
+            Expr::Column(column) => {
+                // The key comes after the first column.
+                self.schema
+                    .index_of(&column.name)
+                    .is_ok_and(|at| (1..=self.columns.to_key.len()).contains(&at))
+            }
+            Expr::Literal(..) => true,
+            _ => false,
+        }
+    }
+
+    /// One side by key, without the rows that filters of the key leave out where that saves reading them.
+    async fn side(
+        &self,
+        table: Arc<dyn TableProvider>,
+        key: &[usize],
+        state: &dyn Session,
+        filters: &[Expr],
+    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
+        let schema = table.schema();
+        let renamed = |expr: Expr| match &expr {
+            Expr::Column(column) => {
+                let at = self.schema.index_of(&column.name)? - 1;
+                let name = key.get(at).map(|place| schema.field(*place).name().clone());
+                let name =
+                    name.ok_or_else(|| Error::internal("a filter of a difference is not of its key"))?;
+                Ok(Transformed::yes(Expr::Column(datafusion::common::Column::from_name(name))))
+            }
+            _ => Ok(Transformed::no(expr)),
+        };
+        let filters = filters.iter().map(|filter| Ok(filter.clone().transform(renamed)?.data));
+        let filters = filters.collect::<PlanResult<Vec<_>>>()?;
+        let support = table.supports_filters_pushdown(&filters.iter().collect::<Vec<_>>())?;
+        let taken = filters.into_iter().zip(support);
+        let taken = taken.filter(|(_, support)| *support != TableProviderFilterPushDown::Unsupported);
+        let taken: Vec<_> = taken.map(|(filter, _)| filter).collect();
+        sorted(table.scan(state, None, &taken, None).await?, key)
+    }
+
     /// The rows of both sides that may differ.
     async fn sides(&self) -> Result<(Arc<dyn TableProvider>, Arc<dyn TableProvider>)> {
         let tables = &self.engine.tables;
@@ -245,11 +300,20 @@ impl TableProvider for DiffTable {
         TableType::View
     }
 
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> PlanResult<Vec<TableProviderFilterPushDown>> {
+        let support = |filter: &&Expr| match self.is_of_key(filter) {
+            // One side may do without.
+            true => TableProviderFilterPushDown::Inexact,
+            false => TableProviderFilterPushDown::Unsupported,
+        };
+        Ok(filters.iter().map(support).collect())
+    }
+
     async fn scan(
         &self,
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
-        _: &[Expr],
+        filters: &[Expr],
         _: Option<usize>,
     ) -> PlanResult<Arc<dyn ExecutionPlan>> {
         let mut pins = Vec::new();
@@ -259,8 +323,8 @@ impl TableProvider for DiffTable {
             pins.push(self.engine.pin(&side.release).await?.ok_or_else(removed)?);
         }
         let (from, to) = self.sides().await?;
-        let from = sorted(from.scan(state, None, &[], None).await?, &self.columns.from_key)?;
-        let to = sorted(to.scan(state, None, &[], None).await?, &self.columns.to_key)?;
+        let from = self.side(from, &self.columns.from_key, state, filters).await?;
+        let to = self.side(to, &self.columns.to_key, state, filters).await?;
         let keys = |plan: &Arc<dyn ExecutionPlan>, key: &[usize]| -> Vec<_> {
             key.iter().map(|at| column(plan, *at)).collect()
         };

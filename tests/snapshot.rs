@@ -11,7 +11,7 @@ mod replace;
 mod schema;
 mod wide;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -22,8 +22,8 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
-use tributary::model::{FieldType, ObjectField};
-use tributary::snapshot::{Commit, Counts, Snapshot, Table, Warehouse, WriteSpec};
+use tributary::model::{FieldType, ObjectField, now_micros};
+use tributary::snapshot::{Commit, Counts, Keep, Snapshot, Table, Warehouse, WriteSpec};
 
 /// A warehouse in a folder that goes away with it.
 struct Store {

@@ -18,6 +18,8 @@ const HOUR: Micros = DAY / 24;
 /// The grace period unless a caller says otherwise: longer than any sync.
 pub(super) const GRACE_HOURS: i64 = 24;
 const MOST_GRACE_HOURS: i64 = 24 * 365;
+/// How often an object is looked at anew because it was written to meanwhile.
+const ATTEMPTS: u32 = 5;
 /// How far back a commit may lie whose release is still to come.
 const UNPUBLISHED: Micros = 7 * DAY;
 
@@ -231,22 +233,26 @@ async fn sweep(
         (None, Some(name)) => (name.clone(), "dropped"),
         (None, None) => (format!("{connection}.{object_id}"), "unknown"),
     };
-    let found = match status {
+    if status == "unknown" {
         // Perhaps of a state that was lost: not ours to remove.
-        "unknown" => {
-            let cause = Some("the state database has never heard of it".to_string());
-            return Swept { object, status, garbage: Garbage::default(), cause };
+        let cause = Some("the state database has never heard of it".to_string());
+        return Swept { object, status, garbage: Garbage::default(), cause };
+    }
+    let is_remains = status == "dropped" && versions.is_empty();
+    let keep = Keep { versions, newest: status == "kept", since };
+    let clean_up = async || {
+        for _ in 0..ATTEMPTS {
+            let mut garbage = match is_remains {
+                true => table.remains(since).await?,
+                false => table.garbage(&keep).await?,
+            };
+            if dry_run || table.remove(&mut garbage).await? {
+                return Ok(garbage);
+            }
         }
-        "dropped" if versions.is_empty() => table.remains(since).await,
-        status => table.garbage(&Keep { versions, newest: status == "kept", since }).await,
+        Err(Error::new(Kind::Conflict, "it is written by others all the time"))
     };
-    let swept = match found {
-        Ok(mut garbage) if !dry_run => {
-            let result = table.remove(&mut garbage).await;
-            result.map(|()| garbage)
-        }
-        found => found,
-    };
+    let swept = clean_up().await;
     match swept {
         Ok(garbage) => Swept { object, status, garbage, cause: None },
         Err(error) => {

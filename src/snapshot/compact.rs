@@ -24,7 +24,7 @@ use super::thread::Thread;
 use super::tuning::Tuning;
 use super::version::{Snapshot, TableFile};
 use crate::error::{Error, Kind, Result};
-use crate::model::now_micros;
+use crate::model::{Micros, now_micros};
 
 use choice::{Choice, is_base};
 
@@ -107,10 +107,11 @@ impl Worker {
     /// Compacts one unit, unless others change its files meanwhile.
     async fn compact(&self, unit: &Unit, done: &mut Compacted) -> Result<()> {
         let Some(snapshot) = self.shared.refresh().await? else { return Ok(()) };
+        let began = now_micros();
         let (unit, footers, stop) = (unit.clone(), self.shared.footers.clone(), self.stop.clone());
         let merged = self.thread.run(move || merge(&snapshot, &footers, &unit, &stop)).await;
         let Some(plan) = merged?? else { return Ok(()) };
-        match self.commit(&plan).await? {
+        match self.commit(&plan, began).await? {
             true => {
                 done.rows += plan.added.iter().map(|file| file.rows).sum::<u64>();
                 done.bytes_written += plan.counts.bytes_written;
@@ -124,9 +125,14 @@ impl Worker {
     }
 
     /// Whether the plan was committed: not, when one of its files is no longer what was read.
-    async fn commit(&self, plan: &Plan) -> Result<bool> {
+    async fn commit(&self, plan: &Plan, began: Micros) -> Result<bool> {
         for _ in 0..ATTEMPTS {
-            let newest = match self.shared.refresh().await {
+            let newest = self.shared.refresh().await;
+            let allowed = |newest: Option<Arc<Snapshot>>| {
+                newest.iter().try_for_each(|newest| newest.refuse_swept(began))?;
+                Ok(newest)
+            };
+            let newest = match newest.and_then(allowed) {
                 Ok(newest) => newest,
                 Err(error) => {
                     self.discard(plan).await;

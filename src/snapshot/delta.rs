@@ -38,6 +38,9 @@ pub(crate) struct TableState {
     /// The version whose rows a compaction arranged anew; `None`: the rows are this version's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) content: Option<i64>,
+    /// Files written before then, in microseconds, which no version had, are gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) swept: Option<Micros>,
 }
 
 /// One file as an `add` or `remove` entry names it.
@@ -230,6 +233,7 @@ mod tests {
             timestamp_ntz: false,
             counts: [0; 4],
             content: Some(41),
+            swept: None,
         };
         let text = |mut entries: Entries, state: &TableState| {
             entries.state(state).unwrap();

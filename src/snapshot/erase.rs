@@ -83,14 +83,18 @@ impl Table {
             erased.files += found.replaced.len() as u64;
             erased.unchecked = found.unchecked;
             if found.replaced.is_empty() {
-                break history;
+                // Nobody commits files that were there before and are named by nothing: they go.
+                match self.mark(erasure.fence, history.newest()).await? {
+                    Landed::Ours => break history,
+                    Landed::Lost => continue,
+                }
             }
             // They hold names and statistics of the old files.
             delete(shared, history.derived()).await?;
             history.rewrite(&shared.folder, &found.replaced).await?;
             readers.extend(shared.forget());
             // Whoever worked out a commit on top of the old files must see that they are gone.
-            while self.mark(erasure.fence).await? == Landed::Lost {}
+            while self.mark(erasure.fence, None).await? == Landed::Lost {}
         };
         readers.extend(shared.forget());
         erased.overtook_readers = !wait_for(&readers, erasure.wait).await;
@@ -102,9 +106,13 @@ impl Table {
         Ok(erased)
     }
 
-    /// Commits the newest version once more, as a compaction would: releases that name it read it from now on.
-    async fn mark(&self, fence: i64) -> Result<Landed> {
+    /// Commits the newest version, which has to be `expected` where that is told, once more, as a compaction would:
+    /// releases that name it read it from now on, and a writer that lost its lease can commit no more.
+    async fn mark(&self, fence: i64, expected: Option<i64>) -> Result<Landed> {
         let newest = self.latest().await?.ok_or_else(|| Error::internal("an erasure left no table"))?;
+        if expected.is_some_and(|expected| expected != newest.version()) {
+            return Ok(Landed::Lost);
+        }
         let mut entries = Entries::new("ERASE", now_micros());
         let (fence, content) = (fence.max(newest.fence()), Some(newest.content()));
         entries.state(&TableState { fence, content, ..newest.state.clone() })?;

@@ -22,7 +22,6 @@ use crate::error::{Error, Kind, Result};
 pub(crate) struct Window {
     pub(crate) batch: RecordBatch,
     keys: Rows,
-    first: Rows,
 }
 
 /// A row of a window was found at a position of a file.
@@ -34,7 +33,7 @@ pub(crate) struct Hit {
 
 impl Window {
     pub(crate) fn new(keys: &Keys, batch: RecordBatch) -> Result<Self> {
-        Ok(Window { keys: keys.rows(&batch)?, first: keys.first_rows(&batch)?, batch })
+        Ok(Window { keys: keys.rows(&batch)?, batch })
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -47,17 +46,18 @@ impl Window {
         (at < self.rows() && self.keys.row(at) == key).then_some(at)
     }
 
-    /// Rows whose first key column may lie between two encoded values.
+    /// Rows that begin with what lies between two encoded beginnings of keys.
     fn between(&self, low: &[u8], high: &[u8]) -> Range<usize> {
-        let start = partition(self.rows(), |row| self.first.row(row).data() < low);
-        let end = partition(self.rows(), |row| self.first.row(row).data() <= high);
+        let key = |row| self.keys.row(row).data();
+        let start = partition(self.rows(), |row| key(row) < low);
+        let end = partition(self.rows(), |row| &key(row)[..key(row).len().min(high.len())] <= high);
         start..end.max(start)
     }
 
     /// Whether a row may be in a file, judged by what is known of the whole file.
     pub(crate) fn may_be_in(&self, file: &TableFile) -> bool {
         match &file.range {
-            Some((low, high)) => !self.between(low.row().data(), high.row().data()).is_empty(),
+            Some((low, high)) => !self.between(low, high).is_empty(),
             None => true,
         }
     }

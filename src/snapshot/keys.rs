@@ -16,9 +16,13 @@ use crate::error::{Error, Result};
 pub(crate) struct Keys {
     indices: Vec<usize>,
     converter: RowConverter,
-    /// Encodes the first key column alone. Its encoding is the beginning of that of the whole key.
-    first: RowConverter,
+    /// Encode one key column each. The encoding of a key is that of its columns, one after the other.
+    columns: Vec<RowConverter>,
 }
+
+/// Encoded values of the first columns of keys, as many as tell something: all keys between the two, in what they
+/// begin with, and no others.
+pub(crate) type Bounds = (Box<[u8]>, Box<[u8]>);
 
 impl Keys {
     /// `key` names columns of `schema`.
@@ -35,35 +39,31 @@ impl Keys {
             let fields = indices.iter().map(|i| SortField::new(schema.field(*i).data_type().clone()));
             RowConverter::new(fields.collect()).map_err(failure::arrow)
         };
-        Ok(Keys { converter: fields(&indices)?, first: fields(&indices[..indices.len().min(1)])?, indices })
+        let columns = indices.iter().map(|index| fields(std::slice::from_ref(index)));
+        Ok(Keys { converter: fields(&indices)?, columns: columns.collect::<Result<_>>()?, indices })
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.indices.is_empty()
     }
 
-    /// Which column of the schema is the first of the key.
-    pub(crate) fn first_column(&self) -> Option<usize> {
-        self.indices.first().copied()
+    /// Which columns of the schema make the key, in its order.
+    pub(crate) fn places(&self) -> &[usize] {
+        &self.indices
     }
 
-    fn columns(&self, batch: &RecordBatch) -> Vec<ArrayRef> {
+    fn of(&self, batch: &RecordBatch) -> Vec<ArrayRef> {
         self.indices.iter().map(|i| batch.column(*i).clone()).collect()
     }
 
     /// The whole keys of `batch`.
     pub(crate) fn rows(&self, batch: &RecordBatch) -> Result<Rows> {
-        self.converter.convert_columns(&self.columns(batch)).map_err(failure::arrow)
+        self.converter.convert_columns(&self.of(batch)).map_err(failure::arrow)
     }
 
-    /// The first key column of `batch`.
-    pub(crate) fn first_rows(&self, batch: &RecordBatch) -> Result<Rows> {
-        self.first_encoded(batch.column(self.indices[0]).clone())
-    }
-
-    /// Values of the type of the first key column.
-    pub(crate) fn first_encoded(&self, values: ArrayRef) -> Result<Rows> {
-        self.first.convert_columns(&[values]).map_err(failure::arrow)
+    /// Values of the type of one of the key columns, told by its place in the key.
+    pub(crate) fn encoded(&self, place: usize, values: ArrayRef) -> Result<Rows> {
+        self.columns[place].convert_columns(&[values]).map_err(failure::arrow)
     }
 
     /// The key of one row.

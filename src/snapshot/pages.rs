@@ -4,81 +4,62 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::Array;
-use arrow::row::Rows;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 
 use super::failure;
+use super::keys::Bounds;
 use super::lane::Layout;
 use super::parquet_read::FileReader;
 use crate::error::Result;
 
-/// The pages of the first key column of a file.
+/// What the page index of a file tells of its keys.
 #[derive(Debug)]
 pub(crate) struct KeyPages {
-    /// The name of the column.
-    column: String,
-    /// Which rows of the file each page has.
-    rows: Vec<Range<u64>>,
-    /// Smallest and largest value of each page, encoded; `None` without an index.
-    bounds: Option<(Rows, Rows)>,
-    /// Of which pages the bounds are not known.
-    is_unknown: Vec<bool>,
+    /// The names of the columns.
+    key: Vec<String>,
+    pages: Vec<Page>,
+}
+
+/// Rows of a file that lie together, and between which their keys are.
+#[derive(Debug, Clone)]
+struct Page {
+    rows: Range<u64>,
+    /// `None` when nothing is known of them.
+    bounds: Option<Bounds>,
+    /// Of how many key columns the bounds tell.
+    columns: usize,
 }
 
 impl KeyPages {
     /// Those of the file of `reader`; it keeps them.
     pub(crate) fn of(layout: &Layout, reader: &FileReader) -> Result<Arc<Self>> {
-        let column = &layout.key[0];
-        reader.key_pages(|known| known.column == *column, || Self::read(layout, reader))
+        reader.key_pages(|known| known.key == layout.key, || Self::read(layout, reader))
     }
 
     fn read(layout: &Layout, reader: &FileReader) -> Result<Self> {
-        let metadata = reader.metadata();
-        let column = layout.key[0].clone();
-        let total = metadata.file_metadata().num_rows() as u64;
-        let whole = |column| KeyPages {
-            column,
-            rows: std::iter::once(0..total).collect(),
-            bounds: None,
-            is_unknown: vec![true],
-        };
-        let (Some(column_index), Some(offset_index)) = (metadata.column_index(), metadata.offset_index())
-        else {
-            return Ok(whole(column));
-        };
-        let failed =
-            |e| failure::parquet(&format!("cannot read the page index of `{}`", layout.folder.name), e);
-        let schema = metadata.file_metadata().schema_descr();
-        let converter = StatisticsConverter::try_new(&column, reader.schema(), schema).map_err(failed)?;
-        let Some(leaf) = converter.parquet_column_index() else { return Ok(whole(column)) };
-        let groups: Vec<usize> = (0..metadata.num_row_groups()).collect();
-        let lows = converter.data_page_mins(column_index, offset_index, &groups).map_err(failed)?;
-        let highs = converter.data_page_maxes(column_index, offset_index, &groups).map_err(failed)?;
-        let is_unknown = (0..lows.len()).map(|page| lows.is_null(page) || highs.is_null(page)).collect();
-        let bounds = (layout.keys.first_encoded(lows)?, layout.keys.first_encoded(highs)?);
-        let (mut rows, mut base) = (Vec::new(), 0u64);
-        for group in groups {
-            let end_of_group = metadata.row_group(group).num_rows() as u64;
-            let pages = offset_index[group][leaf].page_locations();
-            for (number, page) in pages.iter().enumerate() {
-                let end = pages.get(number + 1).map_or(end_of_group, |next| next.first_row_index as u64);
-                rows.push(base + page.first_row_index as u64..base + end);
+        let total = reader.metadata().file_metadata().num_rows() as u64;
+        let mut pages = vec![Page { rows: 0..total, bounds: Some(Bounds::default()), columns: 0 }];
+        for place in 0..layout.key.len() {
+            let has_one_value = |page: &Page| page.bounds.as_ref().is_some_and(|(low, high)| low == high);
+            // A column tells nothing where the one before it has several values.
+            if !pages.iter().any(|page| page.columns == place && has_one_value(page)) {
+                break;
             }
-            base += end_of_group;
+            let Some(inner) = of_column(layout, reader, place)? else { break };
+            let split = |page: Page| match page.columns == place && has_one_value(&page) {
+                true => page.split(&inner),
+                false => vec![page],
+            };
+            pages = pages.into_iter().flat_map(split).collect();
         }
-        Ok(KeyPages { column, rows, bounds: Some(bounds), is_unknown })
+        Ok(KeyPages { key: layout.key.clone(), pages })
     }
 
-    /// Ranges of rows in pages that are `wanted`, judged by the smallest and the largest value, encoded.
+    /// Ranges of rows in pages that are `wanted`, judged by what their keys begin with: the smallest and the largest.
     pub(crate) fn wanted(&self, is_wanted: impl Fn(&[u8], &[u8]) -> bool) -> Vec<Range<u64>> {
         let mut ranges: Vec<Range<u64>> = Vec::new();
-        for (page, (rows, is_unknown)) in self.rows.iter().zip(&self.is_unknown).enumerate() {
-            let may_hold = match &self.bounds {
-                Some((lows, highs)) if !is_unknown => {
-                    is_wanted(lows.row(page).data(), highs.row(page).data())
-                }
-                _ => true,
-            };
+        for Page { rows, bounds, .. } in &self.pages {
+            let may_hold = bounds.as_ref().is_none_or(|(low, high)| low.is_empty() || is_wanted(low, high));
             match ranges.last_mut() {
                 _ if !may_hold => {}
                 Some(last) if last.end == rows.start => last.end = rows.end,
@@ -86,5 +67,100 @@ impl KeyPages {
             }
         }
         ranges
+    }
+}
+
+impl Page {
+    /// The parts of it that lie in the pages of the next key column.
+    fn split(self, inner: &[Page]) -> Vec<Page> {
+        let first = inner.partition_point(|page| page.rows.end <= self.rows.start);
+        let inside = inner[first..].iter().take_while(|page| page.rows.start < self.rows.end);
+        inside
+            .map(|page| {
+                let rows = page.rows.start.max(self.rows.start)..page.rows.end.min(self.rows.end);
+                let both = self.bounds.as_ref().zip(page.bounds.as_ref());
+                let bounds = both.map(|((low, high), (min, max))| {
+                    ([&**low, &**min].concat().into(), [&**high, &**max].concat().into())
+                });
+                match bounds {
+                    Some(bounds) => Page { rows, bounds: Some(bounds), columns: self.columns + 1 },
+                    None => Page { rows, ..self.clone() },
+                }
+            })
+            .collect()
+    }
+}
+
+/// The pages of one column of the key, told by its place there; `None` where the file has no index of it.
+fn of_column(layout: &Layout, reader: &FileReader, place: usize) -> Result<Option<Vec<Page>>> {
+    let metadata = reader.metadata();
+    let (Some(column_index), Some(offset_index)) = (metadata.column_index(), metadata.offset_index()) else {
+        return Ok(None);
+    };
+    let failed = |e| failure::parquet(&format!("cannot read the page index of `{}`", layout.folder.name), e);
+    let schema = metadata.file_metadata().schema_descr();
+    let converter =
+        StatisticsConverter::try_new(&layout.key[place], reader.schema(), schema).map_err(failed)?;
+    let Some(leaf) = converter.parquet_column_index() else { return Ok(None) };
+    let groups: Vec<usize> = (0..metadata.num_row_groups()).collect();
+    let lows = converter.data_page_mins(column_index, offset_index, &groups).map_err(failed)?;
+    let highs = converter.data_page_maxes(column_index, offset_index, &groups).map_err(failed)?;
+    // Numbers that are no numbers hide behind bounds.
+    let tells_all = !lows.data_type().is_floating();
+    let is_known = |page: usize| tells_all && lows.is_valid(page) && highs.is_valid(page);
+    let known: Vec<bool> = (0..lows.len()).map(is_known).collect();
+    let (lows, highs) = (layout.keys.encoded(place, lows)?, layout.keys.encoded(place, highs)?);
+    let bounds = |page: usize| -> Option<Bounds> {
+        known.get(page)?.then(|| (lows.row(page).data().into(), highs.row(page).data().into()))
+    };
+    let (mut pages, mut base) = (Vec::with_capacity(known.len()), 0u64);
+    for group in groups {
+        let end_of_group = metadata.row_group(group).num_rows() as u64;
+        let locations = offset_index[group][leaf].page_locations();
+        for (number, page) in locations.iter().enumerate() {
+            let end = locations.get(number + 1).map_or(end_of_group, |next| next.first_row_index as u64);
+            let rows = base + page.first_row_index as u64..base + end;
+            pages.push(Page { rows, bounds: bounds(pages.len()), columns: 1 });
+        }
+        base += end_of_group;
+    }
+    Ok(Some(pages))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(rows: Range<u64>, low: &str, high: &str) -> Page {
+        Page { rows, bounds: Some((low.as_bytes().into(), high.as_bytes().into())), columns: 1 }
+    }
+
+    #[test]
+    fn where_the_first_column_has_one_value_the_second_tells_more() {
+        let unknown = Page { rows: 30..40, bounds: None, columns: 1 };
+        let second = [page(0..5, "a", "f"), page(5..12, "a", "z"), page(12..30, "k", "z"), unknown.clone()];
+        let first = [page(0..10, "eu", "eu"), page(10..20, "eu", "us"), page(20..40, "us", "us")];
+        let pages = first.into_iter().flat_map(|page| match page.bounds.as_ref().unwrap() {
+            (low, high) if low == high => page.split(&second),
+            _ => vec![page],
+        });
+        let pages = KeyPages { key: vec!["area".into(), "name".into()], pages: pages.collect() };
+        let wanted = |key: &str| {
+            let key = key.as_bytes();
+            let begins = |bound: &[u8]| key[..key.len().min(bound.len())].to_vec();
+            pages.wanted(|low, high| begins(low).as_slice() >= low && begins(high).as_slice() <= high)
+        };
+        assert_eq!(wanted("eub"), [0..20], "the page after those of its area mixes areas");
+        assert_eq!(wanted("eum"), [5..20]);
+        assert_eq!(wanted("usb"), [10..20, 30..40], "nothing is known of the last page but its area");
+        assert_eq!(wanted("usm"), [10..40]);
+        assert_eq!(wanted("zz"), Vec::<Range<u64>>::new());
+    }
+
+    #[test]
+    fn what_has_no_index_is_wanted() {
+        let nothing = Page { rows: 0..7, bounds: Some(Bounds::default()), columns: 0 };
+        let pages = KeyPages { key: vec!["id".into()], pages: vec![nothing] };
+        assert_eq!(pages.wanted(|_, _| false), [0..7]);
     }
 }

@@ -14,7 +14,7 @@ use super::table::Shared;
 use super::upsert::Changes;
 use super::version::Snapshot;
 use crate::error::{Error, Kind, Result};
-use crate::model::{FieldType, now_micros};
+use crate::model::{FieldType, Micros, now_micros};
 
 /// How often a commit is worked out again because another one came first.
 pub(crate) const ATTEMPTS: u64 = 30;
@@ -31,15 +31,17 @@ pub struct Prepared {
     shared: Arc<Shared>,
     spec: WriteSpec,
     work: Arc<Work>,
+    /// When the first of its files was begun, or before.
+    began: Micros,
     /// The version it was worked out against.
     before: Option<Arc<Snapshot>>,
     plan: Plan,
 }
 
 impl Prepared {
-    pub(crate) async fn new(shared: Arc<Shared>, spec: WriteSpec, work: Work) -> Result<Self> {
+    pub(crate) async fn new(shared: Arc<Shared>, spec: WriteSpec, work: Work, began: Micros) -> Result<Self> {
         let mut prepared =
-            Prepared { shared, spec, work: Arc::new(work), before: None, plan: Plan::default() };
+            Prepared { shared, spec, work: Arc::new(work), began, before: None, plan: Plan::default() };
         prepared.work_out().await?;
         Ok(prepared)
     }
@@ -102,6 +104,9 @@ impl Prepared {
             (Some(newest), Some(before)) if is_same(newest, before) => self.before = Some(newest.clone()),
             (None, None) => {}
             _ => self.work_out().await?,
+        }
+        if let Some(before) = &self.before {
+            before.refuse_swept(self.began)?;
         }
         match &self.before {
             Some(before) if commit.fence < before.fence() => {
@@ -176,6 +181,7 @@ impl Prepared {
             columns,
             counts: [counts.read, counts.inserted, counts.updated, counts.deleted],
             content: None,
+            swept: before.and_then(|before| before.swept),
         };
         let operation = match &*self.work {
             _ if self.plan.replaces => "WRITE",

@@ -55,6 +55,7 @@ fn entries(newest: &Snapshot, old: &Snapshot, run_id: i64, fence: i64) -> Result
         fence,
         timestamp_ntz: newest.state.timestamp_ntz || old.state.timestamp_ntz,
         content: None,
+        swept: newest.state.swept,
         ..old.state.clone()
     };
     let mut entries = Entries::new("RESTORE", now_micros());

@@ -45,9 +45,8 @@ pub(crate) struct KeyRange {
 }
 
 impl KeyRange {
-    /// Whether rows may be inside whose first key columns, encoded, lie between two values.
+    /// Whether rows may be inside that begin with what lies between two encoded beginnings of keys.
     pub(crate) fn may_hold(&self, first: &[u8], last: &[u8]) -> bool {
-        // The encoding of a key begins with that of its first column.
         let is_below = |low: &OwnedRow| last < low.row().data() && !low.row().data().starts_with(last);
         let is_above = |high: &OwnedRow| first > high.row().data();
         !self.low.as_ref().is_some_and(is_below) && !self.high.as_ref().is_some_and(is_above)
@@ -56,7 +55,7 @@ impl KeyRange {
     /// Whether it may hold rows of `file`, judged by what is known of the whole file.
     pub(crate) fn may_touch(&self, file: &TableFile) -> bool {
         match &file.range {
-            Some((first, last)) => self.may_hold(first.row().data(), last.row().data()),
+            Some((first, last)) => self.may_hold(first, last),
             None => true,
         }
     }

@@ -3,6 +3,9 @@
 //! A file stays when a version that is kept has it, when a commit of the grace period added or removed it (somebody
 //! may still be reading what that commit replaced), or when it was written in the grace period (its commit may still
 //! come). The log itself stays, but for checkpoints that reading a kept version does not need.
+//!
+//! A process may stand still between its last look at its lease and its commit, for longer than any grace period. So
+//! before data files go a commit says that they are gone: whoever was to come next finds its place taken, and sees why.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -12,21 +15,24 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use serde::Deserialize;
 
+use super::delta::{Entries, TableState};
 use super::dv::Descriptor;
 use super::failure;
-use super::log::LoggedFile;
+use super::log::{self, Landed, LoggedFile};
 use super::mirror::MIRRORS;
 use super::parquet_write::Folder;
 use super::table::{Shared, Table};
 use super::warehouse::Warehouse;
 use crate::error::{Error, Kind, Result};
-use crate::model::Micros;
+use crate::model::{Micros, now_micros};
 
 /// Folders of files that versions refer to.
 const DATA: &[&str] = &["base/", "runs/", "dv/"];
 const LOG: &str = "_delta_log/";
 /// Log entries read at the same time.
 const READS: usize = 16;
+/// By how much the clock of a store may be behind that of a writer.
+const SKEW: Micros = 600_000_000;
 /// Checkpoints that stay whatever is kept.
 const CHECKPOINTS: usize = 2;
 
@@ -45,6 +51,8 @@ pub struct Keep {
 #[derive(Debug, Default)]
 pub struct Garbage {
     doomed: Vec<Path>,
+    /// The version after which data files go, and before when they were written.
+    after: Option<(i64, Micros)>,
     /// Number of files that can go.
     pub files: u64,
     /// Their bytes.
@@ -89,13 +97,18 @@ impl Table {
         };
         let checkpoints = obsolete_checkpoints(&shared.folder, &listing, oldest);
         let root = shared.folder.root.clone();
-        Ok(Garbage::of(listing, |file| {
+        let is_data = |path: &str| DATA.iter().any(|folder| path.starts_with(folder));
+        let mut garbage = Garbage::of(listing, |file| {
             let Some(path) = relative(&root, &file.location) else { return false };
-            match DATA.iter().any(|folder| path.starts_with(folder)) {
-                true => !used.contains(path) && modified(file) < keep.since,
+            match is_data(path) {
+                // Nobody could be told that the files of a first version are gone: the next commit makes the table.
+                true => newest.is_some() && !used.contains(path) && modified(file) < keep.since,
                 false => checkpoints.contains(path),
             }
-        }))
+        });
+        let has_data = garbage.doomed.iter().any(|file| relative(&root, file).is_some_and(is_data));
+        garbage.after = newest.filter(|_| has_data).map(|newest| (newest, keep.since));
+        Ok(garbage)
     }
 
     /// Everything of a table that no release has and no sync will write again; nothing of it as long as something was
@@ -110,8 +123,14 @@ impl Table {
     }
 
     /// Removes what [`Table::garbage`] or [`Table::remains`] found. May be repeated after a failure at any point.
-    pub async fn remove(&self, garbage: &mut Garbage) -> Result<()> {
+    /// False, and nothing was removed, when the table has changed since: then it has to be looked again.
+    pub async fn remove(&self, garbage: &mut Garbage) -> Result<bool> {
         let shared = self.shared();
+        if let Some((newest, since)) = garbage.after
+            && !tell_swept(&shared, newest, since).await?
+        {
+            return Ok(false);
+        }
         let what = format!("cannot clean up `{}`", shared.folder.name);
         let doomed = futures::stream::iter(std::mem::take(&mut garbage.doomed).into_iter().map(Ok)).boxed();
         let mut removed = shared.folder.store.delete_stream(doomed);
@@ -121,8 +140,26 @@ impl Table {
                 Err(error) => return Err(failure::store(&what, error)),
             }
         }
-        Ok(())
+        Ok(true)
     }
+}
+
+/// Commits that files written before `since` are gone, right after version `newest`; false when another one came first.
+async fn tell_swept(shared: &Arc<Shared>, newest: i64, since: Micros) -> Result<bool> {
+    let Some(snapshot) = shared.refresh().await?.filter(|found| found.version() == newest) else {
+        return Ok(false);
+    };
+    let now = now_micros();
+    let mut entries = Entries::compaction(now);
+    // Where hardly any grace was given no clock may differ, and who began just now is not to be refused.
+    let skew = if now - since > 2 * SKEW { SKEW } else { 0 };
+    let swept = snapshot.state.swept.max(Some(since + skew));
+    entries.state(&TableState { content: Some(snapshot.content()), swept, ..snapshot.state.clone() })?;
+    let is_ours = log::commit(&shared.folder, newest + 1, entries).await? == Landed::Ours;
+    if is_ours {
+        shared.committed(newest + 1).await?;
+    }
+    Ok(is_ours)
 }
 
 impl Warehouse {

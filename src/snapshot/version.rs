@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, OnceLock};
 
-use arrow::row::OwnedRow;
 use datafusion::datasource::TableProvider;
 use datafusion::datasource::listing::PartitionedFile;
 use delta_kernel::snapshot::SnapshotRef;
@@ -11,7 +10,7 @@ use futures::{StreamExt, TryStreamExt};
 use super::checksum::Checksums;
 use super::delta::TableState;
 use super::dv::Deleted;
-use super::keys::Keys;
+use super::keys::{Bounds, Keys};
 use super::log::{Logged, LoggedFile};
 use super::overlay::Overlay;
 use super::parquet_read::{FileReader, Footers};
@@ -55,8 +54,8 @@ pub(crate) struct TableFile {
     pub(crate) stats: FileStats,
     pub(crate) stats_text: String,
     pub(crate) deleted: Option<Arc<Deleted>>,
-    /// Smallest and largest value of the first key column, encoded; `None` when they are not known.
-    pub(crate) range: Option<(OwnedRow, OwnedRow)>,
+    /// Between which its keys are; `None` when that is not known.
+    pub(crate) range: Option<Bounds>,
     /// `None` for a file that another program added.
     pub(crate) checksums: Option<Arc<Checksums>>,
     /// The file as a scan takes it, which of its rows are left included, once somebody needed that.
@@ -128,6 +127,22 @@ impl Snapshot {
     /// Whether it holds the rows of an earlier version in other files.
     pub fn is_compaction(&self) -> bool {
         self.state.content.is_some()
+    }
+
+    /// Refuses to follow it with files that a writer began to write at `began`, where they may be gone already.
+    pub(crate) fn refuse_swept(&self, began: Micros) -> Result<()> {
+        match self.state.swept.filter(|swept| began < *swept) {
+            None => Ok(()),
+            Some(_) => {
+                let what = format!(
+                    "what was written of `{}` was cleaned up before it was committed",
+                    self.folder.name
+                );
+                Err(Error::new(Kind::Conflict, what)
+                    .with_detail("the process stood still for longer than a vacuum waits")
+                    .with_hint("start the run again"))
+            }
+        }
     }
 
     /// Bytes of its files, those of deleted rows among them.
@@ -208,10 +223,7 @@ impl TableFile {
             Some(descriptor) => Some(Deleted::read(&*folder.store, &folder.root, descriptor).await?),
             None => None,
         };
-        let range = match keys.is_empty() {
-            true => None,
-            false => first_key_range(&stats, keys, columns)?,
-        };
+        let range = key_range(&stats, keys, columns)?;
         Ok(TableFile {
             path: file.path,
             size: file.size,
@@ -226,17 +238,20 @@ impl TableFile {
     }
 }
 
-fn first_key_range(
-    stats: &FileStats,
-    keys: &Keys,
-    columns: &[(String, FieldType)],
-) -> Result<Option<(OwnedRow, OwnedRow)>> {
-    let name = keys.first_column().and_then(|index| columns.get(index)).map(|(name, _)| name);
-    let known = name.and_then(|name| stats.columns.get(name)).and_then(|column| column.bounds.as_ref());
-    let Some((min, max)) = known else { return Ok(None) };
-    let encode = |value: &datafusion::common::ScalarValue| {
-        let array = value.to_array().map_err(|e| Error::internal("a bound is no value").with_source(e))?;
-        Ok::<_, Error>(keys.first_encoded(array)?.row(0).owned())
-    };
-    Ok(Some((encode(min)?, encode(max)?)))
+/// What the statistics of a file tell of its keys. A column tells nothing where the one before it has several values.
+fn key_range(stats: &FileStats, keys: &Keys, columns: &[(String, FieldType)]) -> Result<Option<Bounds>> {
+    let (mut low, mut high) = (Vec::new(), Vec::new());
+    for (place, column) in keys.places().iter().enumerate() {
+        if low != high {
+            break;
+        }
+        let known = columns.get(*column).and_then(|(name, _)| stats.columns.get(name));
+        let Some((min, max)) = known.and_then(|column| column.bounds.as_ref()) else { break };
+        for (bound, value) in [(&mut low, min), (&mut high, max)] {
+            let wrong = |e| Error::internal("a bound is no value").with_source(e);
+            let value = value.to_array().map_err(wrong)?;
+            bound.extend_from_slice(keys.encoded(place, value)?.row(0).data());
+        }
+    }
+    Ok((!low.is_empty()).then(|| (low.into(), high.into())))
 }

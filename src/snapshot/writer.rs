@@ -19,7 +19,7 @@ use super::staged::Staged;
 use super::table::Shared;
 use super::upsert::Changes;
 use crate::error::{Error, Kind, Result};
-use crate::model::FieldType;
+use crate::model::{FieldType, Micros, now_micros};
 
 /// Lanes that sort and encode at the same time.
 const BUSY_LANES: usize = 2;
@@ -44,6 +44,7 @@ pub struct Writer {
     permits: Arc<Semaphore>,
     lanes: Vec<Option<LaneTask>>,
     arrivals: i64,
+    began: Micros,
     /// For columns alone: the definition of whole rows, and whether those that are not written are removed.
     over: Option<(WriteSpec, bool)>,
 }
@@ -70,6 +71,7 @@ impl Writer {
             permits: Arc::new(Semaphore::new(BUSY_LANES)),
             lanes: Vec::new(),
             arrivals: 0,
+            began: now_micros(),
             over: None,
         })
     }
@@ -162,7 +164,7 @@ impl Writer {
             }
             (_, work) => (self.spec, work),
         };
-        Prepared::new(self.shared, spec, work).await
+        Prepared::new(self.shared, spec, work, self.began).await
     }
 
     /// `rows` under the schema of the table.

@@ -107,6 +107,43 @@ async fn a_stale_fence_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_vacuum_took_from_a_writer_that_stood_still_is_not_committed() {
+    let store = Store::new();
+    let table = store.table();
+    replace(&table, 1, &[numbered([(1, 1)])]).await;
+    for upserts in [true, false] {
+        let mut writer = match upserts {
+            true => table.upsert(&deal()).await.unwrap(),
+            false => table.replace(&deal()).await.unwrap(),
+        };
+        writer.write(0, numbered([(2, 2)])).await.unwrap();
+        let prepared = writer.prepare().await.unwrap();
+        // Meanwhile another process cleans up, after a grace period that is over.
+        let others = store.reopened().table("1", "deal");
+        let keep = Keep { versions: BTreeSet::new(), newest: true, since: now_micros() };
+        let mut garbage = others.garbage(&keep).await.unwrap();
+        assert!(garbage.files > 0, "{garbage:?}");
+        assert!(others.remove(&mut garbage).await.unwrap());
+        let refused = prepared.commit(commit(5)).await.unwrap_err();
+        assert_eq!(refused.kind(), Kind::Conflict, "{refused:?}");
+        assert!(refused.what().contains("cleaned up before it was committed"), "{refused:?}");
+        let last = store.reopened().table("1", "deal").latest().await.unwrap().unwrap();
+        assert_eq!(content(&store, &last).await, model([(1, 1)]));
+        assert_eq!(last.content(), 0, "the same rows as ever");
+    }
+    // What was looked at before others committed is looked at again.
+    let mut writer = table.upsert(&deal()).await.unwrap();
+    writer.write(0, numbered([(3, 3)])).await.unwrap();
+    let prepared = writer.prepare().await.unwrap();
+    let keep = Keep { versions: BTreeSet::new(), newest: true, since: now_micros() };
+    let mut garbage = table.garbage(&keep).await.unwrap();
+    prepared.commit(commit(6)).await.unwrap();
+    assert!(!table.remove(&mut garbage).await.unwrap());
+    let last = table.latest().await.unwrap().unwrap();
+    assert_eq!(content(&store, &last).await, model([(1, 1), (3, 3)]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_release_is_kept_once() {
     let store = Store::new();
     let mut release =

@@ -105,6 +105,11 @@ impl History {
         files.chain(vectors).collect()
     }
 
+    /// The newest version; `None` of a log without one.
+    pub(super) fn newest(&self) -> Option<i64> {
+        self.commits.last().map(|commit| commit.version)
+    }
+
     /// Rows of every version.
     pub(super) fn rows(&self) -> Vec<(i64, u64)> {
         let mut active: HashMap<(String, Option<Descriptor>), u64> = HashMap::new();

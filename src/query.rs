@@ -28,12 +28,14 @@ mod error;
 mod functions;
 mod guard;
 mod history;
+mod in_turn;
 mod interrupt;
 mod notify;
 mod output;
 mod parse;
 mod pin;
 mod plan;
+mod quick;
 mod resolve;
 mod run;
 mod session;
@@ -58,7 +60,7 @@ pub use notify::Notification;
 pub use parse::{CopyFormat, CopyOptions, ForceQuote, Parsed, redact};
 pub use pin::KeptRelease;
 pub use session::{
-    Execution, Kept, KeptQuery, Notice, NoticeSender, Prepared, Session, SessionUser, StatementKind,
+    Ends, Execution, Kept, KeptQuery, Notice, NoticeSender, Prepared, Session, SessionUser, StatementKind,
     TransactionStatus,
 };
 pub use settings::{DateForm, DateOrder, DateStyle, IntervalStyle, Style, general};

@@ -20,18 +20,20 @@ use super::sessions::Slot;
 use super::wire::{End, Unreadable, Wire};
 use super::{Server, prepare_socket, reply};
 use crate::error::{Error, Kind};
-use crate::query::{Notice, Notification, Session, SessionUser, TransactionStatus};
+use crate::query::{Ends, Notice, Notification, Session, SessionUser, TransactionStatus};
 
 /// Serves one accepted socket until it ends.
 pub(super) async fn run(server: Arc<Server>, stream: TcpStream, address: SocketAddr) {
     prepare_socket(&stream);
+    let ends = Ends { server: stream.local_addr().unwrap_or(address), client: address };
     // The last net: a panic outside of a message must not take the accept loop with it, and none is expected.
-    if let Err(panic) = AssertUnwindSafe(serve(&server, stream, address)).catch_unwind().await {
+    if let Err(panic) = AssertUnwindSafe(serve(&server, stream, ends)).catch_unwind().await {
         server.report_panic(&*panic);
     }
 }
 
-async fn serve(server: &Arc<Server>, stream: TcpStream, address: SocketAddr) {
+async fn serve(server: &Arc<Server>, stream: TcpStream, ends: Ends) {
+    let address = ends.client;
     let knock = match server.sessions.knock(&server.config.limits) {
         Ok(knock) => knock,
         Err(error) => {
@@ -60,7 +62,7 @@ async fn serve(server: &Arc<Server>, stream: TcpStream, address: SocketAddr) {
         Err(end) => end,
         Ok(login) => {
             drop(knock);
-            match Connection::open(server, wire, startup, login, address) {
+            match Connection::open(server, wire, startup, login, ends) {
                 Ok(mut connection) => {
                     let end = connection.converse().await;
                     return finish(&mut connection.wire, end).await;
@@ -106,7 +108,7 @@ impl Connection {
         mut wire: Box<Wire>,
         startup: Startup,
         login: super::Login,
-        address: SocketAddr,
+        ends: Ends,
     ) -> Result<Self, (Box<Wire>, Error)> {
         let key = if startup.minor >= 2 {
             rand::random::<[u8; 32]>().to_vec()
@@ -114,7 +116,7 @@ impl Connection {
             rand::random::<[u8; 4]>().to_vec()
         };
         let limits = &server.config.limits;
-        let slot = match server.sessions.open(limits, &login.name, login.is_admin, address, key) {
+        let slot = match server.sessions.open(limits, &login.name, login.is_admin, ends.client, key) {
             Ok(slot) => slot,
             Err(error) => return Err((wire, error)),
         };
@@ -125,6 +127,7 @@ impl Connection {
         }
         let user = SessionUser { name: login.name, is_admin: login.is_admin, session_id: slot.id() };
         let session = Arc::new(server.engine.session(user));
+        session.came_by(ends);
         let warnings = match apply_startup(&session, &startup) {
             Ok(warnings) => warnings,
             Err(error) => return Err((wire, error)),

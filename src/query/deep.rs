@@ -8,9 +8,14 @@ const MANY_TOKENS: usize = 400;
 /// Only what is touched of it costs memory.
 const STACK_BYTES: usize = 256 << 20;
 
+/// Whether trees made from so many tokens may be too deep for a thread's own stack.
+pub(super) fn is_deep(tokens: usize) -> bool {
+    tokens > MANY_TOKENS
+}
+
 /// Runs `work` on a stack large enough for a statement of so many tokens.
 pub(super) fn with_stack<T>(tokens: usize, work: impl FnOnce() -> T) -> T {
-    if tokens > MANY_TOKENS { stacker::grow(STACK_BYTES, work) } else { work() }
+    if is_deep(tokens) { stacker::grow(STACK_BYTES, work) } else { work() }
 }
 
 /// A tree that may be deep: it is dropped with a large stack wherever that happens.

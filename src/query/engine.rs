@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use datafusion::common::TableReference;
+use datafusion::common::{Result as PlanResult, TableReference};
 use datafusion::error::DataFusionError;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
@@ -13,6 +13,8 @@ use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::execution::{SessionStateDefaults, TaskContext};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
 use object_store::ObjectStore;
 use parking_lot::RwLock;
@@ -20,17 +22,20 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
 use super::catalog::Catalogs;
+use super::deep::is_deep;
 use super::diff;
 use super::functions::registry::Registry;
 use super::functions::relation;
 use super::history;
+use super::in_turn::in_turn;
 use super::notify::Post;
 use super::pin::Pins;
+use super::quick;
 use super::session::{Session, SessionUser};
 use super::tables::{SystemTables, Tables};
 use super::verb::Verbs;
 use crate::error::{Error, Kind, Result};
-use crate::model::Release;
+use crate::model::{Micros, Release, now_micros};
 
 /// Stack of the threads that plan and execute: deep expressions recurse.
 const THREAD_STACK_BYTES: usize = 16 << 20;
@@ -72,12 +77,16 @@ impl EngineConfig {
 
 /// The query engine of a company.
 pub struct Engine {
+    /// When it began to serve, microseconds UTC.
+    pub(super) started_at: Micros,
     pub(super) config: EngineConfig,
     pub(super) tables: Arc<dyn Tables>,
     pub(super) system: Arc<dyn SystemTables>,
     pub(super) verbs: Arc<dyn Verbs>,
     pub(super) registry: Registry,
     pub(super) state: SessionState,
+    /// Plans what is simple.
+    quick: SessionState,
     pub(super) pins: Arc<Pins>,
     pub(super) post: Arc<Post>,
     pub(super) catalogs: Catalogs,
@@ -113,6 +122,7 @@ impl Engine {
             .with_analyzer_rules(datafusion::optimizer::Analyzer::new().rules)
             .build();
         Ok(Arc::new(Engine {
+            started_at: now_micros(),
             turns: Arc::new(Semaphore::new(config.max_running.max(1))),
             waiting: AtomicUsize::new(0),
             config,
@@ -120,6 +130,7 @@ impl Engine {
             system,
             verbs,
             registry: Registry::new(),
+            quick: quick::planner(&state),
             state,
             pins: Arc::default(),
             post: Arc::default(),
@@ -166,6 +177,28 @@ impl Engine {
     /// A session of a user who has logged in.
     pub fn session(self: &Arc<Self>, who: SessionUser) -> Session {
         Session::new(self.clone(), who)
+    }
+
+    /// The plan as it is to be executed, and whether that is so simple that no rule for physical plans is needed.
+    pub(super) fn optimized(&self, plan: &LogicalPlan, tokens: usize) -> PlanResult<(LogicalPlan, bool)> {
+        if !is_deep(tokens) && quick::is_simple(plan) {
+            let optimized = self.quick.optimize(plan)?;
+            if quick::asks_for_one(&optimized) {
+                return Ok((optimized, true));
+            }
+        }
+        Ok((self.state.optimize(plan)?, false))
+    }
+
+    /// How an optimized plan is executed.
+    pub(super) async fn executable(
+        &self,
+        plan: &LogicalPlan,
+        is_simple: bool,
+    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
+        let state = if is_simple { &self.quick } else { &self.state };
+        let planner = state.query_planner().clone();
+        in_turn(planner.create_physical_plan(plan, state).await?)
     }
 
     /// Runs a future on the engine's threads; dropping the result stops it.

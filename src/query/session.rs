@@ -8,13 +8,15 @@ mod rows;
 mod transaction;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::ScalarValue;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -46,6 +48,15 @@ pub struct SessionUser {
     pub is_admin: bool,
     /// Number of the session, as shown by `pg_backend_pid()`.
     pub session_id: i32,
+}
+
+/// The two ends of a client's connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ends {
+    /// Where the client reached the server.
+    pub server: SocketAddr,
+    /// Where the client is.
+    pub client: SocketAddr,
 }
 
 /// A message beside the result, sent while a statement runs.
@@ -124,6 +135,8 @@ struct Planned {
     /// Where the statement asks it.
     catalog: Option<Arc<Catalog>>,
     plan: Deep<LogicalPlan>,
+    /// How it is executed, where that gives the same whenever it is.
+    answer: OnceLock<Arc<dyn ExecutionPlan>>,
 }
 
 impl Prepared {
@@ -183,6 +196,7 @@ pub struct Session {
     mailbox: Arc<Mailbox>,
     /// What `now()` is, where it is not the time of the statement.
     moment: Option<Micros>,
+    ends: OnceLock<Ends>,
     inner: Mutex<Inner>,
 }
 
@@ -229,7 +243,20 @@ impl Session {
     pub(super) fn new(engine: Arc<Engine>, who: SessionUser) -> Self {
         let settings = Arc::new(Mutex::new(Settings::new(&who.name, who.is_admin)));
         let mailbox = Arc::new(engine.post.open(&who));
-        Session { engine, who, settings, mailbox, moment: None, inner: Mutex::default() }
+        Session {
+            engine,
+            who,
+            settings,
+            mailbox,
+            moment: None,
+            ends: OnceLock::new(),
+            inner: Mutex::default(),
+        }
+    }
+
+    /// Tells by which connection the client came; without it there is none. Only the first call counts.
+    pub fn came_by(&self, ends: Ends) {
+        self.ends.get_or_init(|| ends);
     }
 
     /// The statements in a text. The guards against oversized and too deeply nested texts come first.
@@ -439,6 +466,8 @@ impl Session {
             settings: self.settings.clone(),
             mailbox: self.mailbox.clone(),
             scope: None,
+            ends: self.ends.get().copied(),
+            server_start: self.engine.started_at,
         }
     }
 }

@@ -1,16 +1,20 @@
 //! A query for one key: its row is found and read while the query is planned, so that nothing is planned for files.
 
+use std::sync::Arc;
+
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Int32Type, Int64Type, Schema, SchemaRef};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, Operator};
 use parquet::bloom_filter::Sbbf;
 
-use super::find::{Window, find, read_rows};
+use super::failure;
+use super::find::{Hit, Window, find, read_rows};
 use super::keys::Keys;
 use super::lane::Layout;
+use super::parquet_read::FileReader;
 use super::version::Snapshot;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The key that `filters` ask for, as one row of the key columns; `None` where they leave more than one key.
 /// `schema` has the names of SQL, `stored` those on disk of the same columns.
@@ -70,11 +74,35 @@ pub(crate) fn look_up(snapshot: &Snapshot, key: RecordBatch, schema: &SchemaRef)
         }
         let hits = find(&layout, &reader, file, &window)?;
         if !hits.is_empty() {
-            let layout = Layout { schema: schema.clone(), ..layout };
-            return read_rows(&layout, &reader, &hits);
+            return row_of(&window.batch, layout, &reader, &hits, schema);
         }
     }
     Ok(RecordBatch::new_empty(schema.clone()))
+}
+
+/// The row that was found, of which the key is known. Blocks.
+fn row_of(
+    key: &RecordBatch,
+    layout: Layout,
+    reader: &FileReader,
+    hits: &[Hit],
+    schema: &SchemaRef,
+) -> Result<RecordBatch> {
+    let is_unknown = |at: &usize| key.schema_ref().index_of(schema.field(*at).name()).is_err();
+    let unknown: Vec<_> = (0..schema.fields().len()).filter(is_unknown).collect();
+    let layout = Layout { schema: Arc::new(schema.project(&unknown).map_err(failure::arrow)?), ..layout };
+    let read = match unknown.is_empty() {
+        true => None,
+        false => Some(read_rows(&layout, reader, hits)?),
+    };
+    let columns = schema.fields().iter().map(|field| {
+        let read = read.as_ref().and_then(|read| read.column_by_name(field.name()));
+        read.or_else(|| key.column_by_name(field.name())).cloned()
+    });
+    let columns = columns
+        .collect::<Option<Vec<_>>>()
+        .ok_or_else(|| Error::internal("a column is neither read nor known"));
+    RecordBatch::try_new(schema.clone(), columns?).map_err(failure::arrow)
 }
 
 /// Whether a file with this filter of its first key column may have the key.

@@ -107,7 +107,7 @@ impl FileReader {
             Some(footer) => footer,
             None => {
                 let mut source = StoreFile { store: store.clone(), path: path.clone() };
-                let footer = folder.runtime.block_on(
+                let footer = folder.wait(
                     ParquetMetaDataReader::new()
                         .with_page_index_policy(PageIndexPolicy::Optional)
                         .with_prefetch_hint(Some(FOOTER_HINT))
@@ -146,7 +146,7 @@ impl FileReader {
                 let read = async |mut builder: ParquetRecordBatchStreamBuilder<StoreFile>| {
                     builder.get_row_group_column_bloom_filter(0, place).await
                 };
-                let filter = self.folder.runtime.block_on(read(self.builder()));
+                let filter = self.folder.wait(read(self.builder()));
                 filter.map_err(|e| failure::parquet(&what(&self.folder, &self.path), e))?
             }
             _ => None,
@@ -202,7 +202,7 @@ impl Iterator for Batches {
     type Item = Result<RecordBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let next = self.folder.runtime.block_on(self.stream.next())?;
+        let next = self.folder.wait(self.stream.next())?;
         Some(next.map_err(|e| failure::parquet(&what(&self.folder, &self.path), e)))
     }
 }

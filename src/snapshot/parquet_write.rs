@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
@@ -34,6 +35,8 @@ pub(crate) struct Folder {
     /// Local folder for rows set aside.
     pub(crate) spill: Arc<PathBuf>,
     pub(crate) runtime: Handle,
+    /// Whether the files are on a disk of this machine: small parts of them are there at once.
+    pub(crate) is_local: bool,
     /// Address of the store for scans.
     pub(crate) url: ObjectStoreUrl,
     /// `connection/object id`, for messages.
@@ -44,6 +47,19 @@ impl Folder {
     /// The full path of a file of the table.
     pub(crate) fn path(&self, relative: &str) -> Path {
         Path::from(format!("{}/{relative}", self.root))
+    }
+
+    /// Waits for a read on a thread that may block, or on one of the threads of a runtime.
+    pub(crate) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        let polled = {
+            let _runtime = self.runtime.enter();
+            work.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        };
+        match polled {
+            Poll::Ready(read) => read,
+            Poll::Pending => tokio::task::block_in_place(|| self.runtime.block_on(work)),
+        }
     }
 
     /// Deletes files that no version refers to. What stays is found by the next vacuum.

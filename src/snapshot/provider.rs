@@ -155,7 +155,7 @@ impl SnapshotTable {
         };
         let Some(key) = key else { return Ok(None) };
         let (snapshot, stored) = (self.snapshot.clone(), project(&self.stored, projection)?);
-        let overlay = self.overlay.clone();
+        let (overlay, is_local) = (self.overlay.clone(), self.snapshot.folder.is_local);
         let work = move || {
             let row = look_up(&snapshot, key.clone(), &stored)?;
             match overlay {
@@ -163,7 +163,12 @@ impl SnapshotTable {
                 None => Ok(row),
             }
         };
-        self.in_memory(&blocking(work).await?, projection).map(Some)
+        let row = match is_local {
+            // Another thread would take longer to wake than this takes.
+            true => work().map_err(|error| DataFusionError::External(Box::new(error)))?,
+            false => blocking(work).await?,
+        };
+        self.in_memory(&row, projection).map(Some)
     }
 }
 

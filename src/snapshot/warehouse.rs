@@ -110,6 +110,7 @@ impl Warehouse {
             return Table::new(shared.clone());
         }
         let folder = Folder {
+            is_local: self.local.is_some(),
             store: self.store.clone(),
             root: root.clone(),
             spill: self.spill.clone(),

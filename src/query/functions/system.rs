@@ -8,12 +8,14 @@ use datafusion::logical_expr::{
     Signature, Volatility,
 };
 use std::any::Any;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::datetime::DateTime;
 use super::setting;
 use crate::query::catalog::Scope;
 use crate::query::notify::Mailbox;
+use crate::query::session::Ends;
 use crate::query::settings::SharedSettings;
 use crate::query::{PG_TYPE, Zone};
 
@@ -35,6 +37,10 @@ pub(in crate::query) struct Facts {
     pub(in crate::query) mailbox: Arc<Mailbox>,
     /// Of a statement that asks the catalog.
     pub(in crate::query) scope: Option<Scope>,
+    /// `None` for a statement that came by no connection.
+    pub(in crate::query) ends: Option<Ends>,
+    /// When the server began, microseconds UTC.
+    pub(in crate::query) server_start: i64,
 }
 
 /// The function of that name, when it is one of the session's.
@@ -66,12 +72,27 @@ pub(in crate::query) fn function(name: &str, facts: &Facts) -> Option<ScalarUDF>
         }
         "localtimestamp" => (ScalarValue::TimestampMicrosecond(Some(local), None), None),
         "current_date" => (ScalarValue::Date32(Some(local.div_euclid(86_400_000_000) as i32)), None),
+        "pg_postmaster_start_time" | "pg_conf_load_time" => {
+            (ScalarValue::TimestampMicrosecond(Some(facts.server_start), utc()), None)
+        }
+        "inet_server_addr" => (address(facts.ends.map(|ends| ends.server)), Some("inet")),
+        "inet_client_addr" => (address(facts.ends.map(|ends| ends.client)), Some("inet")),
+        "inet_server_port" => (port(facts.ends.map(|ends| ends.server)), None),
+        "inet_client_port" => (port(facts.ends.map(|ends| ends.client)), None),
         "pg_notification_queue_usage" => (ScalarValue::Float64(Some(0.0)), None),
         _ => return setting::function(name, facts),
     };
     let signature = Signature::nullary(Volatility::Stable);
     let function = Constant { name: name.to_string(), value, pg_type, signature };
     Some(ScalarUDF::from(function))
+}
+
+fn address(end: Option<SocketAddr>) -> ScalarValue {
+    ScalarValue::Utf8(end.map(|end| end.ip().to_canonical().to_string()))
+}
+
+fn port(end: Option<SocketAddr>) -> ScalarValue {
+    ScalarValue::Int32(end.map(|end| i32::from(end.port())))
 }
 
 /// Whether a plan holds the time of its statement or transaction.
@@ -108,6 +129,12 @@ pub(in crate::query) const NAMES: &[&str] = &[
     "set_config",
     "pg_notify",
     "pg_is_in_recovery",
+    "pg_postmaster_start_time",
+    "pg_conf_load_time",
+    "inet_server_addr",
+    "inet_server_port",
+    "inet_client_addr",
+    "inet_client_port",
 ];
 
 /// A function without arguments whose answer is known when the statement is planned.

@@ -1,6 +1,6 @@
 //! Statements that give rows: planned, optimized, started.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -9,6 +9,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::sql::sqlparser::ast;
+use futures::TryFutureExt;
 
 use super::{Execution, Planned, Prepared, Session, explain};
 use crate::error::{Error, Kind, Result};
@@ -23,6 +24,7 @@ use crate::query::history::Historian;
 use crate::query::parse::{Command, Parsed};
 use crate::query::pin::{Pin, PinnedExec};
 use crate::query::plan::{Found, Planner, parameters_of, shown_schema};
+use crate::query::quick;
 use crate::query::resolve;
 use crate::query::run::{self, Limits};
 use crate::query::typing::Parameters;
@@ -48,11 +50,23 @@ impl Session {
         parameters: Parameters,
         draft: bool,
     ) -> Result<LogicalPlan> {
+        let work = self.planning(parsed, release, parameters, draft);
+        self.engine.run(poll_with_stack(parsed.tokens(), work)).await
+    }
+
+    /// The work of planning, to be done on the engine's threads.
+    fn planning(
+        &self,
+        parsed: &Parsed,
+        release: Arc<Pin>,
+        parameters: Parameters,
+        draft: bool,
+    ) -> impl Future<Output = Result<LogicalPlan>> + Send + use<> {
         let (engine, who, facts, parsed) =
             (self.engine.clone(), self.who.clone(), self.facts(), parsed.clone());
         let path = self.search_path();
         let (tokens, located) = (parsed.tokens(), parsed.clone());
-        let work = async move {
+        let planned = async move {
             let query =
                 Self::query_of(&parsed).ok_or_else(|| Error::internal("a statement without a query"))?;
             let needs = Needs::of(query);
@@ -72,7 +86,7 @@ impl Session {
                 planner.diffs.resolve(&engine, &who, release.release(), zone, call).await?;
             }
         };
-        self.engine.run(poll_with_stack(tokens, work)).await.map_err(|error| located.located(error))
+        planned.map_err(move |error| located.located(error))
     }
 
     /// The catalog as it is now, where a statement asks it. A plan made with another one is old.
@@ -97,7 +111,8 @@ impl Session {
             let schema = Some(Self::result_schema(parsed, &plan));
             let plan = Deep::new(plan, parsed.tokens());
             let path = self.search_path();
-            let planned = Some(Arc::new(Planned { release: id, zone, path, catalog, plan }));
+            let answer = OnceLock::new();
+            let planned = Some(Arc::new(Planned { release: id, zone, path, catalog, plan, answer }));
             // What answers with the time of its statement is planned for each.
             let lasts = |plan: &LogicalPlan| !system::is_of_moment(plan) && !relation::is_in(plan);
             let plan = planned.filter(|planned| lasts(&planned.plan));
@@ -208,24 +223,39 @@ impl Session {
                 && planned.path == path
                 && same_catalog
         });
-        let plan = match cached {
-            Some(planned) => planned,
+        if let Some(answer) = cached.as_ref().and_then(|planned| planned.answer.get()) {
+            return Ok(answer.clone());
+        }
+        let planning = match cached {
+            Some(_) => None,
             None => {
                 let values = bind(&prepared.parameters, values, zone)?;
                 let types = prepared.parameters.iter().cloned().map(Some).collect();
                 let parameters = Parameters { types, values: Some(Arc::new(values)) };
-                let (id, parsed) = (release.release().id, &prepared.parsed);
-                let plan = self.plan(parsed, release.clone(), parameters, false).await?;
-                Arc::new(Planned { release: id, zone, path, catalog, plan: Deep::new(plan, tokens) })
+                Some(self.planning(&prepared.parsed, release.clone(), parameters, false))
             }
         };
         let engine = self.engine.clone();
         let work = async move {
-            let optimized = with_stack(tokens, || engine.state.optimize(&plan.plan)).map_err(translate)?;
+            let anew = match planning {
+                Some(planning) => Some(Deep::new(planning.await?, tokens)),
+                None => None,
+            };
+            let Some(plan) = anew.as_ref().or(cached.as_ref().map(|planned| &planned.plan)) else {
+                return Err(Error::internal("a statement without a plan"));
+            };
+            let (optimized, is_simple) =
+                with_stack(tokens, || engine.optimized(plan, tokens)).map_err(translate)?;
             let optimized = Deep::new(optimized, tokens);
-            let planner = engine.state.query_planner().clone();
-            let plan = planner.create_physical_plan(&optimized, &engine.state).await.map_err(translate)?;
-            Ok(PinnedExec::new(plan, release))
+            let physical = engine.executable(&optimized, is_simple).await.map_err(translate)?;
+            if let Some(planned) = &cached
+                && is_simple
+                && quick::is_constant(plan)
+                && quick::is_at_hand(&physical)
+            {
+                planned.answer.get_or_init(|| physical.clone());
+            }
+            Ok(PinnedExec::new(physical, release))
         };
         self.engine.run(poll_with_stack(tokens, work)).await
     }

@@ -39,6 +39,8 @@ pub(super) struct Done {
     pub(super) erased: Erased,
     /// Releases that had the record.
     pub(super) releases: u64,
+    /// Statements with kept results that were computed from the object, which may show what the record said.
+    pub(super) statements: Vec<String>,
 }
 
 /// A table that may hold the record: the object's own, and those of objects that had its name and were dropped.
@@ -180,6 +182,9 @@ impl App {
             self.state.drop_samples(&target.object_id).await?;
             if erased.rows > 0 {
                 self.publish_erased(target, &entry.object).await?;
+            }
+            if erased.rows > 0 {
+                done.statements.extend(self.state.statements_that_read(&target.object_id).await?);
             }
             done.erased.rows += erased.rows;
             done.erased.files += erased.files;

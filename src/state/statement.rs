@@ -255,6 +255,19 @@ impl State {
         rows.map_err(failed)?.iter().map(pair).collect()
     }
 
+    /// The names of statements with a result that was computed from an object.
+    pub async fn statements_that_read(&self, object_id: &str) -> Result<Vec<String>> {
+        // Ids are random and occur in nothing else.
+        let rows = sqlx::query(
+            "SELECT DISTINCT statement FROM statement_runs WHERE result IS NOT NULL AND reads LIKE $1
+             ORDER BY statement",
+        )
+        .bind(format!("%\"{object_id}\"%"))
+        .fetch_all(&self.pool)
+        .await;
+        rows.map_err(failed)?.iter().map(|row| get(row, "statement")).collect()
+    }
+
     /// Ends runs of statements of processes that are dead; returns how many.
     pub async fn interrupt_statement_runs(&self) -> Result<u64> {
         let now = now_micros();

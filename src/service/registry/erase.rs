@@ -72,6 +72,15 @@ async fn erase(asked: &Asked) -> Result<RecordBatch> {
             format!("{files} files of older versions have no column of the key and were not checked"),
         );
     }
+    if !done.statements.is_empty() {
+        let names = done.statements.join(", ");
+        warn(
+            &asked.notices,
+            format!(
+                "kept results of statements may show what the record said: {names}; drop_statement and vacuum remove them"
+            ),
+        );
+    }
     if erased.overtook_readers {
         warn(&asked.notices, "queries that began before were still reading; they may fail".into());
     }

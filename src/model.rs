@@ -172,6 +172,8 @@ pub struct ImportSettings {
     pub max_loss_percent: u32,
     /// Whether a batch holds the statements that read it when its sync fails; otherwise they go on with its last rows.
     pub required: bool,
+    /// Whether a batch also reads the keys and the volatile fields of every record, where changes do not tell all.
+    pub sweep: bool,
     /// What else a sync must pass.
     pub gate: GateRules,
     /// What becomes of a field that is new at the source: `offer` or `add`.
@@ -188,6 +190,7 @@ impl Default for ImportSettings {
             delete_all_before_sync: false,
             max_loss_percent: 30,
             required: true,
+            sweep: true,
             gate: GateRules::default(),
             new_fields: "offer".into(),
         }

@@ -11,6 +11,7 @@ mod cut;
 mod held;
 mod reproduced;
 mod statement;
+mod swept;
 
 /// The last line that psql printed.
 fn last(server: &Server, statements: &[&str]) -> String {

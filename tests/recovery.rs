@@ -44,6 +44,7 @@ async fn used(database: &Database, server: &Server) {
         "CALL unfreeze('slip')",
         "CALL set_retention(400)",
         "CALL set_retention(365)",
+        "CALL set_schedule('02:30', 'Europe/Berlin')",
         "CALL erase('crm', 'deal', '77', 'asked for by letter')",
     ]);
 }
@@ -59,6 +60,7 @@ fn everything(server: &Server) -> String {
          FROM tributary.object ORDER BY name",
         "SELECT * FROM tributary.field ORDER BY connection, object, name",
         "SELECT name, connector, settings FROM tributary.connection",
+        "SELECT name, value FROM tributary.setting ORDER BY name",
         "SET tributary.as_of = '1'",
         "SELECT * FROM deal ORDER BY id",
         "SELECT * FROM gone",

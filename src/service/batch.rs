@@ -106,6 +106,7 @@ impl App {
             let before = self.schedule().await?;
             if time.is_some_and(|time| time.trim().eq_ignore_ascii_case("off")) {
                 self.state.set_schedule(None).await?;
+                self.mirror_schedule().await?;
                 return Ok(None);
             }
             let known = before.map(|set| (set.schedule.time(), set.schedule.zone()));
@@ -123,6 +124,7 @@ impl App {
             let text = serde_json::to_string(&written)
                 .map_err(|error| Error::internal("a schedule is not JSON").with_source(error))?;
             self.state.set_schedule(Some(&text)).await?;
+            self.mirror_schedule().await?;
             self.nights.scheduled.notify_one();
             let next = match schedule.at(now, self.state.last_night().await?, since) {
                 Moment::Due(_, at) | Moment::Wait(at) => Some(at),
@@ -180,6 +182,29 @@ impl App {
             }
             self.wait_for_batch(batch.id, actor, &progress, cancel).await
         })
+        .await
+    }
+
+    /// Ends a batch early, which waits or runs; what it published stays.
+    pub(super) async fn cancel_batch(&self, actor: &Actor, name: &str) -> Result<Batch> {
+        self.audited(
+            actor,
+            "cancel_batch",
+            &serde_json::json!({ "batch": shorten(name) }).to_string(),
+            async {
+                let unknown = || {
+                    Error::new(Kind::NotFound, format!("there is no batch `{}`", shorten(name)))
+                        .with_hint("SELECT name, status FROM tributary.batch lists them")
+                };
+                let batch = self.state.batch_named(name).await?.ok_or_else(unknown)?;
+                if !self.state.cancel_batch(batch.id, &actor.name).await? {
+                    let what = format!("batch {} has ended: {}", batch.name, batch.status);
+                    return Err(Error::new(Kind::Conflict, what));
+                }
+                self.nights.entered.notify_one();
+                self.state.batch(batch.id).await?.ok_or_else(|| Error::internal("a batch is gone"))
+            },
+        )
         .await
     }
 

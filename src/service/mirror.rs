@@ -14,6 +14,8 @@ use crate::state::{DEFAULT_RETENTION_DAYS, ErasureEntry};
 pub(super) const DROPPED: &str = "dropped.json";
 /// The folder of what the company has set.
 pub(super) const SETTINGS: &str = "catalog/settings";
+/// The folder of when batches run.
+pub(super) const SCHEDULE: &str = "catalog/schedule";
 /// The folder of overrides.
 pub(super) const OVERRIDES: &str = "catalog/overrides";
 
@@ -21,6 +23,12 @@ pub(super) const OVERRIDES: &str = "catalog/overrides";
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub(super) struct Retention {
     pub(super) days: i64,
+}
+
+/// When batches run; `None` for never.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub(super) struct KeptSchedule {
+    pub(super) text: Option<String>,
 }
 
 /// Overrides as they were at one moment. Of the same one the copy with the last name counts.
@@ -115,16 +123,35 @@ impl App {
     /// Keeps a copy of how long releases are kept, where the newest copy says something else.
     pub(super) async fn mirror_retention(&self) -> Result<()> {
         let days = self.state.retention_days().await?;
-        let newest = self.warehouse.mirror_names(SETTINGS).await?.pop();
+        let is_known =
+            |known: Option<Retention>| known.map_or(DEFAULT_RETENTION_DAYS, |known| known.days) == days;
+        self.mirror_setting(&format!("{SETTINGS}/retention"), &Retention { days }, is_known).await
+    }
+
+    /// Keeps a copy of when batches run, where the newest copy says something else.
+    pub(super) async fn mirror_schedule(&self) -> Result<()> {
+        let text = self.state.schedule().await?;
+        let is_known = |known: Option<KeptSchedule>| known.and_then(|known| known.text) == text;
+        self.mirror_setting(&format!("{SCHEDULE}/nightly"), &KeptSchedule { text: text.clone() }, is_known)
+            .await
+    }
+
+    async fn mirror_setting<T: serde::Serialize + serde::de::DeserializeOwned>(
+        &self,
+        folder: &str,
+        value: &T,
+        is_known: impl FnOnce(Option<T>) -> bool,
+    ) -> Result<()> {
+        let newest = self.warehouse.mirror_names(folder).await?.pop();
         let number =
             newest.as_deref().and_then(|name| name.rsplit('/').next()?.strip_suffix(".json")?.parse().ok());
-        let known = match &newest {
-            Some(name) => self.warehouse.mirror::<Retention>(name).await.ok().map(|known| known.days),
-            None => Some(DEFAULT_RETENTION_DAYS),
+        let readable = match &newest {
+            Some(name) => self.warehouse.mirror::<T>(name).await.map(Some),
+            None => Ok(None),
         };
-        if known != Some(days) {
-            let next = number.unwrap_or(0_u64) + 1;
-            self.mirror(&format!("{SETTINGS}/retention/{next:020}.json"), &Retention { days }).await;
+        // What cannot be read is written again.
+        if !readable.is_ok_and(is_known) {
+            self.mirror(&format!("{folder}/{:020}.json", number.unwrap_or(0_u64) + 1), value).await;
         }
         Ok(())
     }
@@ -172,6 +199,7 @@ impl App {
             }
         }
         self.mirror_retention().await?;
+        self.mirror_schedule().await?;
         let kept: BTreeSet<_> = self.warehouse.mirror_names("releases").await?.into_iter().collect();
         if let Some(newest) = self.state.newest_release().await?
             && !kept.contains(&format!("releases/{:020}.json", newest.id))

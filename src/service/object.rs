@@ -42,6 +42,8 @@ pub(super) struct ImportChange {
     pub(super) max_loss_percent: Option<i64>,
     /// Whether a batch holds the statements that read it when its sync fails.
     pub(super) required: Option<bool>,
+    /// Whether a batch also looks for what changes do not tell.
+    pub(super) sweep: Option<bool>,
     pub(super) new_fields: Option<String>,
 }
 
@@ -404,6 +406,9 @@ fn apply_import(object: &mut Object, change: ImportChange) -> Result<()> {
     }
     if let Some(required) = change.required {
         object.import.required = required;
+    }
+    if let Some(sweep) = change.sweep {
+        object.import.sweep = sweep;
     }
     if let Some(percent) = change.max_loss_percent {
         let valid = u32::try_from(percent).ok().filter(|percent| *percent <= 100);

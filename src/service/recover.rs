@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::App;
-use super::mirror::{DROPPED, OVERRIDES, Overrides, Retention, SETTINGS};
+use super::mirror::{DROPPED, KeptSchedule, OVERRIDES, Overrides, Retention, SCHEDULE, SETTINGS};
 use crate::error::{Error, Kind, Result};
 use crate::model::{Object, Override, Release};
 use crate::snapshot::Damage;
@@ -61,6 +61,8 @@ impl App {
         };
         let retention: Vec<Retention> = self.newest(SETTINGS, &mut recovered).await?;
         known.retention_days = retention.first().map(|retention| retention.days);
+        let schedule: Vec<KeptSchedule> = self.newest(SCHEDULE, &mut recovered).await?;
+        known.schedule = schedule.into_iter().find_map(|kept| kept.text);
         if known.connections.is_empty() && known.releases.is_empty() {
             return Err(Error::new(Kind::NotFound, "the storage holds nothing to rebuild the state from")
                 .with_hint("check --storage and --company"));

@@ -264,6 +264,7 @@ impl Catalog {
                 state.into(),
                 reason.into(),
                 import.required.into(),
+                import.sweep.into(),
             ]
         };
         Ok(self.visible_objects(sight).await?.into_iter().map(row).collect())

@@ -22,6 +22,8 @@ pub struct Rebuild {
     pub periods: Vec<Period>,
     /// How long releases are kept; `None` for the default.
     pub retention_days: Option<i64>,
+    /// When batches run, as text.
+    pub schedule: Option<String>,
     /// Their runs are not among what is rebuilt.
     pub statements: Vec<Statement>,
     /// They go on keeping out whom they name.
@@ -101,7 +103,8 @@ impl State {
                 .await
                 .map_err(failed)?;
         }
-        commit(transaction).await
+        commit(transaction).await?;
+        self.set_schedule(known.schedule.as_deref()).await
     }
 }
 

@@ -15,6 +15,7 @@ use crate::model::{
 use crate::service::App;
 use crate::service::statement::{Computation, clock, wait_for};
 use crate::service::turn::Turn;
+use crate::source::Capabilities;
 use crate::sync::{Mode, Request};
 
 /// Connections that are read at the same time. Each keeps to the limits of its source.
@@ -23,6 +24,12 @@ const AT_ONCE: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(1_800);
 const LOOK: Duration = Duration::from_millis(500);
 const AGAIN: Duration = Duration::from_secs(2);
+
+/// Whether changes do not tell all of an object: which of its records are gone, or what its volatile fields hold now.
+fn needs_sweep(object: &Object, can: Capabilities) -> bool {
+    let has_volatile = object.selected().any(|field| field.volatile);
+    object.import.sweep && (has_volatile || can.keys && !can.deleted)
+}
 
 /// A batch on its way.
 pub(super) struct Carried<'a> {
@@ -228,17 +235,31 @@ impl<'a> Carried<'a> {
         if self.cancel.is_cancelled() {
             return Err(Error::new(Kind::Cancelled, "the batch was cancelled"));
         }
-        let request = Request {
-            source: self.app.open(connection).await?,
-            objects: objects.to_vec(),
-            mode: Mode::Diff,
-            actor: format!("batch {}", self.batch.name),
-            force: None,
-            keeps_rows: self.app.keeps_rows(connection).await?,
-        };
-        let (progress, _) = mpsc::unbounded_channel();
-        let outcome = self.app.gather(request, progress, self.cancel.child_token()).await?;
-        Ok(outcome.runs)
+        let source = self.app.open(connection).await?;
+        let keeps_rows = self.app.keeps_rows(connection).await?;
+        let (mut swept, mut told) = (Vec::new(), Vec::new());
+        for object in objects.iter().cloned() {
+            // What cannot be asked fails in its run, with its cause.
+            let can = source.can(&object.api).await.unwrap_or_default();
+            if needs_sweep(&object, can) { swept.push(object) } else { told.push(object) }
+        }
+        let mut runs = Vec::new();
+        for (mode, objects) in [(Mode::Diff, told), (Mode::Sweep, swept)] {
+            if objects.is_empty() || self.cancel.is_cancelled() {
+                continue;
+            }
+            let request = Request {
+                source: source.clone(),
+                objects,
+                mode,
+                actor: format!("batch {}", self.batch.name),
+                force: None,
+                keeps_rows: keeps_rows.clone(),
+            };
+            let (progress, _) = mpsc::unbounded_channel();
+            runs.extend(self.app.gather(request, progress, self.cancel.child_token()).await?.runs);
+        }
+        Ok(runs)
     }
 
     /// Publishes what was read, once.

@@ -6,7 +6,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::statement::forward;
-use super::{Asked, optional_text, verb, warn};
+use super::{Asked, optional_text, text, verb, warn};
 use crate::error::{Error, Kind, Result};
 use crate::model::{FieldType, now_micros};
 use crate::query::{VerbParam, VerbSignature};
@@ -27,6 +27,12 @@ pub(super) fn signatures() -> Vec<VerbSignature> {
                 ScalarValue::Boolean(Some(true)),
                 "wait for its end; Ctrl-C cancels it then",
             )],
+        ),
+        verb(
+            "cancel_batch",
+            "ends a batch early; what it published stays",
+            COLUMNS,
+            vec![text("batch", "its name, as tributary.batch has it")],
         ),
         verb(
             "set_schedule",
@@ -66,6 +72,10 @@ async fn dispatch(asked: &Asked) -> Result<RecordBatch> {
             }
             batch(COLUMNS, vec![batch_row(done)])
         }
+        "cancel_batch" => batch(
+            COLUMNS,
+            vec![batch_row(app.cancel_batch(actor, call.text("batch").unwrap_or_default()).await?)],
+        ),
         "set_schedule" => {
             let (clock, zone) = (call.text("time"), call.text("time_zone"));
             let row = match app.set_schedule(actor, clock, zone, now_micros()).await? {

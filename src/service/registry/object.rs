@@ -93,6 +93,11 @@ pub(super) fn signatures() -> Vec<VerbSignature> {
                     ScalarValue::Boolean(None),
                     "whether a batch holds the statements that read it when its sync fails",
                 ),
+                VerbParam::optional(
+                    "sweep",
+                    ScalarValue::Boolean(None),
+                    "whether a batch also reads the keys and volatile fields of every record, where changes do not tell all",
+                ),
                 optional_text(
                     "new_fields",
                     "what becomes of fields that are new at the source: offer or add",
@@ -161,6 +166,7 @@ fn import_change(call: &VerbCall) -> ImportChange {
         delete_all_before_sync: call.boolean("delete_all_before_sync"),
         max_loss_percent: call.integer("max_loss_percent"),
         required: call.boolean("required"),
+        sweep: call.boolean("sweep"),
         new_fields: call.text("new_fields").map(str::to_string),
     }
 }

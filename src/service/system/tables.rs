@@ -46,6 +46,7 @@ pub(super) const TABLES: &[(&str, Columns)] = &[
             ("state", T),
             ("state_reason", T),
             ("required", B),
+            ("sweep", B),
         ],
     ),
     (

@@ -46,6 +46,8 @@ mod value;
 mod verb;
 mod zone;
 
+pub use datafusion::common::ScalarValue;
+
 pub use catalog::facts::{
     CatalogColumn, CatalogFacts, CatalogRole, CatalogSchema, CatalogTable, FIRST_OID, OIDS_OF_ONE, Readers,
     comment as catalog_comment,

@@ -5,6 +5,7 @@
 //! publication: the next sync starts from the watermark of the table itself.
 
 mod ahead;
+mod check;
 mod decide;
 mod drift;
 mod erase;
@@ -32,6 +33,7 @@ use crate::source::{Expected, Source};
 use crate::state::State;
 use ahead::Ahead;
 
+pub use check::{Matching, Uniqueness};
 pub use erased::{Digester, key_text};
 pub use plan::Mode;
 pub use preview::Preview;

@@ -4,7 +4,7 @@ mod rows;
 mod tables;
 mod trust;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -15,11 +15,12 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 
 use super::cells::{Cell, Columns, batch, schema, time};
 use super::release::Fate;
+use super::user::AUDITOR;
 use super::{App, alert, explain, health, overrides, release_field, statement};
 use crate::error::{Error, Kind, Result};
 use crate::model::{Alert, Grant, Object, Release, ReleaseObject, Run, Statement, now_micros};
 use crate::query::{AsOf, CatalogFacts, SessionUser, SystemTable, SystemTables, Tables};
-use rows::{connector_row, period_row, release_objects, release_row, run_row};
+use rows::{connector_row, dropped_row, period_row, release_objects, release_row, run_row};
 
 use tables::TABLES;
 
@@ -77,9 +78,13 @@ impl SystemTables for Catalog {
         };
         let sight = Sight::of(&self.app, who).await?;
         let rows = match table {
-            "connector" => self.app.connectors.list().iter().map(connector_row).collect(),
+            "connector" => self.app.connectors.list().iter().map(|info| self.connector(info)).collect(),
             "connection" => self.connections(&sight).await?,
             "object" => self.objects(&sight).await?,
+            "dropped_object" => {
+                let dropped = self.app.state.dropped_objects().await?;
+                dropped.iter().filter(|_| sight.sees_all).map(dropped_row).collect()
+            }
             "field" => self.fields(&sight).await?,
             "run" => self.runs(&sight).await?,
             "sync" => self.syncs(&sight).await?,
@@ -98,7 +103,14 @@ impl SystemTables for Catalog {
             "period" => self.app.state.periods().await?.into_iter().map(period_row).collect(),
             "visibility" => trust::visibility(&self.app, &sight).await?,
             "removal" | "quarantine" | "misfit" | "gate" | "gate_result" => {
-                let (objects, runs) = (self.visible_objects(&sight).await?, self.visible_runs(&sight).await?);
+                let (mut objects, mut runs) =
+                    (self.visible_objects(&sight).await?, self.visible_runs(&sight).await?);
+                if matches!(table, "quarantine" | "misfit") {
+                    // These hold values of records.
+                    objects.retain(|object| sight.reads(&object.connection, &object.name));
+                    let read: HashSet<_> = objects.iter().map(|object| object.id.clone()).collect();
+                    runs.retain(|run| sight.is_admin || read.contains(&run.object_id));
+                }
                 trust::rows(&self.app, table, objects, runs, &sight).await?
             }
             "health" => {
@@ -148,7 +160,7 @@ impl SystemTables for Catalog {
 
     async fn history(&self, who: &SessionUser, object: &str, key: &[String]) -> Result<RecordBatch> {
         let sight = Sight::of(&self.app, who).await?;
-        let rows = explain::rows(&self.app, object, key, sight.is_admin, |c, o| sight.sees(c, o)).await?;
+        let rows = explain::rows(&self.app, object, key, sight.is_admin, |c, o| sight.reads(c, o)).await?;
         batch(explain::COLUMNS, rows)
     }
 
@@ -158,23 +170,35 @@ impl SystemTables for Catalog {
     }
 
     async fn may_read(&self, who: &SessionUser, connection: &str, object: &str) -> Result<bool> {
-        Ok(Sight::of(&self.app, who).await?.sees(connection, object))
+        Ok(Sight::of(&self.app, who).await?.reads(connection, object))
     }
 }
 
 /// What a user may see.
 struct Sight {
     is_admin: bool,
+    /// May look at the system as a whole, as an admin does: what is set and what was done, but no rows of sources.
+    sees_all: bool,
     grants: Vec<Grant>,
 }
 
 impl Sight {
     async fn of(app: &App, who: &SessionUser) -> Result<Self> {
-        let grants = if who.is_admin { Vec::new() } else { app.state.grants_of(&who.name).await? };
-        Ok(Sight { is_admin: who.is_admin, grants })
+        if who.is_admin {
+            return Ok(Sight { is_admin: true, sees_all: true, grants: Vec::new() });
+        }
+        let user = app.state.user(&who.name).await?;
+        let sees_all = user.is_some_and(|user| user.role == AUDITOR);
+        Ok(Sight { is_admin: false, sees_all, grants: app.state.grants_of(&who.name).await? })
     }
 
+    /// Whether what is known of an object may be seen.
     fn sees(&self, connection: &str, object: &str) -> bool {
+        self.sees_all || self.reads(connection, object)
+    }
+
+    /// Whether the rows of an object may be read.
+    fn reads(&self, connection: &str, object: &str) -> bool {
         let covers = |grant: &Grant| {
             grant.connection == connection && grant.object.as_deref().is_none_or(|granted| granted == object)
         };
@@ -186,7 +210,7 @@ impl Sight {
         match (&alert.condition.connection, &alert.condition.object) {
             (Some(connection), Some(object)) => self.sees(connection, object),
             (Some(connection), None) => self.sees_some_of(connection),
-            (None, _) => self.is_admin,
+            (None, _) => self.sees_all,
         }
     }
 
@@ -198,15 +222,21 @@ impl Sight {
     }
 
     fn sees_some_of(&self, connection: &str) -> bool {
-        self.is_admin || self.grants.iter().any(|grant| grant.connection == connection)
+        self.sees_all || self.grants.iter().any(|grant| grant.connection == connection)
     }
 }
 
 impl Catalog {
+    fn connector(&self, info: &crate::source::ConnectorInfo) -> Vec<Cell> {
+        connector_row(info, self.app.redirect_uri(&info.name).ok(), self.app.is_registered(&info.name))
+    }
+
     async fn connections(&self, sight: &Sight) -> Result<Vec<Vec<Cell>>> {
         let connections = self.app.state.connections().await?;
         let visible = connections.into_iter().filter(|connection| sight.sees_some_of(&connection.name));
         let (health, late) = (self.app.state.health().await?, self.app.state.late_after().await?);
+        let secrets =
+            if sight.is_admin { self.app.state.secret_fields().await? } else { HashMap::default() };
         let row = |connection: crate::model::Connection| {
             let whole = health.iter().find(|h| h.connection_id == connection.id && h.object_id.is_none());
             // How a source is reached is nobody's business but an admin's.
@@ -221,6 +251,8 @@ impl Catalog {
                 time(connection.created_at),
                 whole.map(|whole| whole.state.as_str().to_string()).into(),
                 late.get(&connection.id).copied().into(),
+                time(connection.connected_at),
+                secrets.get(&connection.id).cloned().into(),
             ]
         };
         Ok(visible.map(row).collect())
@@ -322,7 +354,7 @@ impl Catalog {
         let visible: Vec<_> =
             self.visible_objects(sight).await?.into_iter().map(|object| object.id).collect();
         let mut runs = self.app.state.runs(SHOWN).await?;
-        runs.retain(|run| sight.is_admin || visible.contains(&run.object_id));
+        runs.retain(|run| sight.sees_all || visible.contains(&run.object_id));
         Ok(runs)
     }
 
@@ -353,7 +385,7 @@ impl Catalog {
     }
 
     async fn erasures(&self, sight: &Sight) -> Result<Vec<Vec<Cell>>> {
-        if !sight.is_admin {
+        if !sight.sees_all {
             return Err(Error::new(Kind::Denied, "permission denied for table erasure"));
         }
         let row = |entry: crate::state::ErasureEntry| {
@@ -374,7 +406,7 @@ impl Catalog {
 
     async fn users(&self, sight: &Sight, who: &SessionUser) -> Result<Vec<Vec<Cell>>> {
         let mut users = self.app.state.users().await?;
-        users.retain(|user| sight.is_admin || user.name == who.name);
+        users.retain(|user| sight.sees_all || user.name == who.name);
         Ok(users
             .into_iter()
             .map(|user| vec![user.name.into(), user.role.into(), user.enabled.into()])
@@ -383,7 +415,7 @@ impl Catalog {
 
     async fn grants(&self, sight: &Sight, who: &SessionUser) -> Result<Vec<Vec<Cell>>> {
         let mut grants = self.app.state.grants().await?;
-        grants.retain(|grant| sight.is_admin || grant.user == who.name);
+        grants.retain(|grant| sight.sees_all || grant.user == who.name);
         Ok(grants
             .into_iter()
             .map(|grant| vec![grant.user.into(), grant.connection.into(), grant.object.into()])
@@ -392,7 +424,7 @@ impl Catalog {
 
     fn sessions(&self, sight: &Sight, who: &SessionUser) -> Vec<Vec<Cell>> {
         let sessions = self.app.sessions.get().map(|sessions| sessions.list()).unwrap_or_default();
-        let visible = sessions.into_iter().filter(|session| sight.is_admin || session.user == who.name);
+        let visible = sessions.into_iter().filter(|session| sight.sees_all || session.user == who.name);
         let row = |session: super::LiveSession| {
             vec![
                 session.id.into(),
@@ -406,7 +438,7 @@ impl Catalog {
     }
 
     async fn audit(&self, sight: &Sight) -> Result<Vec<Vec<Cell>>> {
-        if !sight.is_admin {
+        if !sight.sees_all {
             return Err(Error::new(Kind::Denied, "permission denied for table audit"));
         }
         let entries = self.app.state.audits(SHOWN).await?;

@@ -110,9 +110,12 @@ fn routes(web: Arc<Web>) -> Router {
 }
 
 async fn nothing() -> Response<Body> {
-    let page = layout::alone("Nothing here", maud::html! {
-        p { "There is no such page." }
-        p { a.button href="/" { "To the console" } }
-    });
+    let page = layout::alone(
+        "Nothing here",
+        maud::html! {
+            p { "There is no such page." }
+            p { a.button href="/" { "To the console" } }
+        },
+    );
     answer::html(StatusCode::NOT_FOUND, page)
 }

@@ -18,8 +18,7 @@ impl App {
         object: &str,
         filter: &str,
     ) -> Result<Matching> {
-        let arguments =
-            serde_json::json!({ "connection": connection, "object": shorten(object), "filter": shorten(filter) });
+        let arguments = serde_json::json!({ "connection": connection, "object": shorten(object), "filter": shorten(filter) });
         self.audited(actor, "check_filter", &arguments.to_string(), async {
             let mut request = self.request_to_try(actor, connection, object).await?;
             for object in &mut request.objects {

@@ -235,8 +235,7 @@ impl Catalog {
         let connections = self.app.state.connections().await?;
         let visible = connections.into_iter().filter(|connection| sight.sees_some_of(&connection.name));
         let (health, late) = (self.app.state.health().await?, self.app.state.late_after().await?);
-        let secrets =
-            if sight.is_admin { self.app.state.secret_fields().await? } else { HashMap::default() };
+        let secrets = if sight.is_admin { self.app.state.secret_fields().await? } else { HashMap::default() };
         let row = |connection: crate::model::Connection| {
             let whole = health.iter().find(|h| h.connection_id == connection.id && h.object_id.is_none());
             // How a source is reached is nobody's business but an admin's.

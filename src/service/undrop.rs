@@ -24,7 +24,8 @@ impl App {
         connection: &str,
         object: &str,
     ) -> Result<Undropped> {
-        let arguments = serde_json::json!({ "connection": connection, "object": shorten(object) }).to_string();
+        let arguments =
+            serde_json::json!({ "connection": connection, "object": shorten(object) }).to_string();
         self.audited(actor, "undrop_object", &arguments, async {
             let connection = self.connection(connection).await?;
             let dropped = self.state.dropped_objects().await?;
@@ -80,24 +81,20 @@ impl App {
         }
         let table = self.warehouse.table(&object.connection, &object.id);
         // A compaction may have given both a higher number.
-        let (Some(latest), Ok(published)) = (table.latest().await?, table.at(last.object.version).await) else {
+        let (Some(latest), Ok(published)) = (table.latest().await?, table.at(last.object.version).await)
+        else {
             return Ok(None);
         };
         Ok((latest.version() == published.version()).then_some(last.object))
     }
 }
 
-fn newest_named<'a>(
-    dropped: &'a [DroppedObject],
-    connection: &str,
-    name: &str,
-) -> Result<&'a DroppedObject> {
+fn newest_named<'a>(dropped: &'a [DroppedObject], connection: &str, name: &str) -> Result<&'a DroppedObject> {
     let found = dropped.iter().find(|dropped| dropped.object.name == name || dropped.object.api == name);
     found.ok_or_else(|| {
         let names = || dropped.iter().map(|dropped| dropped.object.name.as_str());
         let suggestion = did_you_mean(name, names());
-        let what =
-            format!("no object `{}` was dropped from `{connection}`{suggestion}", shorten(name));
+        let what = format!("no object `{}` was dropped from `{connection}`{suggestion}", shorten(name));
         let hint = match dropped.is_empty() {
             true => "nothing was dropped from it".to_string(),
             false => format!("dropped: {}", list(names())),

@@ -125,7 +125,7 @@ impl State {
         .await
         .map_err(failed)?;
         let dropped = |row: &AnyRow| {
-                let object = Object { connection: get(row, "connection")?, ..get_json(row, "definition")? };
+            let object = Object { connection: get(row, "connection")?, ..get_json(row, "definition")? };
             Ok(DroppedObject { object, at: get(row, "dropped_at")?, by: get(row, "dropped_by")? })
         };
         rows.iter().map(dropped).collect()

@@ -69,7 +69,8 @@ impl Syncer {
         let read = self.whole(request).await?;
         let fields = read.fields.iter().filter(|field| read.key.contains(&field.api)).cloned().collect();
         let read = Read { fields, max_rows: Some(rows), expected_rows: Some(rows), ..read };
-        let (mut pages, mut found) = (request.source.read(read), Uniqueness { is_all: true, ..Uniqueness::default() });
+        let (mut pages, mut found) =
+            (request.source.read(read), Uniqueness { is_all: true, ..Uniqueness::default() });
         let mut seen: HashMap<String, u64> = HashMap::new();
         'pages: while let Some(page) = pages.next().await {
             let page = page?;

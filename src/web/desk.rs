@@ -3,8 +3,10 @@
 
 use std::sync::{Arc, OnceLock};
 
-use arrow::array::{Array, AsArray, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Int16Type, Int32Type, Int64Type, SchemaRef, TimeUnit, TimestampMicrosecondType};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
+use arrow::datatypes::{
+    DataType, Int16Type, Int32Type, Int64Type, SchemaRef, TimeUnit, TimestampMicrosecondType,
+};
 use futures::StreamExt;
 use tokio::sync::mpsc;
 
@@ -98,9 +100,10 @@ pub(super) async fn run(
     };
     let declared: Vec<_> = parameters.iter().map(|_| None).collect();
     let prepared = session.prepare(&statement, &declared).await?;
-    let cast = parameters.iter().zip(prepared.parameters()).map(|(value, data_type)| {
-        value.cast_to(data_type).map_err(query::translate)
-    });
+    let cast = parameters
+        .iter()
+        .zip(prepared.parameters())
+        .map(|(value, data_type)| value.cast_to(data_type).map_err(query::translate));
     let parameters = cast.collect::<Result<Vec<_>>>()?;
     match session.execute(&prepared, parameters, notices).await? {
         Execution::Done { .. } => Ok(Rows::default()),
@@ -172,11 +175,10 @@ impl Rows {
 
     fn printed(&self) -> &[Vec<StringArray>] {
         self.printed.get_or_init(|| {
-            let print = |batch: &RecordBatch| {
-                let columns = batch.columns().iter();
-                columns.map(|column| query::print_values(column).unwrap_or_else(|error| unprinted(column, &error)))
+            let print = |column: &ArrayRef| {
+                query::print_values(column).unwrap_or_else(|error| unprinted(column, &error))
             };
-            self.batches.iter().map(|batch| print(batch).collect()).collect()
+            self.batches.iter().map(|batch| batch.columns().iter().map(print).collect()).collect()
         })
     }
 }
@@ -232,7 +234,8 @@ impl Row<'_> {
 
     /// Whether the value is true.
     pub(super) fn is(&self, column: &str) -> bool {
-        self.array(column).is_some_and(|array| array.as_boolean_opt().is_some_and(|array| array.value(self.row)))
+        self.array(column)
+            .is_some_and(|array| array.as_boolean_opt().is_some_and(|array| array.value(self.row)))
     }
 
     /// A point in time.

@@ -126,15 +126,18 @@ fn too_soon(form: &mut Form, seconds: u64) -> Response<Body> {
 }
 
 fn login_page(form: &Form) -> Markup {
-    alone("Log in", html! {
-        form method="post" action="/login" {
-            (form.summary())
-            (Field::new(form, "name", "Name").required().autocomplete("username").input())
-            (Field::new(form, "password", "Password").kind("password").required()
-                .autocomplete("current-password").input())
-            button.main { "Log in" }
-        }
-    })
+    alone(
+        "Log in",
+        html! {
+            form method="post" action="/login" {
+                (form.summary())
+                (Field::new(form, "name", "Name").required().autocomplete("username").input())
+                (Field::new(form, "password", "Password").kind("password").required()
+                    .autocomplete("current-password").input())
+                button.main { "Log in" }
+            }
+        },
+    )
 }
 
 async fn log_out(State(web): State<Arc<Web>>, headers: HeaderMap) -> Result<Response<Body>, Refusal> {
@@ -175,7 +178,10 @@ async fn set_up(
             Ok(()) => match web.judge(&name, &password, from).await {
                 Ok(Judged::Right(user)) => {
                     let to = answer::see_other("/connectors");
-                    return web.let_in(&user, from, &headers, to).await.unwrap_or_else(|_| answer::see_other("/login"));
+                    return web
+                        .let_in(&user, from, &headers, to)
+                        .await
+                        .unwrap_or_else(|_| answer::see_other("/login"));
                 }
                 _ => return answer::see_other("/login"),
             },
@@ -204,26 +210,32 @@ fn refuse_login(form: &mut Form, error: &Error) {
 }
 
 fn over() -> Markup {
-    alone("Nothing here", html! {
-        p { "This link is over or was used already. As long as there is no admin, the server prints a new one when it starts." }
-        p { a.button href="/login" { "Log in" } }
-    })
+    alone(
+        "Nothing here",
+        html! {
+            p { "This link is over or was used already. As long as there is no admin, the server prints a new one when it starts." }
+            p { a.button href="/login" { "Log in" } }
+        },
+    )
 }
 
 fn setup_page(form: &Form) -> Markup {
-    alone("Welcome", html! {
-        p.muted { "Make the first admin of this server. The same name and password work in psql and every other client." }
-        form method="post" {
-            (form.summary())
-            (Field::new(form, "name", "Name").required().autocomplete("username")
-                .hint("Small letters, digits and _").input())
-            (Field::new(form, "password", "Password").kind("password").required().autocomplete("new-password")
-                .hint("At least 12 characters; a sentence is good").input())
-            (Field::new(form, "again", "Password again").kind("password").required()
-                .autocomplete("new-password").input())
-            button.main { "Make the admin" }
-        }
-    })
+    alone(
+        "Welcome",
+        html! {
+            p.muted { "Make the first admin of this server. The same name and password work in psql and every other client." }
+            form method="post" {
+                (form.summary())
+                (Field::new(form, "name", "Name").required().autocomplete("username")
+                    .hint("Small letters, digits and _").input())
+                (Field::new(form, "password", "Password").kind("password").required().autocomplete("new-password")
+                    .hint("At least 12 characters; a sentence is good").input())
+                (Field::new(form, "again", "Password again").kind("password").required()
+                    .autocomplete("new-password").input())
+                button.main { "Make the admin" }
+            }
+        },
+    )
 }
 
 async fn account(person: Person) -> Response<Body> {
@@ -273,15 +285,14 @@ async fn change_password(
     if form.is_good() {
         match web.judge(&person.name, form.raw("old"), from).await? {
             Judged::Right(user) => {
-                let sql = format!(
-                    "ALTER USER {} PASSWORD {}",
-                    ident(&person.name),
-                    literal(form.raw("password"))
-                );
+                let sql =
+                    format!("ALTER USER {} PASSWORD {}", ident(&person.name), literal(form.raw("password")));
                 match person.desk.run(&sql).await {
                     Ok(()) => {
                         let done = [Flash::good("Your password is changed. Other browsers are logged out.")];
-                        return Ok(web.let_in(&user, from, &headers, flash::see_other("/account", done)).await?);
+                        return Ok(web
+                            .let_in(&user, from, &headers, flash::see_other("/account", done))
+                            .await?);
                     }
                     Err(error) => form.refuse_field("password", &error),
                 }

@@ -137,7 +137,9 @@ pub(super) fn origins(public_url: &str) -> Vec<String> {
     match (url.host_str(), url.port_or_known_default()) {
         (Some(host), Some(port)) if url.scheme() == "http" && loopback.contains(&host) => {
             let names = loopback.iter().map(|name| format!("http://{name}:{port}"));
-            names.map(|name| url::Url::parse(&name).map_or(name, |url| url.origin().ascii_serialization())).collect()
+            names
+                .map(|name| url::Url::parse(&name).map_or(name, |url| url.origin().ascii_serialization()))
+                .collect()
         }
         _ => vec![own],
     }
@@ -162,10 +164,13 @@ fn nobody(is_read: bool) -> Response<Body> {
         true => answer::see_other("/login"),
         false => answer::html(
             StatusCode::UNAUTHORIZED,
-            alone("Logged out", maud::html! {
-                p { "Your session is over, so nothing was changed." }
-                p { a.button href="/login" { "Log in" } }
-            }),
+            alone(
+                "Logged out",
+                maud::html! {
+                    p { "Your session is over, so nothing was changed." }
+                    p { a.button href="/login" { "Log in" } }
+                },
+            ),
         ),
     }
 }
@@ -173,10 +178,13 @@ fn nobody(is_read: bool) -> Response<Body> {
 fn stranger() -> Response<Body> {
     answer::html(
         StatusCode::FORBIDDEN,
-        alone("Nothing was changed", maud::html! {
-            p { "This did not come from a page of this console, or from one of an older login." }
-            p { a.button href="/" { "To the console" } }
-        }),
+        alone(
+            "Nothing was changed",
+            maud::html! {
+                p { "This did not come from a page of this console, or from one of an older login." }
+                p { a.button href="/" { "To the console" } }
+            },
+        ),
     )
 }
 

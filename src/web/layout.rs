@@ -51,7 +51,12 @@ const ENTRIES: &[(&str, &[Entry])] = &[
     (
         "Data",
         &[
-            system(Nav::Connectors, "/connectors", "Connectors", "M5 2v3M11 2v3M3.5 5h9v3a4.5 4.5 0 0 1-9 0zM8 12.5V15"),
+            system(
+                Nav::Connectors,
+                "/connectors",
+                "Connectors",
+                "M5 2v3M11 2v3M3.5 5h9v3a4.5 4.5 0 0 1-9 0zM8 12.5V15",
+            ),
             entry(Nav::Objects, "/objects", "Objects", "M2.5 3h11v10h-11zM2.5 6.5h11M6.5 6.5V13"),
             entry(Nav::Runs, "/runs", "Runs", "M13.5 8a5.5 5.5 0 1 1-1.6-3.9M13.5 2v3h-3"),
             entry(Nav::Releases, "/releases", "Releases", "m8 2 6 3-6 3-6-3zM2 8l6 3 6-3M2 11l6 3 6-3"),
@@ -75,7 +80,12 @@ const ENTRIES: &[(&str, &[Entry])] = &[
                 "People",
                 "M6 7.5A2.5 2.5 0 1 0 6 2.5a2.5 2.5 0 0 0 0 5zM1.5 14c0-2.5 2-4 4.5-4s4.5 1.5 4.5 4M11 3a2.3 2.3 0 0 1 0 4.4M12.5 10.5c1.3.5 2 1.8 2 3.5",
             ),
-            system(Nav::Audit, "/audit", "Audit", "M8 1.5 13 4v4c0 3-2 5-5 6.5C5 13 3 11 3 8V4zM5.8 8l1.7 1.7L10.5 6.5"),
+            system(
+                Nav::Audit,
+                "/audit",
+                "Audit",
+                "M8 1.5 13 4v4c0 3-2 5-5 6.5C5 13 3 11 3 8V4zM5.8 8l1.7 1.7L10.5 6.5",
+            ),
         ],
     ),
 ];

@@ -82,11 +82,14 @@ async fn finish(
     let mut response = match web.app.finish_login(&connector, &returned, browser.as_ref()).await {
         Ok(connection) => {
             let who = connection.identity.as_deref().unwrap_or_default();
-            let page = alone("Connected", html! {
-                p { b { (connection.name) } " is connected: " (who) "." }
-                p { "You can close this window, or go on in the console:" }
-                p { a.button.main href={ "/connections/" (part(&connection.name)) } { "Open " (connection.name) } }
-            });
+            let page = alone(
+                "Connected",
+                html! {
+                    p { b { (connection.name) } " is connected: " (who) "." }
+                    p { "You can close this window, or go on in the console:" }
+                    p { a.button.main href={ "/connections/" (part(&connection.name)) } { "Open " (connection.name) } }
+                },
+            );
             answer::html(StatusCode::OK, page)
         }
         Err(error) => failed(&error),
@@ -98,23 +101,29 @@ async fn finish(
 /// What a link is for, with the button that begins.
 fn invitation(invited: &Invited) -> Markup {
     let vendor = &invited.vendor;
-    alone(&format!("Connect {vendor}"), html! {
-        p {
-            b { (invited.actor) } " asks for read access to " (vendor) ", as the connection "
-            b { (invited.connection) } " of tributary."
-        }
-        p { (vendor) " will ask you to agree to:" }
-        ul { @for scope in &invited.scopes { li { code { (scope) } } } }
-        form method="post" { p { button.main { "Continue to " (vendor) } } }
-        p.muted { "This works once." }
-    })
+    alone(
+        &format!("Connect {vendor}"),
+        html! {
+            p {
+                b { (invited.actor) } " asks for read access to " (vendor) ", as the connection "
+                b { (invited.connection) } " of tributary."
+            }
+            p { (vendor) " will ask you to agree to:" }
+            ul { @for scope in &invited.scopes { li { code { (scope) } } } }
+            form method="post" { p { button.main { "Continue to " (vendor) } } }
+            p.muted { "This works once." }
+        },
+    )
 }
 
 fn gone_page() -> Markup {
-    alone("Nothing here", html! {
-        p { "This link is over or was used already. Ask for a new one: " code { "CALL connect(...)" }
-            ", or “Log in” at the connection in the console." }
-    })
+    alone(
+        "Nothing here",
+        html! {
+            p { "This link is over or was used already. Ask for a new one: " code { "CALL connect(...)" }
+                ", or “Log in” at the connection in the console." }
+        },
+    )
 }
 
 fn gone() -> Response<Body> {
@@ -123,10 +132,13 @@ fn gone() -> Response<Body> {
 
 fn failed(error: &Error) -> Response<Body> {
     tracing::warn!(error = ?error, "a login in the browser did not succeed");
-    let page = alone("Not connected", html! {
-        p { (error.what()) }
-        @if let Some(hint) = error.hint() { p.muted { (hint) } }
-    });
+    let page = alone(
+        "Not connected",
+        html! {
+            p { (error.what()) }
+            @if let Some(hint) = error.hint() { p.muted { (hint) } }
+        },
+    );
     answer::html(status_of(error), page)
 }
 

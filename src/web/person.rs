@@ -81,7 +81,9 @@ impl Person {
     pub(super) fn must_be_admin(&self) -> Result<(), Refusal> {
         match self.is_admin {
             true => Ok(()),
-            false => Err(Error::new(Kind::Denied, "only an admin may do this").with_hint("ask an admin").into()),
+            false => {
+                Err(Error::new(Kind::Denied, "only an admin may do this").with_hint("ask an admin").into())
+            }
         }
     }
 }

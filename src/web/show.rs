@@ -111,8 +111,8 @@ pub(super) fn cut(text: &str) -> Markup {
 /// A state as a badge whose tone says how it is.
 pub(super) fn badge(state: &str) -> Markup {
     let tone = match state {
-        "connected" | "succeeded" | "ok" | "healthy" | "fresh" | "published" | "done" | "approved" | "verified"
-        | "computed" | "good" | "up to date" => "good",
+        "connected" | "succeeded" | "ok" | "healthy" | "fresh" | "published" | "done" | "approved"
+        | "verified" | "computed" | "good" | "up to date" => "good",
         "held" | "capped" | "expiring" | "retrying" | "late" | "stale" | "warning" | "waiting" | "queued"
         | "partial" => "warn",
         "failed" | "needs you" | "rejected" | "lost" | "error" | "critical" | "broken" => "bad",
@@ -158,7 +158,10 @@ mod tests {
             [40, 1_500, 65_000, 3_700_000].map(|ms| duration(ms * 1_000)),
             ["40 ms", "1.5 s", "1 min 5 s", "1 h 1 min"]
         );
-        assert_eq!([5, 90, 7_300, 200_000].map(|s| since(s * SECOND)), ["just now", "1 min ago", "2 h ago", "2 d ago"]);
+        assert_eq!(
+            [5, 90, 7_300, 200_000].map(|s| since(s * SECOND)),
+            ["just now", "1 min ago", "2 h ago", "2 d ago"]
+        );
         assert_eq!(since(-3 * HOUR), "in 3 h");
         assert!(time(0, "x".into()).into_string().contains("1970-01-01 00:00:00.000000 UTC"));
     }

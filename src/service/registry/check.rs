@@ -29,7 +29,11 @@ pub(super) fn signatures() -> Vec<VerbSignature> {
             "check_filter",
             "counts the records for which a filter holds, and tells what the source is told of it; nothing is saved",
             MATCHING,
-            vec![connection_param(), object_param(), text("filter", "SQL condition over the fields; empty for all")],
+            vec![
+                connection_param(),
+                object_param(),
+                text("filter", "SQL condition over the fields; empty for all"),
+            ],
         ),
         verb(
             "check_key",
@@ -83,7 +87,10 @@ async fn dispatch(asked: &Asked) -> Result<RecordBatch> {
             let undropped = app.undrop_object(actor, connection, object).await?;
             if !undropped.has_rows {
                 let name = undropped.object.full_name();
-                warn(notices, format!("no release has the newest rows of `{name}` any more: the next sync reads them"));
+                warn(
+                    notices,
+                    format!("no release has the newest rows of `{name}` any more: the next sync reads them"),
+                );
             }
             object_row(&undropped.object)
         }

@@ -12,9 +12,7 @@ pub(super) fn connector_row(
     redirect_uri: Option<String>,
     is_registered: bool,
 ) -> Vec<Cell> {
-    let setting = |setting: &source::SettingInfo| {
-        serde_json::json!({ "name": setting.name, "required": setting.is_required, "doc": setting.doc })
-    };
+    let setting = |setting: &source::SettingInfo| serde_json::json!({ "name": setting.name, "required": setting.is_required, "doc": setting.doc });
     let login = |login: &source::LoginInfo| {
         let asks = |(name, label): &(String, String)| serde_json::json!({ "name": name, "label": label });
         serde_json::json!({

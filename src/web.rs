@@ -6,6 +6,8 @@
 
 mod answer;
 mod assets;
+mod connection;
+mod connectors;
 mod desk;
 mod door;
 mod flash;
@@ -95,7 +97,7 @@ impl Web {
 
 /// Every page. Those of the console are behind the guard.
 fn routes(web: Arc<Web>) -> Router {
-    let inside = Router::new().merge(door::inside());
+    let inside = Router::new().merge(door::inside()).merge(connectors::routes()).merge(connection::routes());
     let inside = inside.route_layer(middleware::from_fn_with_state(web.clone(), guard::inside));
     let outside = door::outside().route_layer(middleware::from_fn_with_state(web.clone(), guard::outside));
     Router::new()

@@ -6,6 +6,7 @@
 
 mod answer;
 mod assets;
+mod audit;
 mod connection;
 mod connectors;
 mod desk;
@@ -15,6 +16,9 @@ mod form;
 mod guard;
 mod layout;
 mod link;
+mod object;
+mod objects;
+mod people;
 mod person;
 mod refusal;
 mod show;
@@ -97,7 +101,14 @@ impl Web {
 
 /// Every page. Those of the console are behind the guard.
 fn routes(web: Arc<Web>) -> Router {
-    let inside = Router::new().merge(door::inside()).merge(connectors::routes()).merge(connection::routes());
+    let inside = Router::new()
+        .merge(door::inside())
+        .merge(connectors::routes())
+        .merge(connection::routes())
+        .merge(objects::routes())
+        .merge(object::routes())
+        .merge(people::routes())
+        .merge(audit::routes());
     let inside = inside.route_layer(middleware::from_fn_with_state(web.clone(), guard::inside));
     let outside = door::outside().route_layer(middleware::from_fn_with_state(web.clone(), guard::outside));
     Router::new()

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use maud::{Markup, html};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::person::Person;
 use crate::model::{Micros, now_micros};
@@ -113,8 +114,8 @@ pub(super) fn badge(state: &str) -> Markup {
     let tone = match state {
         "connected" | "succeeded" | "ok" | "healthy" | "fresh" | "published" | "done" | "approved"
         | "verified" | "computed" | "good" | "up to date" => "good",
-        "held" | "capped" | "expiring" | "retrying" | "late" | "stale" | "warning" | "waiting" | "queued"
-        | "partial" => "warn",
+        "attention" | "held" | "capped" | "expiring" | "retrying" | "late" | "stale" | "warning"
+        | "waiting" | "queued" | "partial" => "warn",
         "failed" | "needs you" | "rejected" | "lost" | "error" | "critical" | "broken" => "bad",
         "running" | "in progress" | "cancelling" => "busy",
         state if state.starts_with("succeeded") => "warn",
@@ -141,9 +142,12 @@ pub(super) fn pager(path: &str, page: i64, has_more: bool) -> Markup {
     }
 }
 
+/// What stands for itself in a part of a path.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b',');
+
 /// A part of a path of ours.
 pub(super) fn part(text: &str) -> String {
-    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+    utf8_percent_encode(text, PLAIN).to_string()
 }
 
 #[cfg(test)]

@@ -112,8 +112,8 @@ pub(super) fn cut(text: &str) -> Markup {
 /// A state as a badge whose tone says how it is.
 pub(super) fn badge(state: &str) -> Markup {
     let tone = match state {
-        "connected" | "succeeded" | "ok" | "healthy" | "fresh" | "published" | "done" | "approved"
-        | "verified" | "computed" | "good" | "up to date" => "good",
+        "connected" | "current" | "succeeded" | "ok" | "healthy" | "fresh" | "published" | "done"
+        | "approved" | "verified" | "computed" | "good" | "up to date" => "good",
         "attention" | "held" | "capped" | "expiring" | "retrying" | "late" | "stale" | "warning"
         | "waiting" | "queued" | "partial" => "warn",
         "failed" | "needs you" | "rejected" | "lost" | "error" | "critical" | "broken" => "bad",

@@ -10,7 +10,7 @@ use super::desk::{Row, Rows};
 use super::flash::see_other;
 use super::layout::{self, Nav};
 use super::person::Person;
-use super::show::{self, badge, empty, maybe_ago, maybe_moment};
+use super::show::{self, badge, empty, maybe_ago, maybe_moment, part};
 use super::views::{Answer, Routes, number};
 use crate::error::{Error, Kind, Result};
 
@@ -98,7 +98,7 @@ pub(super) fn entry(alert: &Row<'_>, person: &Person) -> Markup {
             (badge(&alert.text_or_empty("severity"))) " "
             strong dir="auto" { (alert.text_or_empty("text")) }
         }
-        @if let Some(remedy) = alert.text("remedy") { p.remedy { (cells::long(&remedy)) } }
+        (remedy(alert))
         p.small {
             (maybe_ago(alert.moment("raised_at")))
             @if let Some(turn) = alert.text("turn") { " · turn of: " (turn) }
@@ -111,6 +111,22 @@ pub(super) fn entry(alert: &Row<'_>, person: &Person) -> Markup {
                 button aria-label=(format!("Note alert {id}: I know of it")) { "I know of it" } }
         }
     } }
+}
+
+/// What to do. Where that is told in SQL, the page that does the same comes first.
+fn remedy(alert: &Row<'_>) -> Markup {
+    let Some(remedy) = alert.text("remedy") else { return html! {} };
+    if !["CALL ", "SELECT "].iter().any(|word| remedy.contains(word)) {
+        return html! { p.remedy { (cells::long(&remedy)) } };
+    }
+    let (href, words) = match (alert.number("run"), alert.text("connection")) {
+        (Some(run), _) => (format!("/runs/{run}"), "Look at the run".to_string()),
+        (None, Some(connection)) => {
+            (format!("/connections/{}", part(&connection)), format!("Look at {connection}"))
+        }
+        (None, None) => ("/batches".to_string(), "Look at the batches".to_string()),
+    };
+    html! { p { a href=(href) { (words) } } details.small { summary { "In SQL" } code { (remedy) } } }
 }
 
 fn health_table(health: &Rows, person: &Person) -> Markup {

@@ -5,13 +5,15 @@ use maud::{Markup, PreEscaped, html};
 
 use super::show::count;
 
-const WIDTH: f64 = 640.0;
+/// Of a chart that has half of a page, and of one that has all of it: texts are as large in both.
+pub(super) const HALF: f64 = 480.0;
+pub(super) const WHOLE: f64 = 900.0;
 const LEFT: f64 = 52.0;
 const RIGHT: f64 = 8.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 24.0;
-/// More labels than this below a chart would touch each other.
-const MOST_LABELS: usize = 8;
+/// What a label below a chart takes.
+const LABEL: f64 = 76.0;
 
 /// A series of values, one for each label of its chart.
 pub(super) struct Series {
@@ -26,6 +28,7 @@ pub(super) struct Chart<'a> {
     /// Along the bottom.
     pub(super) labels: Vec<String>,
     pub(super) series: Vec<Series>,
+    pub(super) width: f64,
     pub(super) height: f64,
     /// How a value is written.
     pub(super) written: fn(f64) -> String,
@@ -87,14 +90,15 @@ impl Scale {
 /// Where things are in a drawing.
 struct Place {
     scale: Scale,
+    width: f64,
     height: f64,
     slot: f64,
 }
 
 impl Place {
     fn new(chart: &Chart<'_>, scale: Scale) -> Place {
-        let slot = (WIDTH - LEFT - RIGHT) / chart.labels.len().max(1) as f64;
-        Place { scale, height: chart.height, slot }
+        let slot = (chart.width - LEFT - RIGHT) / chart.labels.len().max(1) as f64;
+        Place { scale, width: chart.width, height: chart.height, slot }
     }
 
     fn y(&self, value: f64) -> f64 {
@@ -109,10 +113,12 @@ impl Place {
 
     /// Grid lines with their values, and the labels below.
     fn axes(&self, labels: &[String]) -> Markup {
-        let every = labels.len().div_ceil(MOST_LABELS).max(1);
+        // Labels that touch each other are left out.
+        let room = ((self.width - LEFT - RIGHT) / LABEL).max(1.0) as usize;
+        let every = labels.len().div_ceil(room).max(1);
         html! {
             @for tick in self.scale.ticks() {
-                line.grid x1=(LEFT) x2=(WIDTH - RIGHT) y1=(self.y(tick)) y2=(self.y(tick)) {}
+                line.grid x1=(LEFT) x2=(self.width - RIGHT) y1=(self.y(tick)) y2=(self.y(tick)) {}
                 text.axis x=(LEFT - 6.0) y=(self.y(tick) + 3.5) text-anchor="end" { (short(tick)) }
             }
             @for (index, label) in labels.iter().enumerate().step_by(every) {
@@ -141,7 +147,7 @@ fn frame(chart: &Chart<'_>, marks: &Markup) -> Markup {
                 } }
             }
             div.table tabindex="0" role="region" aria-label=(chart.title) {
-                svg viewBox=(format!("0 0 {WIDTH} {}", chart.height)) role="img" aria-label=(chart.title) { (marks) }
+                svg viewBox=(format!("0 0 {} {}", chart.width, chart.height)) role="img" aria-label=(chart.title) { (marks) }
             }
         }
     }
@@ -239,15 +245,15 @@ pub(super) fn course(title: &str, bars: &[Bar]) -> Markup {
     const NAMES: f64 = 190.0;
     let first = bars.iter().map(|bar| bar.from).min().unwrap_or_default();
     let last = bars.iter().map(|bar| bar.to).max().unwrap_or_default().max(first + 1);
-    let share = |at: i64| (at - first) as f64 / (last - first) as f64 * (WIDTH - NAMES - RIGHT);
+    let share = |at: i64| (at - first) as f64 / (last - first) as f64 * (WHOLE - NAMES - RIGHT);
     let height = bars.len() as f64 * ROW + 6.0;
     html! {
         figure.chart { div.table tabindex="0" role="region" aria-label=(title) {
-            svg viewBox=(format!("0 0 {WIDTH} {height}")) role="img" aria-label=(title) {
+            svg viewBox=(format!("0 0 {WHOLE} {height}")) role="img" aria-label=(title) {
                 @for (row, bar) in bars.iter().enumerate() {
                     @let y = row as f64 * ROW + 4.0;
                     text.name x="0" y=(y + 11.5) { (cut(&bar.label, 30)) }
-                    line.grid x1=(NAMES) x2=(WIDTH - RIGHT) y1=(y + 7.5) y2=(y + 7.5) {}
+                    line.grid x1=(NAMES) x2=(WHOLE - RIGHT) y1=(y + 7.5) y2=(y + 7.5) {}
                     rect class=(format!("t-{}", bar.tone)) rx="2" height="15" y=(y)
                         x=(format!("{:.1}", NAMES + share(bar.from)))
                         width=(format!("{:.1}", (share(bar.to) - share(bar.from)).max(2.0))) { title { (bar.told) } }
@@ -270,16 +276,16 @@ pub(super) struct Dot {
 pub(super) fn moments(title: &str, lanes: &[&str], dots: &[Dot], labels: &[(f64, String)]) -> Markup {
     const ROW: f64 = 26.0;
     const NAMES: f64 = 76.0;
-    let across = WIDTH - NAMES - RIGHT - 8.0;
+    let across = WHOLE - NAMES - RIGHT - 8.0;
     let height = lanes.len() as f64 * ROW + 22.0;
     let x = |share: f64| format!("{:.1}", NAMES + share.clamp(0.0, 1.0) * across);
     html! {
         figure.chart { div.table tabindex="0" role="region" aria-label=(title) {
-            svg viewBox=(format!("0 0 {WIDTH} {height}")) aria-label=(title) role="group" {
+            svg viewBox=(format!("0 0 {WHOLE} {height}")) aria-label=(title) role="group" {
                 @for (row, lane) in lanes.iter().enumerate() {
                     @let y = row as f64 * ROW + ROW / 2.0;
                     text.name x="0" y=(y + 4.0) { (lane) }
-                    line.grid x1=(NAMES - 6.0) x2=(WIDTH - RIGHT) y1=(y) y2=(y) {}
+                    line.grid x1=(NAMES - 6.0) x2=(WHOLE - RIGHT) y1=(y) y2=(y) {}
                 }
                 @for dot in dots {
                     a href=(dot.href) aria-label=(dot.told) {
@@ -302,7 +308,7 @@ mod tests {
     fn chart(values: Vec<Option<f64>>) -> Chart<'static> {
         let labels = (0..values.len()).map(|index| format!("<b>{index}")).collect();
         let series = vec![Series { name: "rows & more".into(), values }];
-        Chart { title: "rows", labels, series, height: 160.0, written: plain }
+        Chart { title: "rows", labels, series, width: HALF, height: 160.0, written: plain }
     }
 
     #[test]

@@ -132,8 +132,8 @@ async fn page(person: &Person, form: &Form, below: &Markup, status: StatusCode) 
                         (known)
                         div.buttons {
                             button.main { "Run" } kbd { "Ctrl ⏎" }
-                            button formaction="/query/download" name="format" value="csv" { "CSV" }
-                            button formaction="/query/download" name="format" value="parquet" { "Parquet" }
+                            button data-file formaction="/query/download" name="format" value="csv" { "CSV" }
+                            button data-file formaction="/query/download" name="format" value="parquet" { "Parquet" }
                             @if person.is_admin && form.text("sql").is_some() {
                                 a.button href=(link("/statements/new", &[("query", form.text("sql"))])) { "Keep as statement" }
                             }

@@ -95,8 +95,7 @@ pub(super) async fn newest(
     after: i64,
 ) -> Result<Rows> {
     let sql = format!(
-        "SELECT id, object, mode, status, started_at, ended_at, rows_read, inserted, updated, deleted, \
-         merged + left_filter + not_visible + unknown AS otherwise, rows, calls, cause, warnings \
+        "SELECT id, object, mode, status, started_at, ended_at, rows_read, inserted, updated, deleted, rows, calls, cause, warnings \
          FROM tributary.run WHERE ($1 = '' OR object = $1) AND ($2 = '' OR status = $2) \
          ORDER BY id DESC LIMIT {most} OFFSET {after}"
     );
@@ -112,7 +111,6 @@ pub(super) fn table<'a>(person: &Person, runs: impl Iterator<Item = Row<'a>>) ->
                 th scope="col" { "Status" } th scope="col" { "Started" } th.num scope="col" { "Took" }
                 th.num scope="col" { "Read" } th.num scope="col" { "New" } th.num scope="col" { "Changed" }
                 th.num scope="col" { "Removed" } th.num scope="col" { "Rows" } th.num scope="col" { "Calls" }
-                th scope="col" { "Cause" }
             } }
             tbody { @for run in runs { (row(person, &run)) } }
         } }
@@ -121,8 +119,9 @@ pub(super) fn table<'a>(person: &Person, runs: impl Iterator<Item = Row<'a>>) ->
 
 fn row(person: &Person, run: &Row<'_>) -> Markup {
     let id = run.number("id").unwrap_or_default();
-    let removed = run.number("deleted").unwrap_or_default() + run.number("otherwise").unwrap_or_default();
-    html! { tr {
+    let cause = run.text("cause").or_else(|| run.text("warnings"));
+    html! {
+        tr.with-cause[cause.is_some()] {
         th scope="row" { a href=(format!("/runs/{id}")) { "#" (id) } }
         td { (run.text("object").unwrap_or_default()) }
         td { (run.text("mode").unwrap_or_default()) }
@@ -132,11 +131,12 @@ fn row(person: &Person, run: &Row<'_>) -> Markup {
         td.num { (maybe_count(run.number("rows_read"))) }
         td.num { (maybe_count(run.number("inserted"))) }
         td.num { (maybe_count(run.number("updated"))) }
-        td.num { (count(removed)) }
+        td.num { (maybe_count(run.number("deleted"))) }
         td.num { (maybe_count(run.number("rows"))) }
         td.num { (maybe_count(run.number("calls"))) }
-        td.cause { @if let Some(cause) = run.text("cause").or_else(|| run.text("warnings")) { (cells::long(&cause)) } }
-    } }
+        }
+        @if let Some(cause) = cause { tr.cause-row { td {} td colspan="11" { (cells::long(&cause)) } } }
+    }
 }
 
 async fn held(person: &Person) -> Result<Rows> {
@@ -170,7 +170,7 @@ pub(super) async fn per_day(person: &Person, object: Option<&str>) -> Result<Row
     let sql = format!(
         "SELECT to_char(started_at AT TIME ZONE {zone}, 'YYYY-MM-DD') AS day, count(*) AS runs, sum(inserted)::bigint AS inserted, \
          sum(updated)::bigint AS updated, \
-         sum(deleted + merged + left_filter + not_visible + unknown)::bigint AS removed, \
+         sum(deleted)::bigint AS removed, \
          (sum(extract(epoch FROM ended_at - started_at)) * 1000)::bigint AS milliseconds, \
          count(*) FILTER (WHERE status IN ('failed', 'held')) AS troubled \
          FROM tributary.run WHERE started_at >= now() - interval '{DAYS} days' AND ($1 = '' OR object = $1) \
@@ -196,7 +196,8 @@ pub(super) fn rows_chart(days: &Rows, person: &Person) -> Markup {
         title: "New, changed and removed rows on each of the last 30 days",
         labels,
         series: series.into(),
-        height: 170.0,
+        width: chart::HALF,
+        height: 190.0,
         written: chart::plain,
     })
 }
@@ -208,6 +209,7 @@ fn time_chart(days: &Rows, person: &Person) -> Markup {
         title: "Seconds that runs took on each of the last 30 days",
         labels,
         series: vec![Series { name: "seconds".into(), values: seconds.collect() }],
+        width: chart::HALF,
         height: 190.0,
         written: |seconds| format!("{seconds:.1} s"),
     })

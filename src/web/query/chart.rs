@@ -68,6 +68,7 @@ fn of(rows: &Rows, along: usize, heights: &[usize]) -> Chart<'static> {
             .iter()
             .map(|at| Series { name: names[*at].to_string(), values: value(*at) })
             .collect(),
+        width: chart::WHOLE,
         height: 260.0,
         written: chart::plain,
     }

@@ -20,7 +20,9 @@ use super::grid::is_text;
 use super::{is_of_as_of, page, refused, session};
 use crate::error::{Error, Kind, Result};
 use crate::model::now_micros;
-use crate::query::{Execution, SendableRecordBatchStream, Session, StatementKind, Zone, print_values_in, translate};
+use crate::query::{
+    Execution, SendableRecordBatchStream, Session, StatementKind, Zone, print_values_in, translate,
+};
 
 /// How long a file may take.
 const TIMEOUT: &str = "15min";

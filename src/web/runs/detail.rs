@@ -3,6 +3,7 @@
 use axum::extract::Path;
 use maud::{Markup, html};
 
+use super::super::address::link;
 use super::super::cells::{self, value};
 use super::super::chart::{self, Chart, Series};
 use super::super::desk::{Row, Rows, maybe, text};
@@ -22,11 +23,11 @@ const COUNTS: &[(&str, &str)] = &[
     ("rows_read", "Rows read"),
     ("inserted", "New"),
     ("updated", "Changed"),
-    ("deleted", "Deleted at the source"),
-    ("merged", "Merged into another"),
-    ("left_filter", "Left the filter"),
-    ("not_visible", "Not visible to the login"),
-    ("unknown", "Gone, cause unknown"),
+    ("deleted", "Removed"),
+    ("merged", "– merged into another"),
+    ("left_filter", "– left the filter"),
+    ("not_visible", "– not visible to the login"),
+    ("unknown", "– cause unknown"),
     ("rows", "Rows afterwards"),
     ("duplicates", "Duplicate keys"),
     ("null_keys", "Without a key"),
@@ -70,12 +71,12 @@ async fn page(person: &Person, id: i64) -> Result<Reply> {
         @if status == "held" && person.is_admin { (decision(person, id, &parts)) }
         section.card { h2 { "Counts" } dl.numbers { @for (column, words) in COUNTS {
             @let number = run.number(column);
-            @if number.is_some_and(|number| number != 0) || matches!(*column, "rows_read" | "inserted" | "updated" | "rows" | "calls") {
+            @if number.is_some_and(|number| number != 0) || matches!(*column, "rows_read" | "inserted" | "updated" | "deleted" | "rows" | "calls") {
                 div { dt { (words) } dd { (maybe_count(number)) } }
             }
         } } }
         @if !parts.gate.is_empty() { (gate(&parts.gate)) }
-        @if !parts.removals.is_empty() { (removals(&parts.removals)) }
+        @if !parts.removals.is_empty() { (removals(&parts.removals, &object)) }
         @if !parts.misfits.is_empty() { (misfits(&parts.misfits)) }
         @if !parts.quarantine.is_empty() { (quarantine(&parts.quarantine)) }
         (history(&parts.earlier, &object))
@@ -120,7 +121,8 @@ fn told(person: &Person, run: &Row<'_>, status: &str) -> Markup {
                 } }
             }
             @if let Some(cause) = run.text("cause") { p.cause { b { "Why: " } (cells::long(&cause)) } }
-            @if let Some(remedy) = run.text("remedy") { p.remedy { b { "What to do: " } (cells::long(&remedy)) } }
+            // What is held is decided below; the remedy tells how in SQL.
+            @if let Some(remedy) = run.text("remedy").filter(|_| status != "held") { p.remedy { b { "What to do: " } (cells::long(&remedy)) } }
             @if let Some(warnings) = run.text("warnings") { p.cause { b { "Warnings: " } (cells::long(&warnings)) } }
             @if status == "running" && person.is_admin {
                 form method="post" action=(format!("/runs/{id}/cancel")) { (person.csrf()) button.danger { "Cancel this run" } }
@@ -173,21 +175,34 @@ fn gate(rules: &Rows) -> Markup {
     }
 }
 
-fn removals(removals: &Rows) -> Markup {
+fn removals(removals: &Rows, object: &str) -> Markup {
     html! {
         section.card { h2 { "Records that go" }
             (at_most(removals))
-            div.table tabindex="0" role="region" aria-label="Records that go" { table {
+            div.table.tall tabindex="0" role="region" aria-label="Records that go" { table {
                 thead { tr { th scope="col" { "Key" } th scope="col" { "Why" } th scope="col" { "Merged into" }
                     th scope="col" { "Removed" } } }
                 tbody { @for row in removals.iter().take(LISTED as usize) { tr {
-                    th scope="row" { (value(row.text("key").as_deref())) }
+                    th scope="row" { @let key = plain_key(&row.text_or_empty("key"));
+                        a href=(link("/explain", &[("object", Some(object)), ("key", Some(&key))])) dir="auto" { (key) } }
                     td { (row.text("reason").unwrap_or_default()) }
                     td { (row.text("merged_into").unwrap_or_default()) }
                     td { @if row.is("removed") { "yes" } @else { "not yet" } }
                 } } }
             } }
         }
+    }
+}
+
+/// A key as people write it: of one field without its name.
+fn plain_key(json: &str) -> String {
+    match serde_json::from_str(json) {
+        Ok(serde_json::Value::Object(fields)) if fields.len() == 1 => match fields.values().next() {
+            Some(serde_json::Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+            None => json.to_string(),
+        },
+        _ => json.to_string(),
     }
 }
 
@@ -211,7 +226,7 @@ fn quarantine(rows: &Rows) -> Markup {
     html! {
         section.card { h2 { "Set aside" }
             (at_most(rows))
-            div.table tabindex="0" role="region" aria-label="Records set aside" { table {
+            div.table.tall tabindex="0" role="region" aria-label="Records set aside" { table {
                 thead { tr { th scope="col" { "Why" } th scope="col" { "Record" } } }
                 tbody { @for row in rows.iter().take(LISTED as usize) { tr {
                     th scope="row" { (row.text("reason").unwrap_or_default()) }
@@ -237,6 +252,7 @@ fn history(earlier: &Rows, object: &str) -> Markup {
             name: "rows".into(),
             values: runs.iter().map(|run| run.number("rows").map(|rows| rows as f64)).collect(),
         }],
+        width: chart::WHOLE,
         height: 150.0,
         written: chart::plain,
     };
@@ -244,7 +260,7 @@ fn history(earlier: &Rows, object: &str) -> Markup {
         @if runs.len() > 1 {
             section.card {
                 div.bar { h2 { "Rows after each run" }
-                    a href=(super::super::address::link("/runs", &[("object", Some(object))])) { "All runs of " (object) } }
+                    a href=(link("/runs", &[("object", Some(object))])) { "All runs of " (object) } }
                 (chart::lines(&chart))
             }
         }

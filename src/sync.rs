@@ -12,6 +12,7 @@ mod erase;
 mod erased;
 mod gate;
 mod lease;
+mod live;
 mod patch;
 mod plan;
 mod preview;
@@ -35,6 +36,7 @@ use ahead::Ahead;
 
 pub use check::{Matching, Uniqueness};
 pub use erased::{Digester, key_text};
+pub use live::{Live, Ongoing};
 pub use plan::Mode;
 pub use preview::Preview;
 pub use visibility::KeyDifference;
@@ -48,6 +50,8 @@ pub struct Syncer {
     lease: Duration,
     /// Knows records that were erased.
     digester: Digester,
+    /// How far its runs are.
+    live: Live,
 }
 
 /// One sync: the objects of one connection, read through one login.
@@ -70,7 +74,8 @@ pub struct Request {
 pub struct Started {
     /// Its number.
     pub sync_id: i64,
-    runs: Vec<Run>,
+    /// One for each object, in the order of the request.
+    pub runs: Vec<Run>,
 }
 
 /// How a sync ended.
@@ -128,7 +133,12 @@ impl Syncer {
     /// A syncer over the given state and tables, whose leases last for `lease` without being renewed, and which
     /// knows erased records by `digester`.
     pub fn new(state: Arc<State>, warehouse: Arc<Warehouse>, lease: Duration, digester: Digester) -> Self {
-        Syncer { state, warehouse, lease, digester }
+        Syncer { state, warehouse, lease, digester, live: Live::default() }
+    }
+
+    /// How far the runs of this process are.
+    pub fn live(&self) -> &Live {
+        &self.live
     }
 
     /// Records a sync and its runs as begun.

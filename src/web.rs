@@ -8,9 +8,12 @@ mod address;
 mod alerts;
 mod answer;
 mod assets;
+mod audit;
 mod batches;
 mod cells;
 mod chart;
+mod connection;
+mod connectors;
 mod days;
 mod desk;
 mod door;
@@ -20,7 +23,10 @@ mod guard;
 mod home;
 mod layout;
 mod link;
+mod object;
+mod objects;
 mod overrides;
+mod people;
 mod person;
 mod query;
 mod record;
@@ -109,7 +115,15 @@ impl Web {
 
 /// Every page. Those of the console are behind the guard.
 fn routes(web: Arc<Web>) -> Router {
-    let inside = Router::new().merge(door::inside()).merge(views::routes());
+    let inside = Router::new()
+        .merge(door::inside())
+        .merge(connectors::routes())
+        .merge(connection::routes())
+        .merge(objects::routes())
+        .merge(object::routes())
+        .merge(people::routes())
+        .merge(audit::routes())
+        .merge(views::routes());
     let inside = inside.route_layer(middleware::from_fn_with_state(web.clone(), guard::inside));
     let outside = door::outside().route_layer(middleware::from_fn_with_state(web.clone(), guard::outside));
     Router::new()

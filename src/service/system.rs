@@ -254,7 +254,16 @@ impl Catalog {
                 secrets.get(&connection.id).cloned().into(),
             ]
         };
-        Ok(visible.map(row).collect())
+        let mut rows = Vec::new();
+        for connection in visible {
+            // Somebody else, who waits to be accepted.
+            let review = self.app.state.review(connection.id).await?;
+            let mut cells = row(connection);
+            let (login, before) = review.map(|review| (review.login, review.before)).unzip();
+            cells.extend([login.into(), before.into()]);
+            rows.push(cells);
+        }
+        Ok(rows)
     }
 
     async fn visible_objects(&self, sight: &Sight) -> Result<Vec<Object>> {
@@ -358,7 +367,12 @@ impl Catalog {
     }
 
     async fn runs(&self, sight: &Sight) -> Result<Vec<Vec<Cell>>> {
-        Ok(self.visible_runs(sight).await?.into_iter().map(run_row).collect())
+        let live = self.app.syncer.live();
+        let row = |run: Run| {
+            let ongoing = live.of(run.id);
+            run_row(run, ongoing)
+        };
+        Ok(self.visible_runs(sight).await?.into_iter().map(row).collect())
     }
 
     /// Syncs of which the user may see at least one run.

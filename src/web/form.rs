@@ -61,6 +61,12 @@ impl Form {
         self.pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
+    /// Puts a value in the place of what was typed.
+    pub(super) fn set(&mut self, name: &str, value: String) {
+        self.pairs.retain(|(key, _)| key != name);
+        self.pairs.push((name.to_string(), value));
+    }
+
     /// What was typed, which must be something.
     pub(super) fn required(&mut self, name: &str, what: &str) -> String {
         match self.text(name) {

@@ -4,6 +4,7 @@ use super::{Cell, Fate, Sight, time};
 use crate::model::{Period, Release, ReleaseObject, Run};
 use crate::source;
 use crate::state::DroppedObject;
+use crate::sync::Ongoing;
 
 /// A connector; where the browser comes back to after a login, and whether an app for that is registered in the settings
 /// of the server.
@@ -49,8 +50,14 @@ pub(super) fn dropped_row(dropped: &DroppedObject) -> Vec<Cell> {
     ]
 }
 
-pub(super) fn run_row(run: Run) -> Vec<Cell> {
-    let counts = run.counts;
+/// A run; one that is not at its end with what it has counted so far, where it runs here.
+pub(super) fn run_row(run: Run, ongoing: Option<Ongoing>) -> Vec<Cell> {
+    let mut counts = run.counts;
+    if let Some(ongoing) = ongoing {
+        (counts.read, counts.calls) = (ongoing.read, ongoing.calls);
+        counts.expected_calls = ongoing.expected_calls;
+    }
+    let expected_rows = ongoing.and_then(|ongoing| ongoing.expected_rows);
     let warnings = Some(counts.warnings.join("; ")).filter(|warnings| !warnings.is_empty());
     vec![
         run.id.into(),
@@ -81,6 +88,7 @@ pub(super) fn run_row(run: Run) -> Vec<Cell> {
         warnings.into(),
         run.cause.into(),
         run.remedy.into(),
+        expected_rows.and_then(|rows| i64::try_from(rows).ok()).into(),
     ]
 }
 

@@ -36,6 +36,8 @@ pub(super) const TABLES: &[(&str, Columns)] = &[
             ("late_after_hours", I),
             ("connected_at", Z),
             ("secrets", T),
+            ("new_login", T),
+            ("login_before", T),
         ],
     ),
     (
@@ -122,6 +124,7 @@ pub(super) const TABLES: &[(&str, Columns)] = &[
             ("warnings", T),
             ("cause", T),
             ("remedy", T),
+            ("expected_rows", I),
         ],
     ),
     (

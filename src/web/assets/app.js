@@ -21,14 +21,13 @@ for (const field of document.querySelectorAll("input[data-filter]")) {
   }
 }
 
-// A box that ticks all boxes of a table that are shown: <input type=checkbox data-all="#rows">
+// A box that ticks all others whose row is shown: <input type=checkbox data-all="#rows input">
 for (const box of document.querySelectorAll("input[data-all]")) {
   box.closest("[hidden]")?.removeAttribute("hidden");
+  const others = () => [...document.querySelectorAll(box.dataset.all)].filter((one) => !one.closest("[hidden]"));
+  box.checked = others().length > 0 && others().every((one) => one.checked);
   box.addEventListener("change", () => {
-    const target = document.querySelector(box.dataset.all);
-    for (const one of target.querySelectorAll("tr:not([hidden]) input[type=checkbox]:not([disabled])")) {
-      if (one !== box) one.checked = box.checked;
-    }
+    for (const one of others()) one.checked = box.checked;
   });
 }
 

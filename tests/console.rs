@@ -35,9 +35,13 @@ fn pictures(script: &str) -> PathBuf {
 
 /// Runs a script in a browser; it must say that it passed.
 fn browse(script: &str, server: &Server, more: &[(&str, &str)]) {
-    assert!(Path::new(CHROMIUM).exists(), "{CHROMIUM} is missing: run scripts/test, it installs what is needed");
+    assert!(
+        Path::new(CHROMIUM).exists(),
+        "{CHROMIUM} is missing: run scripts/test, it installs what is needed"
+    );
     installed("node_modules/playwright-core");
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/drivers/console").join(format!("{script}.js"));
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/drivers/console").join(format!("{script}.js"));
     let shots = pictures(script);
     let mut command = Command::new("node");
     command

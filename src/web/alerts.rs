@@ -159,6 +159,7 @@ fn light(state: &str) -> Markup {
 }
 
 async fn acknowledge(person: Person, Path(alert): Path<String>) -> Answer {
+    person.must_be_admin()?;
     let id: i64 = alert.parse().map_err(|_| {
         let shown: String = alert.chars().take(40).collect();
         Error::new(Kind::NotFound, format!("there is no alert `{shown}`"))
@@ -168,6 +169,7 @@ async fn acknowledge(person: Person, Path(alert): Path<String>) -> Answer {
 }
 
 async fn check(person: Person) -> Answer {
+    person.must_be_admin()?;
     person.desk.call("health", &[]).await?;
     Ok(see_other("/alerts", []))
 }

@@ -183,6 +183,7 @@ fn step_table(steps: &Rows) -> Markup {
 }
 
 async fn run(person: Person) -> Answer {
+    person.must_be_admin()?;
     let called = person.desk.call("run_batch", &[("wait", ScalarValue::Boolean(Some(false)))]).await?;
     let id = called.rows.first().and_then(|row| row.number("id"));
     Ok(see_other(
@@ -192,6 +193,7 @@ async fn run(person: Person) -> Answer {
 }
 
 async fn schedule(person: Person, mut form: Form) -> Answer {
+    person.must_be_admin()?;
     let time = form.required("time", "a time of day, or off,");
     if form.is_good() {
         let arguments = [("time", maybe(Some(time))), ("time_zone", maybe(form.text("time_zone")))];

@@ -91,10 +91,10 @@ fn tiles(facts: Option<Row<'_>>) -> Markup {
     let text = |column: &str| facts.and_then(|facts| facts.text(column));
     let moment = |column: &str| facts.and_then(|facts| facts.moment(column));
     let tile = |href: &str, words: &str, big: Markup, small: Markup| {
-        html! { a.tile href=(href) { span.tile-name { (words) } span.tile-value { (big) } span.small { (small) } } }
+        html! { a.glance href=(href) { span.glance-name { (words) } span.glance-value { (big) } span.small { (small) } } }
     };
     html! {
-        div.tiles {
+        div.glances {
             (tile("/connectors", "Connections", html! { (number("connected")) " of " (number("connections")) },
                 html! { "connected" }))
             (tile("/objects", "Objects", html! { (number("current")) " of " (number("objects")) },

@@ -244,6 +244,7 @@ async fn moment(person: &Person, typed: &str) -> Result<ScalarValue> {
 }
 
 async fn clear(person: Person, form: Form) -> Answer {
+    person.must_be_admin()?;
     let arguments = [
         ("object", text(form.raw("object"))),
         ("key", text(form.raw("key"))),

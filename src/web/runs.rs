@@ -13,7 +13,7 @@ use super::desk::{Row, Rows, literal, text};
 use super::flash::{Flash, see_other};
 use super::layout::{self, Nav};
 use super::person::Person;
-use super::show::{self, badge, count, empty, maybe_count, maybe_moment};
+use super::show::{self, badge, empty, maybe_count, maybe_moment};
 use super::views::{Answer, Reply, Routes};
 use crate::error::Result;
 

@@ -178,9 +178,10 @@ async fn create(person: Person, mut form: Form) -> Answer {
 /// Beside the field that an error is about, as far as it says so.
 fn refuse(form: &mut Form, error: &Error) {
     let what = error.what().to_lowercase();
+    let is_of_query = error.detail().is_some_and(|detail| detail.starts_with("in the query"));
     match () {
         () if error.kind() == Kind::AlreadyExists => form.refuse_field("name", error),
-        () if error.position().is_some() || error.sqlstate().starts_with("42") => {
+        () if is_of_query || error.position().is_some() || error.sqlstate().starts_with("42") => {
             form.refuse_field("query", error)
         }
         () if what.contains("unique") => form.refuse_field("unique_fields", error),
@@ -191,6 +192,7 @@ fn refuse(form: &mut Form, error: &Error) {
 }
 
 async fn compute_all(person: Person) -> Answer {
+    person.must_be_admin()?;
     let called = person.desk.call("compute", &[]).await?;
     let told = computed(&called.rows);
     Ok(see_other(

@@ -54,9 +54,11 @@ async fn nobody_gets_further_than_they_may() {
         if !is_right {
             wrong.push(format!("{who} {path}: {} {}", page.status, page.header("location")));
         }
-        for (header, value) in
-            [("x-content-type-options", "nosniff"), ("cache-control", "no-store"), ("x-frame-options", "DENY")]
-        {
+        for (header, value) in [
+            ("x-content-type-options", "nosniff"),
+            ("cache-control", "no-store"),
+            ("x-frame-options", "DENY"),
+        ] {
             if page.header(header) != value {
                 wrong.push(format!("{who} {path}: {header} is `{}`", page.header(header)));
             }
@@ -72,7 +74,8 @@ async fn nobody_gets_further_than_they_may() {
             let is_sent_away = page.status == 303 && page.header("location") == "/login";
             expect("a stranger reads", &path, &page, is_sent_away && page.bytes.is_empty());
             let page = analyst.get(&path).await;
-            let is_of_system = OF_SYSTEM.iter().any(|begin| path == *begin || path.starts_with(&format!("{begin}/")));
+            let is_of_system =
+                OF_SYSTEM.iter().any(|begin| path == *begin || path.starts_with(&format!("{begin}/")));
             let is_right = if is_of_system { [403, 404].contains(&page.status) } else { page.status < 500 };
             expect("an analyst reads", &path, &page, is_right);
             let page = admin.get(&path).await;
@@ -101,7 +104,8 @@ async fn nobody_gets_further_than_they_may() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    let changed = server.rows(&["SELECT verb FROM tributary.audit WHERE verb NOT LIKE '%log%' AND outcome = 'done'"]);
+    let changed =
+        server.rows(&["SELECT verb FROM tributary.audit WHERE verb NOT LIKE '%log%' AND outcome = 'done'"]);
     assert_eq!(changed.trim(), "create_user", "nothing was done by all this");
     let out = analyst.post("/logout", &[]).await;
     assert_eq!((out.status, analyst.get("/").await.status), (303, 303));

@@ -59,7 +59,8 @@ impl Visitor {
         let came = visitor.post("/login", &[("name", name), ("password", password)]).await;
         assert_eq!(came.status, 303, "{name}: {}", came.text());
         let cookies = came.headers.get_all("set-cookie").iter().map(|value| value.to_str().unwrap());
-        let session = cookies.filter_map(|cookie| cookie.split(';').next()).find(|cookie| cookie.contains("session="));
+        let session =
+            cookies.filter_map(|cookie| cookie.split(';').next()).find(|cookie| cookie.contains("session="));
         visitor.cookie = Some(session.unwrap().to_string());
         let home = visitor.get("/").await;
         assert_eq!(home.status, 200, "{}", home.text());

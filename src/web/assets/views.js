@@ -203,6 +203,8 @@
     }
   }
 
+  // The newest is at the right, which a narrow screen would not show.
+  for (const scrolled of document.querySelectorAll(".chart .table")) scrolled.scrollLeft = scrolled.scrollWidth;
   document.querySelectorAll(".editor[data-names]").forEach(complete);
   const live = document.querySelector("[data-follow]");
   if (live) follow(live);

@@ -3,6 +3,7 @@
 use arrow::array::{Array, RecordBatch, StringArray};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use axum::body::Body;
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use futures::StreamExt;
 use parquet::arrow::ArrowWriter;
@@ -12,10 +13,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-use super::super::answer;
 use super::super::form::Form;
 use super::super::person::Person;
 use super::super::views::Answer;
+use super::super::{Web, answer};
 use super::grid::is_text;
 use super::{is_of_as_of, page, refused, session};
 use crate::error::{Error, Kind, Result};
@@ -29,18 +30,19 @@ const TIMEOUT: &str = "15min";
 /// Rows of a row group.
 const GROUP_ROWS: usize = 128 * 1024;
 
-pub(super) async fn download(person: Person, mut form: Form) -> Answer {
+pub(super) async fn download(State(web): State<Arc<Web>>, person: Person, mut form: Form) -> Answer {
     let sql = form.required("sql", "a statement");
     if !form.is_good() {
         return Ok(page(&person, &form, &maud::html! {}, StatusCode::UNPROCESSABLE_ENTITY).await?);
     }
     let is_parquet = form.raw("format") == "parquet";
     match file(&person, &sql, form.text("as_of"), is_parquet).await {
-        Ok(body) => {
+        Ok((body, statement)) => {
             let (ending, kind) = match is_parquet {
                 true => ("parquet", "application/vnd.apache.parquet"),
                 false => ("csv", "text/csv; charset=utf-8; header=present"),
             };
+            web.app.note_download(&person.name, &statement, ending).await?;
             let date = super::super::cells::local(person.zone, now_micros()).unwrap_or_default();
             let name =
                 format!("attachment; filename=\"tributary-{}.{ending}\"", date.format("%Y-%m-%d-%H%M"));
@@ -59,11 +61,11 @@ pub(super) async fn download(person: Person, mut form: Form) -> Answer {
     }
 }
 
-/// The file as a body. Whatever goes wrong before the first rows is an error here; what goes wrong later cuts the
+/// The file as a body, and its statement without secrets. Whatever goes wrong before the first rows is an error here; what goes wrong later cuts the
 /// transfer off, so that nobody takes a part for the whole.
-async fn file(person: &Person, sql: &str, as_of: Option<&str>, is_parquet: bool) -> Result<Body> {
+async fn file(person: &Person, sql: &str, as_of: Option<&str>, is_parquet: bool) -> Result<(Body, String)> {
     let session = session(person, as_of, TIMEOUT)?;
-    let (schema, stream) = rows(&session, sql).await?;
+    let (schema, stream, statement) = rows(&session, sql).await?;
     let mut rows = Rows { _session: session, stream };
     let mut writer = match is_parquet {
         true => Writer::parquet(&schema)?,
@@ -88,11 +90,12 @@ async fn file(person: &Person, sql: &str, as_of: Option<&str>, is_parquet: bool)
             None => (writer.end(), None),
         })
     });
-    Ok(Body::from_stream(begun.chain(rest).inspect(|chunk| {
+    let body = Body::from_stream(begun.chain(rest).inspect(|chunk| {
         if let Err(error) = chunk {
             tracing::warn!(error = ?error, "a download ended before its end");
         }
-    })))
+    }));
+    Ok((body, statement))
 }
 
 /// Rows, and the session that they belong to.
@@ -101,7 +104,7 @@ struct Rows {
     stream: SendableRecordBatchStream,
 }
 
-async fn rows(session: &Session, sql: &str) -> Result<(SchemaRef, SendableRecordBatchStream)> {
+async fn rows(session: &Session, sql: &str) -> Result<(SchemaRef, SendableRecordBatchStream, String)> {
     let no_rows = || {
         Error::new(Kind::Invalid, "only a statement that gives rows can be downloaded")
             .with_hint("write one SELECT")
@@ -114,7 +117,7 @@ async fn rows(session: &Session, sql: &str) -> Result<(SchemaRef, SendableRecord
     let (notices, _) = mpsc::unbounded_channel();
     let prepared = session.prepare(&statement, &[]).await?;
     match session.execute(&prepared, Vec::new(), notices).await? {
-        Execution::Rows { schema, stream, .. } => Ok((schema, stream)),
+        Execution::Rows { schema, stream, .. } => Ok((schema, stream, statement.redacted_text().to_string())),
         Execution::Done { .. } => Err(no_rows()),
     }
 }

@@ -140,6 +140,7 @@ fn freezing(person: &Person, id: i64, release: &Row<'_>, form: &Form) -> Markup 
 }
 
 pub(super) async fn freeze(person: Person, mut form: Form, Path(release): Path<String>) -> Answer {
+    person.must_be_admin()?;
     let id = id_of(&release)?;
     let period = form.required("period", "a name");
     if form.is_good() {
@@ -167,6 +168,7 @@ fn is_of_typing(error: &Error) -> bool {
 }
 
 pub(super) async fn unfreeze(person: Person, form: Form, Path(release): Path<String>) -> Answer {
+    person.must_be_admin()?;
     let id = id_of(&release)?;
     let period = text(form.raw("period"));
     person.desk.call("unfreeze", &[("period", period), ("reason", maybe(form.text("reason")))]).await?;

@@ -276,6 +276,7 @@ pub(super) async fn reject(person: Person, form: Form, Path(run): Path<String>) 
 }
 
 async fn decide(person: &Person, form: &Form, run: &str, verb: &str) -> Answer {
+    person.must_be_admin()?;
     let id = id_of(run)?;
     person.desk.call(verb, &[("run", number(id)), ("reason", maybe(form.text("reason")))]).await?;
     let told = if verb == "approve" {
@@ -287,6 +288,7 @@ async fn decide(person: &Person, form: &Form, run: &str, verb: &str) -> Answer {
 }
 
 pub(super) async fn cancel(person: Person, Path(run): Path<String>) -> Answer {
+    person.must_be_admin()?;
     let id = id_of(&run)?;
     person.desk.call("cancel", &[("run", number(id))]).await?;
     Ok(super::back_to(id, Flash::good("It stops at the next page.")))

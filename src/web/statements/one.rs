@@ -202,6 +202,7 @@ pub(in super::super) async fn save(person: Person, Path(name): Path<String>, mut
 }
 
 pub(in super::super) async fn compute(person: Person, Path(name): Path<String>) -> Answer {
+    person.must_be_admin()?;
     let at = format!("/statements/{}", part(&name));
     match person.desk.call("compute", &[("name", text(name))]).await {
         Ok(called) => Ok(see_other(
@@ -215,6 +216,7 @@ pub(in super::super) async fn compute(person: Person, Path(name): Path<String>) 
 }
 
 pub(in super::super) async fn verify(person: Person, Path(name): Path<String>, form: Form) -> Answer {
+    person.must_be_admin()?;
     let at = format!("/statements/{}?tab=history", part(&name));
     let called = match person
         .desk
@@ -243,6 +245,7 @@ pub(in super::super) async fn verify(person: Person, Path(name): Path<String>, f
 }
 
 pub(in super::super) async fn drop_it(person: Person, Path(name): Path<String>) -> Answer {
+    person.must_be_admin()?;
     match person.desk.call("drop_statement", &[("name", text(name.as_str()))]).await {
         Ok(_) => Ok(see_other("/statements", [Flash::good(format!("{name} is dropped."))])),
         Err(error) if error.kind() == Kind::Conflict || error.sqlstate() == "2BP01" => {

@@ -265,7 +265,8 @@ fn engine(config: &Config, app: &Arc<App>) -> Result<Arc<Engine>> {
 /// Makes the first admin; returns the password when it was made up. Where browsers are served and no password is given,
 /// a person makes the admin there.
 async fn first_admin(app: &App, in_browser: bool) -> Result<Option<String>> {
-    if app.has_users().await? || (in_browser && std::env::var_os("TRIBUTARY_ADMIN_PASSWORD").is_none()) {
+    let is_given = std::env::var_os("TRIBUTARY_ADMIN_PASSWORD").is_some_and(|password| !password.is_empty());
+    if app.has_users().await? || (in_browser && !is_given) {
         return Ok(None);
     }
     let (password, generated) = chosen_password()?;
@@ -276,8 +277,8 @@ async fn first_admin(app: &App, in_browser: bool) -> Result<Option<String>> {
 /// The password of the environment, or a random one of 120 bits (and true).
 fn chosen_password() -> Result<(String, bool)> {
     match std::env::var("TRIBUTARY_ADMIN_PASSWORD") {
-        Ok(password) => Ok((password, false)),
-        Err(std::env::VarError::NotPresent) => {
+        Ok(password) if !password.is_empty() => Ok((password, false)),
+        Ok(_) | Err(std::env::VarError::NotPresent) => {
             let bytes: [u8; 15] = rand::random();
             Ok((base64::Engine::encode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, bytes), true))
         }

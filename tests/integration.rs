@@ -14,6 +14,7 @@ mod diff;
 mod disk;
 mod drift;
 mod drivers;
+mod entrance;
 mod erase;
 mod health;
 mod introspection;

@@ -38,21 +38,30 @@ struct Linked {
 
 async fn linked(person: &Person) -> Result<Vec<Linked>> {
     let sql =
-        "SELECT c.name, c.connector, c.status, c.identity, count(o.name) AS objects, sum(o.rows) AS rows, \
+        "SELECT c.name, c.connector, c.status, c.health, c.identity, count(o.name) AS objects, sum(o.rows) AS rows, \
                       min(o.synced_at) AS synced_at
                FROM tributary.connection c LEFT JOIN tributary.object o ON o.connection = c.name
-               GROUP BY c.name, c.connector, c.status, c.identity ORDER BY c.name";
+               GROUP BY c.name, c.connector, c.status, c.health, c.identity ORDER BY c.name";
     let rows = person.desk.rows(sql, Vec::new()).await?;
     let linked = |row: super::desk::Row<'_>| Linked {
         name: row.text_or_empty("name"),
         connector: row.text_or_empty("connector"),
-        status: row.text_or_empty("status"),
+        status: state_of(&row.text_or_empty("status"), row.text("health").as_deref()),
         identity: row.text("identity"),
         objects: row.number("objects").unwrap_or_default(),
         rows: row.number("rows").unwrap_or_default(),
         synced_at: row.moment("synced_at"),
     };
     Ok(rows.iter().map(linked).collect())
+}
+
+/// How a connection stands: what its last check found counts where it is logged in.
+fn state_of(status: &str, health: Option<&str>) -> String {
+    match (status, health) {
+        ("connected", Some("red")) => "needs you".into(),
+        ("connected", Some("amber")) => "attention".into(),
+        _ => status.into(),
+    }
 }
 
 async fn list(person: Person) -> Result<Response<Body>, Refusal> {

@@ -37,6 +37,8 @@ async fn show(State(web): State<Arc<Web>>, Path(link): Path<String>) -> Response
         Ok(Some(invited)) => {
             let mut response = answer::html(StatusCode::OK, invitation(&invited));
             answer::let_forms_lead_to(&mut response, &invited.origin);
+            // The address of this page is a secret.
+            answer::add(&mut response, header::REFERRER_POLICY, "no-referrer");
             response
         }
         Ok(None) => gone(),
@@ -50,7 +52,6 @@ async fn begin(State(web): State<Arc<Web>>, Path(link): Path<String>) -> Respons
             let mut response = answer::see_other(&accepted.location);
             let cookie = web.cookie(COOKIE, accepted.browser.expose(), Some(COOKIE_SECONDS));
             answer::add(&mut response, header::SET_COOKIE, &cookie);
-            // The address of this page is a secret.
             answer::add(&mut response, header::REFERRER_POLICY, "no-referrer");
             response
         }

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use maud::{Markup, html};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::person::Person;
 use crate::model::{Micros, now_micros};
@@ -118,10 +119,9 @@ pub(super) fn tone(state: &str) -> &'static str {
     match state {
         "connected" | "succeeded" | "ok" | "healthy" | "fresh" | "published" | "done" | "approved"
         | "verified" | "computed" | "good" | "up to date" | "current" | "active" | "insert" => "good",
-        "held" | "capped" | "expiring" | "retrying" | "late" | "stale" | "warning" | "waiting" | "queued"
-        | "partial" | "update" | "record gone" | "key changed" | "does not fit" | "field not imported" => {
-            "warn"
-        }
+        "attention" | "held" | "capped" | "expiring" | "retrying" | "late" | "stale" | "warning"
+        | "waiting" | "queued" | "partial" | "update" | "record gone" | "key changed" | "does not fit"
+        | "field not imported" => "warn",
         "failed" | "needs you" | "rejected" | "lost" | "error" | "critical" | "broken" | "delete"
         | "cancelled" => "bad",
         "running" | "in progress" | "cancelling" => "busy",
@@ -148,9 +148,12 @@ pub(super) fn pager(path: &str, page: i64, has_more: bool) -> Markup {
     }
 }
 
+/// What stands for itself in a part of a path.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b',');
+
 /// A part of a path of ours.
 pub(super) fn part(text: &str) -> String {
-    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+    utf8_percent_encode(text, PLAIN).to_string()
 }
 
 #[cfg(test)]

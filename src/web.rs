@@ -4,25 +4,39 @@
 //! Pages of the console are made on the server and change things by forms only. Each request passes the [`guard`] and
 //! then asks and calls SQL as the person who is logged in, at their [`desk`]; there is no other way to the data.
 
+mod address;
+mod alerts;
 mod answer;
 mod assets;
 mod audit;
+mod batches;
+mod cells;
+mod chart;
 mod connection;
 mod connectors;
+mod days;
 mod desk;
 mod door;
 mod flash;
 mod form;
 mod guard;
+mod home;
 mod layout;
 mod link;
 mod object;
 mod objects;
+mod overrides;
 mod people;
 mod person;
+mod query;
+mod record;
 mod refusal;
+mod releases;
+mod runs;
 mod show;
+mod statements;
 mod status;
+mod views;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -108,7 +122,8 @@ fn routes(web: Arc<Web>) -> Router {
         .merge(objects::routes())
         .merge(object::routes())
         .merge(people::routes())
-        .merge(audit::routes());
+        .merge(audit::routes())
+        .merge(views::routes());
     let inside = inside.route_layer(middleware::from_fn_with_state(web.clone(), guard::inside));
     let outside = door::outside().route_layer(middleware::from_fn_with_state(web.clone(), guard::outside));
     Router::new()

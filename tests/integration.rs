@@ -8,6 +8,7 @@ mod architecture;
 mod bad_input;
 mod catalog;
 mod conformance;
+mod console;
 mod dialect;
 mod diff;
 mod disk;

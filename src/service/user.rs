@@ -147,6 +147,13 @@ impl App {
         self.state.audit(&shorten(name), "login", address, outcome).await
     }
 
+    /// Leaves an audit row of rows that leave as a file, to be called before the first of them does. `statement` holds
+    /// no secret.
+    pub async fn note_download(&self, name: &str, statement: &str, format: &str) -> Result<()> {
+        let statement: String = statement.chars().take(4_000).collect();
+        self.state.audit(name, "download", &format!("{format}: {statement}"), "done").await
+    }
+
     fn end_sessions(&self, user: &str) {
         if let Some(sessions) = self.sessions.get() {
             sessions.end(user);

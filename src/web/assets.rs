@@ -21,6 +21,7 @@ const ASSETS: &[Asset] = &[
     Asset { name: "style.css", kind: "text/css; charset=utf-8", text: include_str!("assets/style.css") },
     Asset { name: "views.css", kind: "text/css; charset=utf-8", text: include_str!("assets/views.css") },
     Asset { name: "app.js", kind: "text/javascript; charset=utf-8", text: include_str!("assets/app.js") },
+    Asset { name: "views.js", kind: "text/javascript; charset=utf-8", text: include_str!("assets/views.js") },
     Asset { name: "icon.svg", kind: "image/svg+xml", text: include_str!("assets/icon.svg") },
 ];
 

@@ -18,8 +18,10 @@ pub(super) enum Nav {
     Objects,
     Runs,
     Releases,
+    Batches,
     Statements,
     Overrides,
+    Explain,
     Query,
     Alerts,
     People,
@@ -60,6 +62,12 @@ const ENTRIES: &[(&str, &[Entry])] = &[
             entry(Nav::Objects, "/objects", "Objects", "M2.5 3h11v10h-11zM2.5 6.5h11M6.5 6.5V13"),
             entry(Nav::Runs, "/runs", "Runs", "M13.5 8a5.5 5.5 0 1 1-1.6-3.9M13.5 2v3h-3"),
             entry(Nav::Releases, "/releases", "Releases", "m8 2 6 3-6 3-6-3zM2 8l6 3 6-3M2 11l6 3 6-3"),
+            entry(
+                Nav::Batches,
+                "/batches",
+                "Batches",
+                "M12.5 9.5A5.5 5.5 0 0 1 6.5 2.8a5.5 5.5 0 1 0 6 6.7z",
+            ),
         ],
     ),
     (
@@ -68,6 +76,12 @@ const ENTRIES: &[(&str, &[Entry])] = &[
             entry(Nav::Query, "/query", "Query", "m3 4 4 4-4 4M8.5 12.5h5"),
             entry(Nav::Statements, "/statements", "Statements", "M3.5 2h6l3 3v9h-9zM5.5 7.5h5M5.5 10h5"),
             entry(Nav::Overrides, "/overrides", "Overrides", "m10.5 3 2.5 2.5-7.5 7.5H3v-2.5z"),
+            entry(
+                Nav::Explain,
+                "/explain",
+                "Explain",
+                "M8 14.5a6.5 6.5 0 1 1 0-13 6.5 6.5 0 0 1 0 13zM8 7v4M8 4.8v.4",
+            ),
         ],
     ),
     (
@@ -223,6 +237,7 @@ fn document(title: &str, body: Markup) -> Markup {
                 link rel="stylesheet" href=(assets::path("style.css"));
                 link rel="stylesheet" href=(assets::path("views.css"));
                 script src=(assets::path("app.js")) defer {}
+                script src=(assets::path("views.js")) defer {}
             }
             (body)
         }

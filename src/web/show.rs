@@ -111,17 +111,23 @@ pub(super) fn cut(text: &str) -> Markup {
 
 /// A state as a badge whose tone says how it is.
 pub(super) fn badge(state: &str) -> Markup {
-    let tone = match state {
-        "connected" | "current" | "succeeded" | "ok" | "healthy" | "fresh" | "published" | "done"
-        | "approved" | "verified" | "computed" | "good" | "up to date" => "good",
+    html! { span class={ "badge " (tone(state)) } { (state) } }
+}
+
+/// `good`, `warn`, `bad`, `busy` or `calm`.
+pub(super) fn tone(state: &str) -> &'static str {
+    match state {
+        "connected" | "succeeded" | "ok" | "healthy" | "fresh" | "published" | "done" | "approved"
+        | "verified" | "computed" | "good" | "up to date" | "current" | "active" | "insert" => "good",
         "attention" | "held" | "capped" | "expiring" | "retrying" | "late" | "stale" | "warning"
-        | "waiting" | "queued" | "partial" => "warn",
-        "failed" | "needs you" | "rejected" | "lost" | "error" | "critical" | "broken" => "bad",
+        | "waiting" | "queued" | "partial" | "update" | "record gone" | "key changed" | "does not fit"
+        | "field not imported" => "warn",
+        "failed" | "needs you" | "rejected" | "lost" | "error" | "critical" | "broken" | "delete"
+        | "cancelled" => "bad",
         "running" | "in progress" | "cancelling" => "busy",
         state if state.starts_with("succeeded") => "warn",
         _ => "calm",
-    };
-    html! { span class={ "badge " (tone) } { (state) } }
+    }
 }
 
 /// Where there is nothing yet: what to do about it.

@@ -49,6 +49,8 @@ document.addEventListener("keydown", (event) => {
 // A form is sent once.
 document.addEventListener("submit", (event) => {
   const form = event.target;
+  // What gives a file leaves the page where it is.
+  if (event.submitter?.matches("[data-file]")) return;
   if (form.dataset.sent) {
     event.preventDefault();
     return;

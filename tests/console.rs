@@ -2,6 +2,7 @@
 
 mod hostile;
 mod routes;
+mod seed;
 mod visitor;
 
 use std::path::{Path, PathBuf};

@@ -93,6 +93,11 @@ fn versions(release: &tributary::model::Release) -> Vec<(String, i64)> {
     release.objects.iter().map(|object| (object.name.clone(), object.version)).collect()
 }
 
+fn ada() -> User {
+    let (name, role, verifier) = ("ada".into(), "analyst".into(), "v".into());
+    User { name, role, verifier, enabled: true, browser_verifier: None }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn definitions_are_read_back_as_they_were_written_and_survive_a_restart() {
     for home in Home::both().await {
@@ -288,7 +293,7 @@ async fn rights_follow_an_object_and_end_with_it() {
     for home in Home::both().await {
         let state = home.open().await;
         let crm = adopt(&state, &[("a", "deal"), ("b", "owner")]).await;
-        let ada = User { name: "ada".into(), role: "analyst".into(), verifier: "v".into(), enabled: true };
+        let ada = ada();
         state.put_user(&ada).await.unwrap();
         let grant = |object: Option<&str>| Grant {
             user: "ada".into(),
@@ -405,7 +410,7 @@ async fn runs_whose_end_could_not_be_recorded_are_ended() {
 async fn rights_and_audit() {
     for home in Home::both().await {
         let state = home.open().await;
-        let ada = User { name: "ada".into(), role: "analyst".into(), verifier: "v".into(), enabled: true };
+        let ada = ada();
         state.put_user(&ada).await.unwrap();
         state.put_user(&User { role: "admin".into(), ..ada.clone() }).await.unwrap();
         assert_eq!(state.user("ada").await.unwrap().unwrap().role, "admin");

@@ -20,7 +20,7 @@ async fn an_auditor_sees_the_system_and_no_rows() {
         "CALL set_role('tom', 'auditor')",
     ]);
     for (sql, analyst, auditor) in [
-        ("SELECT * FROM tributary.audit", Err("42501"), Ok(())),
+        ("SELECT * FROM tributary.audit", Err("42501"), Ok::<(), ()>(())),
         ("SELECT * FROM tributary.user WHERE name <> current_user", Ok(false), Ok(())),
         ("SELECT * FROM tributary.connection", Ok(false), Ok(())),
         ("SELECT * FROM tributary.object", Ok(false), Ok(())),

@@ -41,7 +41,7 @@ impl Seen {
 }
 
 /// A server whose connector is reached at `base`, with an app of the operator.
-pub(super) fn server(connector: &str, base: &str, app: (&str, &str), folder: &Path) -> Builder {
+pub(crate) fn server(connector: &str, base: &str, app: (&str, &str), folder: &Path) -> Builder {
     let config = folder.join("tributary.toml");
     let text = format!(
         "[connector_base]\n{connector} = \"{base}\"\n[oauth.{connector}]\nclient_id = \"{}\"\nclient_secret = \"{}\"\n",

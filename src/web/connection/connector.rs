@@ -221,13 +221,17 @@ impl Connector {
     }
 
     fn of_login(&self, login: &Login, form: &Form, at: usize) -> Markup {
+        let fields = login.fields(form, &[], &format!("f-{at}"));
         html! {
             @if login.is_oauth() && self.is_registered {
-                p.hint { "The app that this server is registered with is used. Leave these empty unless you have one of your own." }
-            } @else if login.is_oauth() {
-                p.hint { "Register an app at the vendor first; what it needs to know is at the side." }
+                p.hint { "The app that this server is registered with is used. Log in at the next page." }
+                details.more { summary { "Use an app of your own" } div { (fields) } }
+            } @else {
+                @if login.is_oauth() {
+                    p.hint { "Register an app at the vendor first; what it needs to know is at the side." }
+                }
+                (fields)
             }
-            (login.fields(form, &[], &format!("f-{at}")))
         }
     }
 

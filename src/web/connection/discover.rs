@@ -36,7 +36,7 @@ pub(super) async fn list(person: Person, Path(connection): Path<String>) -> Resu
                         table {
                             thead {
                                 tr {
-                                    th scope="col" { span hidden { input type="checkbox" data-all="#found input" aria-label="Choose all"; } }
+                                    th.check scope="col" { span hidden { input type="checkbox" data-all="#found input" aria-label="Choose all"; } }
                                     th scope="col" { "Object" } th scope="col" { "Name at the source" } th scope="col" { "Kind" }
                                     th.num scope="col" { "Rows, estimated" } th scope="col" { "Unique fields" }
                                 }

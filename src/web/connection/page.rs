@@ -258,7 +258,7 @@ fn farewell(person: &Person, linked: &Linked, form: &Form) -> Markup {
     let path = path_of(&linked.name);
     html! {
         div.card {
-            h2 { "Leave" }
+            h2 { "Log out or remove" }
             div.row.gap {
                 @if linked.is_connected() || !linked.secrets.is_empty() {
                     details.confirm {

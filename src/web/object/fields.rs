@@ -15,6 +15,8 @@ use crate::web::person::Person;
 use crate::web::refusal::Refusal;
 use crate::web::show::{counted, cut, part};
 
+const VOLATILE: &str = "Its values change without moving the date by which a diff sees changes: a full sync or a sweep reads them";
+
 /// Records that are looked at for a key.
 const LOOKED_AT: i64 = 2_000;
 
@@ -65,7 +67,7 @@ pub(super) async fn fields_page(
                     table.fields {
                         thead {
                             tr {
-                                th scope="col" { span.all hidden { input type="checkbox" data-all="#fields .pick input" aria-label="Import all"; } "Import" }
+                                th.check scope="col" { span.all hidden { input type="checkbox" data-all="#fields .pick input" aria-label="Import all"; } "Import" }
                                 th scope="col" { "Field" } th scope="col" { "Label" } th scope="col" { "Type" }
                                 th scope="col" title="Its values tell records apart; several fields together make one key" { "Unique" }
                                 th scope="col" title="It names a record for people" { "Name" }
@@ -111,16 +113,16 @@ fn line(person: &Person, known: &Known, form: &Form, is_sent: bool, at: usize, r
                 @if person.is_admin {
                     " " a.pen href={ (known.path()) "/fields/" (part(&name)) } title="Rename" { "✎" span.hidden { " Rename " (name) } }
                 }
-                @if source != name { br; span.muted.small.mono { (cut(&source)) } }
+                @if source != name { " " span.muted.small.mono { (cut(&source)) } }
             }
             td {
                 (cut(&row.text_or_empty("label")))
                 @if row.is("volatile") {
-                    " " span.badge.calm title="Its values change without moving the date by which a diff sees changes: a full sync or the nightly sweep reads them" { "volatile" }
+                    " " span.badge.calm title=(VOLATILE) { "volatile" }
                 }
-                @if let Some(note) = row.text("note") { br; span.muted.small { (cut(&note)) } }
+                @if let Some(note) = row.text("note") { " " span.muted.small { (cut(&note)) } }
             }
-            td { (row.text_or_empty("type")) br; span.muted.small { (cut(&row.text_or_empty("source_type"))) } }
+            td title=(row.text_or_empty("source_type")) { (row.text_or_empty("type")) }
             td { input type="checkbox" name="unique" value=(name) checked[is_unique] disabled[locked] aria-label={ "Unique: " (name) }; }
             td { input type="radio" name="name_field" value=(name) checked[is_name] disabled[locked] aria-label={ "Names a record: " (name) }; }
         }

@@ -91,7 +91,7 @@ async fn dialog(person: &Person, connection: &str, form: &Form) -> Result<Respon
                         table {
                             thead {
                                 tr {
-                                    th scope="col" { span hidden { input type="checkbox" data-all="#what input" aria-label="Choose all"; } }
+                                    th.check scope="col" { span hidden { input type="checkbox" data-all="#what input" aria-label="Choose all"; } }
                                     th scope="col" { "Object" } th.num scope="col" { "Rows now" } th scope="col" { "Fresh" }
                                 }
                             }

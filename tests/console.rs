@@ -2,14 +2,15 @@
 
 mod hostile;
 mod routes;
-mod seed;
 mod visitor;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use tributary::demo::hubspot::{self, CLIENT_ID, CLIENT_SECRET, Limits, RegisteredApp};
+
 use crate::drivers::installed;
-use crate::oauth::web_of;
+use crate::oauth::{connected_to, web_of};
 use crate::support::server::{ADMIN, ADMIN_PASSWORD, Server};
 
 const CHROMIUM: &str = "/usr/bin/chromium";
@@ -85,4 +86,43 @@ fn pages_that_show_and_correct_things() {
     for verb in ["approve", "freeze", "override", "clear_override", "alter_statement", "verify_statement"] {
         assert!(audit.lines().any(|done| done == verb), "{verb} is not in the audit:\n{audit}");
     }
+}
+
+/// Everything that the first day of a company takes, by mouse alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_day_of_a_company() {
+    let options =
+        hubspot::Options { limits: Limits::none(), apps: Vec::new(), ..hubspot::Options::default() };
+    let vendor = hubspot::start(options).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let builder = connected_to("hubspot", &vendor.base_url, (CLIENT_ID, CLIENT_SECRET), folder.path());
+    // Without a password the first start prints a link.
+    let builder = builder.env("TRIBUTARY_ADMIN_PASSWORD", "");
+    let server = tokio::task::spawn_blocking(|| builder.start()).await.unwrap();
+    let web = web_of(&server);
+    vendor.control.register(RegisteredApp {
+        client_id: CLIENT_ID.into(),
+        client_secret: CLIENT_SECRET.into(),
+        redirect_uris: vec![format!("{web}/oauth/callback/hubspot")],
+    });
+    let said = server.said();
+    let line = said.lines().find(|line| line.contains("/setup/")).unwrap_or_else(|| panic!("{said}"));
+    let link = line.split_whitespace().last().unwrap().to_string();
+    // Whoever has this one sees some deals only.
+    let other = vendor.control.private_app(&["crm.objects.deals.read", "crm.schemas.deals.read", "oauth"]);
+    let deals = vendor.control.live("deals").len().to_string();
+    let told = [("SETUP", link.as_str()), ("OTHER_TOKEN", other.as_str()), ("DEALS", deals.as_str())];
+    tokio::task::block_in_place(|| browse("story", &server, &told));
+    assert!(vendor.control.refresh_tokens().is_empty(), "the grant was revoked at the vendor");
+}
+
+/// What an admin looks after, on any other day.
+#[test]
+fn pages_that_manage_things() {
+    let server = demonstration();
+    browse("manage", &server, &[]);
+    let kept = "SELECT unique_fields, filter, max_rows FROM tributary.object WHERE connection = 'hubspot' AND name = 'opportunity'";
+    assert_eq!(server.rows(&[kept]), "id,dealstage|amount > 1000|100000");
+    assert_eq!(server.rows(&["SELECT bool_and(amount > 1000) FROM hubspot.opportunity"]), "t");
+    assert_eq!(server.rows(&["SELECT connection, object FROM tributary.\"grant\""]), "hubspot|opportunity");
 }

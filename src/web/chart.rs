@@ -139,7 +139,7 @@ fn cut(text: &str, most: usize) -> String {
 
 fn frame(chart: &Chart<'_>, marks: &Markup) -> Markup {
     html! {
-        figure.chart {
+        figure.chart.whole[chart.width > HALF] {
             @if chart.series.len() > 1 {
                 ul.legend { @for (index, series) in chart.series.iter().enumerate() {
                     li { svg.key viewBox="0 0 10 10" aria-hidden="true" { rect class=(format!("s{}", index % 6)) width="10" height="10" rx="2" {} }
@@ -248,7 +248,7 @@ pub(super) fn course(title: &str, bars: &[Bar]) -> Markup {
     let share = |at: i64| (at - first) as f64 / (last - first) as f64 * (WHOLE - NAMES - RIGHT);
     let height = bars.len() as f64 * ROW + 6.0;
     html! {
-        figure.chart { div.table tabindex="0" role="region" aria-label=(title) {
+        figure.chart.whole { div.table tabindex="0" role="region" aria-label=(title) {
             svg viewBox=(format!("0 0 {WHOLE} {height}")) role="img" aria-label=(title) {
                 @for (row, bar) in bars.iter().enumerate() {
                     @let y = row as f64 * ROW + 4.0;
@@ -275,12 +275,12 @@ pub(super) struct Dot {
 /// Dots in lanes over time, each a link. `labels` stand along the bottom at their shares.
 pub(super) fn moments(title: &str, lanes: &[&str], dots: &[Dot], labels: &[(f64, String)]) -> Markup {
     const ROW: f64 = 26.0;
-    const NAMES: f64 = 76.0;
+    const NAMES: f64 = 92.0;
     let across = WHOLE - NAMES - RIGHT - 8.0;
     let height = lanes.len() as f64 * ROW + 22.0;
     let x = |share: f64| format!("{:.1}", NAMES + share.clamp(0.0, 1.0) * across);
     html! {
-        figure.chart { div.table tabindex="0" role="region" aria-label=(title) {
+        figure.chart.whole { div.table tabindex="0" role="region" aria-label=(title) {
             svg viewBox=(format!("0 0 {WHOLE} {height}")) aria-label=(title) role="group" {
                 @for (row, lane) in lanes.iter().enumerate() {
                     @let y = row as f64 * ROW + ROW / 2.0;
@@ -294,7 +294,7 @@ pub(super) fn moments(title: &str, lanes: &[&str], dots: &[Dot], labels: &[(f64,
                     }
                 }
                 @for (share, label) in labels {
-                    text.axis x=(x(*share)) y=(height - 5.0) text-anchor="middle" { (label) }
+                    text.axis x=(x(*share)) y=(height - 5.0) text-anchor=(if *share > 0.95 { "end" } else { "middle" }) { (label) }
                 }
             }
         } }

@@ -30,7 +30,7 @@ const NEVER: &[&str] = &["<script>alert", "<img src=x", "onerror=alert(1)>"];
 async fn stage() -> (Server, postgres::Database) {
     let source = postgres::database().await;
     let long = "long ".repeat(2_000);
-    let texts = HOSTILE.iter().chain([&RIGHT_TO_LEFT, &long.as_str()]).enumerate();
+    let texts = HOSTILE.iter().copied().chain([RIGHT_TO_LEFT, long.as_str()]).enumerate();
     let rows: Vec<_> =
         texts.map(|(at, text)| format!("({at}, '{}', -{at}.5)", text.replace('\'', "''"))).collect();
     source

@@ -120,3 +120,14 @@ async fn the_first_day_of_a_company() {
     tokio::task::block_in_place(|| browse("story", &server, &told));
     assert!(vendor.control.refresh_tokens().is_empty(), "the grant was revoked at the vendor");
 }
+
+/// What an admin looks after, on any other day.
+#[test]
+fn pages_that_manage_things() {
+    let server = demonstration();
+    browse("manage", &server, &[]);
+    let kept = "SELECT unique_fields, filter, max_rows FROM tributary.object WHERE connection = 'hubspot' AND name = 'opportunity'";
+    assert_eq!(server.rows(&[kept]), "id,dealstage|amount > 1000|100000");
+    assert_eq!(server.rows(&["SELECT bool_and(amount > 1000) FROM hubspot.opportunity"]), "t");
+    assert_eq!(server.rows(&["SELECT connection, object FROM tributary.\"grant\""]), "hubspot|opportunity");
+}

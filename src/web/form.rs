@@ -56,11 +56,6 @@ impl Form {
         self.pairs.iter().any(|(key, _)| key == name)
     }
 
-    /// Every pair as it came.
-    pub(super) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()))
-    }
-
     /// Puts a value in the place of what was typed.
     pub(super) fn set(&mut self, name: &str, value: String) {
         self.pairs.retain(|(key, _)| key != name);

@@ -19,20 +19,16 @@ async fn an_auditor_sees_the_system_and_no_rows() {
         &format!("CREATE USER tom PASSWORD '{PASSWORD}'"),
         "CALL set_role('tom', 'auditor')",
     ]);
-    for (sql, analyst, auditor) in [
-        ("SELECT * FROM tributary.audit", Err("42501"), Ok::<(), ()>(())),
-        ("SELECT * FROM tributary.user WHERE name <> current_user", Ok(false), Ok(())),
-        ("SELECT * FROM tributary.connection", Ok(false), Ok(())),
-        ("SELECT * FROM tributary.object", Ok(false), Ok(())),
-        ("SELECT * FROM tributary.run", Ok(false), Ok(())),
+    for (sql, of_analyst) in [
+        ("SELECT * FROM tributary.audit", Err("42501".to_string())),
+        ("SELECT * FROM tributary.user WHERE name <> current_user", Ok(0)),
+        ("SELECT * FROM tributary.connection", Ok(0)),
+        ("SELECT * FROM tributary.object", Ok(0)),
+        ("SELECT * FROM tributary.run", Ok(0)),
     ] {
-        let found = rows(&server, "ann", sql).await;
-        match analyst {
-            Ok(_) => assert_eq!(found, Ok(0), "{sql}"),
-            Err(code) => assert_eq!(found, Err(code.to_string()), "{sql}"),
-        }
+        assert_eq!(rows(&server, "ann", sql).await, of_analyst, "{sql}");
         let found = rows(&server, "tom", sql).await;
-        assert!(auditor.is_ok() && found.as_ref().is_ok_and(|rows| *rows > 0), "{sql}: {found:?}");
+        assert!(found.as_ref().is_ok_and(|rows| *rows > 0), "{sql}: {found:?}");
     }
     for sql in [
         "SELECT * FROM demo.opportunity",

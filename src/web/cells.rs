@@ -24,8 +24,8 @@ pub(super) fn took(from: Option<Micros>, to: Option<Micros>) -> String {
 pub(super) fn change(by: i64) -> Markup {
     match by {
         0 => html! { span.muted { "±0" } },
-        1.. => html! { span.more { "+" (count(by)) } },
-        _ => html! { span.less { (count(by)) } },
+        1.. => html! { span.grown { "+" (count(by)) } },
+        _ => html! { span.shrunk { (count(by)) } },
     }
 }
 

@@ -49,6 +49,7 @@ async fn show(person: Person, Path(connection): Path<String>) -> Result<Response
 
 /// The links of a new login. The connection stays as it is until somebody finishes one.
 async fn links(person: &Person, connection: &str) -> Result<(String, String), Refusal> {
+    person.must_be_admin()?;
     let linked = Linked::load(person, connection).await?;
     let arguments = [("connector", text(linked.connector.name.as_str())), ("name", text(connection))];
     let called = person.desk.call("connect", &arguments).await?;

@@ -367,10 +367,13 @@ impl Catalog {
     }
 
     async fn runs(&self, sight: &Sight) -> Result<Vec<Vec<Cell>>> {
+        let objects = self.app.state.objects().await?;
+        let names: HashMap<_, _> =
+            objects.iter().map(|object| (object.id.as_str(), object.full_name())).collect();
         let live = self.app.syncer.live();
         let row = |run: Run| {
-            let ongoing = live.of(run.id);
-            run_row(run, ongoing)
+            let (object, ongoing) = (names.get(run.object_id.as_str()).cloned(), live.of(run.id));
+            run_row(run, object, ongoing)
         };
         Ok(self.visible_runs(sight).await?.into_iter().map(row).collect())
     }

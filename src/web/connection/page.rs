@@ -59,7 +59,11 @@ impl Linked {
             other: row.text("new_login").map(|login| (login, row.text_or_empty("login_before"))),
             objects: desk.rows(objects, vec![text(name)]).await?,
             health: desk.rows(health, vec![text(name)]).await?,
-            visibility: desk.rows(visibility, vec![text(name)]).await?,
+            // It names records.
+            visibility: match person.is_admin {
+                true => desk.rows(visibility, vec![text(name)]).await?,
+                false => Rows::default(),
+            },
         })
     }
 

@@ -73,69 +73,22 @@ impl SystemTables for Catalog {
     }
 
     async fn rows(&self, table: &str, who: &SessionUser) -> Result<RecordBatch> {
-        let Some((_, columns)) = TABLES.iter().find(|(name, _)| *name == table) else {
-            return Err(Error::new(Kind::NotFound, format!("relation \"tributary.{table}\" does not exist")));
+        self.rows_about(table, who, About::All).await
+    }
+
+    async fn rows_where(
+        &self,
+        table: &str,
+        who: &SessionUser,
+        column: &str,
+        value: i64,
+    ) -> Result<RecordBatch> {
+        let about = match (table, column) {
+            ("run", "id") | ("removal" | "quarantine" | "misfit" | "gate_result", "run") => About::Run(value),
+            ("release_object", "release") => About::Release(value),
+            _ => About::All,
         };
-        let sight = Sight::of(&self.app, who).await?;
-        let rows = match table {
-            "connector" => self.app.connectors.list().iter().map(|info| self.connector(info)).collect(),
-            "connection" => self.connections(&sight).await?,
-            "object" => self.objects(&sight).await?,
-            "dropped_object" => {
-                let dropped = self.app.state.dropped_objects().await?;
-                dropped.iter().filter(|_| sight.sees_all).map(dropped_row).collect()
-            }
-            "field" => self.fields(&sight).await?,
-            "run" => self.runs(&sight).await?,
-            "sync" => self.syncs(&sight).await?,
-            "release" => {
-                let fate = Fate::load(&self.app, now_micros()).await?;
-                let releases = self.app.state.releases(SHOWN).await?;
-                releases.iter().map(|release| release_row(release, &sight, &fate)).collect()
-            }
-            "release_object" => {
-                let releases = self.app.state.releases(SHOWN).await?;
-                releases.iter().flat_map(|release| release_objects(release, &sight)).collect()
-            }
-            "release_field" => release_field::rows(&self.app.state.spans().await?, |c, o| sight.sees(c, o)),
-            "override" => overrides::rows(&self.app, SHOWN, |c, o| sight.sees(c, o)).await?,
-            "erasure" => self.erasures(&sight).await?,
-            "period" => self.app.state.periods().await?.into_iter().map(period_row).collect(),
-            "visibility" => trust::visibility(&self.app, &sight).await?,
-            "removal" | "quarantine" | "misfit" | "gate" | "gate_result" => {
-                let (mut objects, mut runs) =
-                    (self.visible_objects(&sight).await?, self.visible_runs(&sight).await?);
-                if matches!(table, "quarantine" | "misfit") {
-                    // These hold values of records.
-                    objects.retain(|object| sight.reads(&object.connection, &object.name));
-                    let read: HashSet<_> = objects.iter().map(|object| object.id.clone()).collect();
-                    runs.retain(|run| sight.is_admin || read.contains(&run.object_id));
-                }
-                trust::rows(&self.app, table, objects, runs, &sight).await?
-            }
-            "health" => {
-                let seen = |row: &health::Row| match &row.object {
-                    Some(object) => sight.sees(&row.connection, object),
-                    None => sight.sees_some_of(&row.connection),
-                };
-                let rows = health::rows(&self.app).await?;
-                rows.into_iter().filter(seen).map(health::Row::cells).collect()
-            }
-            "alert" => {
-                let alerts = self.app.state.alerts(SHOWN).await?;
-                alerts.into_iter().filter(|alert| sight.is_told(alert)).map(alert::row).collect()
-            }
-            "statement" => statement::rows(&self.app, |name| sight.sees(Statement::SCHEMA, name)).await?,
-            "statement_run" => self.statement_runs(&sight).await?,
-            "batch" => super::batch::rows(&self.app).await?,
-            "batch_step" => super::batch::step_rows(&self.app, |name| sight.sees_named(name)).await?,
-            "setting" => self.settings().await?,
-            "user" => self.users(&sight, who).await?,
-            "grant" => self.grants(&sight, who).await?,
-            "session" => self.sessions(&sight, who),
-            _ => self.audit(&sight).await?,
-        };
-        batch(columns, rows)
+        self.rows_about(table, who, about).await
     }
 
     async fn release(&self, as_of: &AsOf) -> Result<Arc<Release>> {
@@ -172,6 +125,14 @@ impl SystemTables for Catalog {
     async fn may_read(&self, who: &SessionUser, connection: &str, object: &str) -> Result<bool> {
         Ok(Sight::of(&self.app, who).await?.reads(connection, object))
     }
+}
+
+/// Which rows of a table are wanted, as far as that makes fewer to be loaded.
+#[derive(Clone, Copy)]
+enum About {
+    All,
+    Run(i64),
+    Release(i64),
 }
 
 /// What a user may see.
@@ -227,6 +188,75 @@ impl Sight {
 }
 
 impl Catalog {
+    async fn rows_about(&self, table: &str, who: &SessionUser, about: About) -> Result<RecordBatch> {
+        let Some((_, columns)) = TABLES.iter().find(|(name, _)| *name == table) else {
+            return Err(Error::new(Kind::NotFound, format!("relation \"tributary.{table}\" does not exist")));
+        };
+        let sight = Sight::of(&self.app, who).await?;
+        let rows = match table {
+            "connector" => self.app.connectors.list().iter().map(|info| self.connector(info)).collect(),
+            "connection" => self.connections(&sight).await?,
+            "object" => self.objects(&sight).await?,
+            "dropped_object" => {
+                let dropped = self.app.state.dropped_objects().await?;
+                dropped.iter().filter(|_| sight.sees_all).map(dropped_row).collect()
+            }
+            "field" => self.fields(&sight).await?,
+            "run" => self.runs(&sight, about).await?,
+            "sync" => self.syncs(&sight).await?,
+            "release" => {
+                let fate = Fate::load(&self.app, now_micros()).await?;
+                let releases = self.app.state.releases(SHOWN).await?;
+                releases.iter().map(|release| release_row(release, &sight, &fate)).collect()
+            }
+            "release_object" => {
+                let releases = match about {
+                    About::Release(id) => self.app.state.release(id).await?.into_iter().collect(),
+                    _ => self.app.state.releases(SHOWN).await?,
+                };
+                releases.iter().flat_map(|release| release_objects(release, &sight)).collect()
+            }
+            "release_field" => release_field::rows(&self.app.state.spans().await?, |c, o| sight.sees(c, o)),
+            "override" => overrides::rows(&self.app, SHOWN, |c, o| sight.sees(c, o)).await?,
+            "erasure" => self.erasures(&sight).await?,
+            "period" => self.app.state.periods().await?.into_iter().map(period_row).collect(),
+            "visibility" => trust::visibility(&self.app, &sight).await?,
+            "removal" | "quarantine" | "misfit" | "gate" | "gate_result" => {
+                let (mut objects, mut runs) =
+                    (self.visible_objects(&sight).await?, self.visible_runs(&sight, about).await?);
+                if matches!(table, "quarantine" | "misfit") {
+                    // These hold values of records.
+                    objects.retain(|object| sight.reads(&object.connection, &object.name));
+                    let read: HashSet<_> = objects.iter().map(|object| object.id.clone()).collect();
+                    runs.retain(|run| sight.is_admin || read.contains(&run.object_id));
+                }
+                trust::rows(&self.app, table, objects, runs, &sight).await?
+            }
+            "health" => {
+                let seen = |row: &health::Row| match &row.object {
+                    Some(object) => sight.sees(&row.connection, object),
+                    None => sight.sees_some_of(&row.connection),
+                };
+                let rows = health::rows(&self.app).await?;
+                rows.into_iter().filter(seen).map(health::Row::cells).collect()
+            }
+            "alert" => {
+                let alerts = self.app.state.alerts(SHOWN).await?;
+                alerts.into_iter().filter(|alert| sight.is_told(alert)).map(alert::row).collect()
+            }
+            "statement" => statement::rows(&self.app, |name| sight.sees(Statement::SCHEMA, name)).await?,
+            "statement_run" => self.statement_runs(&sight).await?,
+            "batch" => super::batch::rows(&self.app).await?,
+            "batch_step" => super::batch::step_rows(&self.app, |name| sight.sees_named(name)).await?,
+            "setting" => self.settings().await?,
+            "user" => self.users(&sight, who).await?,
+            "grant" => self.grants(&sight, who).await?,
+            "session" => self.sessions(&sight, who),
+            _ => self.audit(&sight).await?,
+        };
+        batch(columns, rows)
+    }
+
     fn connector(&self, info: &crate::source::ConnectorInfo) -> Vec<Cell> {
         connector_row(info, self.app.redirect_uri(&info.name).ok(), self.app.is_registered(&info.name))
     }
@@ -358,29 +388,32 @@ impl Catalog {
         ])
     }
 
-    async fn visible_runs(&self, sight: &Sight) -> Result<Vec<Run>> {
-        let visible: Vec<_> =
-            self.visible_objects(sight).await?.into_iter().map(|object| object.id).collect();
-        let mut runs = self.app.state.runs(SHOWN).await?;
-        runs.retain(|run| sight.sees_all || visible.contains(&run.object_id));
+    async fn visible_runs(&self, sight: &Sight, about: About) -> Result<Vec<Run>> {
+        let mut runs = match about {
+            About::Run(id) => self.app.state.run(id).await?.into_iter().collect(),
+            _ => self.app.state.runs(SHOWN).await?,
+        };
+        if !sight.sees_all {
+            let objects = self.visible_objects(sight).await?;
+            let visible: HashSet<_> = objects.iter().map(|object| object.id.as_str()).collect();
+            runs.retain(|run| visible.contains(run.object_id.as_str()));
+        }
         Ok(runs)
     }
 
-    async fn runs(&self, sight: &Sight) -> Result<Vec<Vec<Cell>>> {
-        let objects = self.app.state.objects().await?;
-        let names: HashMap<_, _> =
-            objects.iter().map(|object| (object.id.as_str(), object.full_name())).collect();
+    async fn runs(&self, sight: &Sight, about: About) -> Result<Vec<Vec<Cell>>> {
+        let names = self.app.state.object_names().await?;
         let live = self.app.syncer.live();
         let row = |run: Run| {
-            let (object, ongoing) = (names.get(run.object_id.as_str()).cloned(), live.of(run.id));
+            let (object, ongoing) = (names.get(&run.object_id).cloned(), live.of(run.id));
             run_row(run, object, ongoing)
         };
-        Ok(self.visible_runs(sight).await?.into_iter().map(row).collect())
+        Ok(self.visible_runs(sight, about).await?.into_iter().map(row).collect())
     }
 
     /// Syncs of which the user may see at least one run.
     async fn syncs(&self, sight: &Sight) -> Result<Vec<Vec<Cell>>> {
-        let runs = self.visible_runs(sight).await?;
+        let runs = self.visible_runs(sight, About::All).await?;
         let row = |sync: crate::model::Sync| {
             let runs: Vec<_> = runs.iter().filter(|run| run.sync_id == sync.id).collect();
             let is_over = runs.iter().all(|run| run.ended_at.is_some());

@@ -13,7 +13,9 @@ use crate::error::Result;
 use crate::model::{Micros, now_micros};
 
 /// Objects whose freshness is shown: those that wait longest.
-const OBJECTS: i64 = 40;
+const OBJECTS: usize = 40;
+/// Objects that are counted.
+const MOST: i64 = 10_000;
 const ALERTS: i64 = 8;
 const RUNS: i64 = 8;
 const DAY: i64 = 86_400 * 1_000_000;
@@ -32,16 +34,17 @@ async fn home(person: Person) -> Answer {
     )?;
     let facts = facts.first();
     let number = |column: &str| facts.and_then(|facts| facts.number(column)).unwrap_or_default();
+    let held = runs::sum(&days, "held");
     let now = now_micros();
     let body = html! {
         @if number("connections") == 0 { (begin(&person)) }
         @else {
-            (tiles(facts))
-            @if !open.is_empty() || number("held") > 0 {
+            (tiles(facts, &Imported::of(&objects), runs::sum(&days, "running")))
+            @if !open.is_empty() || held > 0 {
                 section.card.attention {
                     div.bar { h2 { "Needs somebody" } a href="/alerts" { "All alerts" } }
-                    @if number("held") > 0 { p { a href="/runs?status=held" { (count(number("held"))) " held "
-                        @if number("held") == 1 { "run" } @else { "runs" } } " to approve or reject." } }
+                    @if held > 0 { p { a href="/runs?status=held" { (count(held)) " held "
+                        @if held == 1 { "run" } @else { "runs" } } " to approve or reject." } }
                     ul.alerts { @for alert in open.iter() { (alerts::entry(&alert, &person)) } }
                 }
             }
@@ -72,21 +75,31 @@ fn begin(person: &Person) -> Markup {
 }
 
 async fn facts(person: &Person) -> Result<Rows> {
-    let sql = "SELECT (SELECT count(*) FROM tributary.connection) AS connections, \
-         (SELECT count(*) FROM tributary.connection WHERE status = 'connected') AS connected, \
-         (SELECT count(*) FROM tributary.object) AS objects, \
-         (SELECT count(*) FROM tributary.object WHERE state = 'current') AS current, \
-         (SELECT sum(rows)::bigint FROM tributary.object) AS rows, \
-         (SELECT max(id) FROM tributary.release) AS release, \
-         (SELECT max(published_at) FROM tributary.release) AS published_at, \
-         (SELECT count(*) FROM tributary.run WHERE status = 'held') AS held, \
-         (SELECT count(*) FROM tributary.run WHERE status = 'running') AS running, \
+    let sql = "SELECT c.connections, c.connected, r.release, r.published_at, \
          b.id AS batch, b.name AS batch_name, b.status AS batch_status, b.ended_at AS batch_ended \
-         FROM (SELECT 1 AS one) o LEFT JOIN (SELECT * FROM tributary.batch ORDER BY id DESC LIMIT 1) b ON true";
+         FROM (SELECT count(*) AS connections, count(*) FILTER (WHERE status = 'connected') AS connected \
+         FROM tributary.connection) c \
+         CROSS JOIN (SELECT max(id) AS release, max(published_at) AS published_at FROM tributary.release) r \
+         LEFT JOIN (SELECT * FROM tributary.batch ORDER BY id DESC LIMIT 1) b ON true";
     person.desk.rows(sql, vec![]).await
 }
 
-fn tiles(facts: Option<Row<'_>>) -> Markup {
+/// What is imported, as a whole.
+struct Imported {
+    objects: i64,
+    current: i64,
+    rows: i64,
+}
+
+impl Imported {
+    fn of(objects: &Rows) -> Self {
+        let current = objects.iter().filter(|object| object.text_or_empty("state") == "current").count();
+        let rows = objects.iter().filter_map(|object| object.number("rows")).sum();
+        Imported { objects: objects.len() as i64, current: current as i64, rows }
+    }
+}
+
+fn tiles(facts: Option<Row<'_>>, imported: &Imported, running: i64) -> Markup {
     let number = |column: &str| facts.and_then(|facts| facts.number(column)).unwrap_or_default();
     let text = |column: &str| facts.and_then(|facts| facts.text(column));
     let moment = |column: &str| facts.and_then(|facts| facts.moment(column));
@@ -97,15 +110,15 @@ fn tiles(facts: Option<Row<'_>>) -> Markup {
         div.glances {
             (tile("/connectors", "Connections", html! { (number("connected")) " of " (number("connections")) },
                 html! { "connected" }))
-            (tile("/objects", "Objects", html! { (number("current")) " of " (number("objects")) },
-                html! { "current, " (count(number("rows"))) " rows" }))
+            (tile("/objects", "Objects", html! { (imported.current) " of " (imported.objects) },
+                html! { "current, " (count(imported.rows)) " rows" }))
             (tile("/releases", "Newest release", html! { @if number("release") > 0 { "#" (number("release")) } @else { "–" } },
                 html! { (maybe_ago(moment("published_at"))) }))
             @if let Some(batch) = text("batch") {
                 (tile(&format!("/batches/{batch}"), "Last batch", html! { (text("batch_name").unwrap_or_default()) },
                     html! { (badge(&text("batch_status").unwrap_or_default())) " " (maybe_ago(moment("batch_ended"))) }))
             } @else { (tile("/batches", "Last batch", html! { "–" }, html! { "no schedule yet" })) }
-            (tile("/runs?status=running", "Running now", html! { (number("running")) }, html! { "runs" }))
+            (tile("/runs?status=running", "Running now", html! { (running) }, html! { "runs" }))
         }
     }
 }
@@ -114,7 +127,7 @@ async fn stalest(person: &Person) -> Result<Rows> {
     let sql = format!(
         "SELECT o.connection, o.name AS object, o.rows, o.synced_at, o.state, coalesce(c.late_after_hours, 26) AS late_after \
          FROM tributary.object o JOIN tributary.connection c ON c.name = o.connection \
-         ORDER BY o.synced_at NULLS FIRST LIMIT {OBJECTS}"
+         ORDER BY o.synced_at NULLS FIRST LIMIT {MOST}"
     );
     person.desk.rows(&sql, vec![]).await
 }
@@ -123,7 +136,7 @@ async fn stalest(person: &Person) -> Result<Rows> {
 fn freshness(objects: &Rows, now: Micros) -> Markup {
     html! {
         @if objects.is_empty() { p.muted { "No object is imported yet." } }
-        ul.fresh { @for object in objects.iter() {
+        ul.fresh { @for object in objects.iter().take(OBJECTS) {
             @let age = object.moment("synced_at").map(|at| (now - at).max(0));
             @let late = object.number("late_after").unwrap_or(26).max(1) * DAY / 24;
             @let share = age.map_or(100, |age| (age * 100 / late).clamp(2, 100));

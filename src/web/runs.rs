@@ -172,11 +172,17 @@ pub(super) async fn per_day(person: &Person, object: Option<&str>) -> Result<Row
          sum(updated)::bigint AS updated, \
          sum(deleted)::bigint AS removed, \
          (sum(extract(epoch FROM ended_at - started_at)) * 1000)::bigint AS milliseconds, \
-         count(*) FILTER (WHERE status IN ('failed', 'held')) AS troubled \
+         count(*) FILTER (WHERE status = 'held') AS held, \
+         count(*) FILTER (WHERE status = 'running') AS running \
          FROM tributary.run WHERE started_at >= now() - interval '{DAYS} days' AND ($1 = '' OR object = $1) \
          GROUP BY 1 ORDER BY 1"
     );
     person.desk.rows(&sql, vec![text(object.unwrap_or_default())]).await
+}
+
+/// A column of all days together.
+pub(super) fn sum(days: &Rows, column: &str) -> i64 {
+    days.iter().filter_map(|day| day.number(column)).sum()
 }
 
 /// Rows written and time spent on each day.

@@ -104,8 +104,9 @@ async fn nobody_gets_further_than_they_may() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    let changed =
-        server.rows(&["SELECT verb FROM tributary.audit WHERE verb NOT LIKE '%log%' AND outcome = 'done'"]);
+    let changed = server.rows(&[
+        "SELECT DISTINCT verb FROM tributary.audit WHERE verb NOT LIKE '%log%' AND outcome = 'done'",
+    ]);
     assert_eq!(changed.trim(), "create_user", "nothing was done by all this");
     let out = analyst.post("/logout", &[]).await;
     assert_eq!((out.status, analyst.get("/").await.status), (303, 303));

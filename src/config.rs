@@ -127,7 +127,7 @@ pub struct Settings {
     /// Scheme, host and port that stand for all hosts of a connector; in the file only
     #[arg(skip)]
     pub connector_base: Option<BTreeMap<String, String>>,
-    /// Address for browsers that log connections in; they are served nothing without it
+    /// Address of the console for browsers; they are served nothing without it
     #[arg(long, env = "TRIBUTARY_WEB_LISTEN")]
     pub web_listen: Option<String>,
     /// URL by which browsers reach --web-listen, for example https://tributary.example.com

@@ -2,6 +2,7 @@
 //! consistent, immutable releases of all of them as SQL.
 
 pub mod alert;
+pub mod backoff;
 pub mod catalog;
 pub mod cli;
 pub mod config;

@@ -50,6 +50,9 @@ pub struct Connection {
     pub account: Option<String>,
     /// When it was made.
     pub created_at: Micros,
+    /// When it was logged in last; `None` where nobody is logged in.
+    #[serde(default)]
+    pub connected_at: Option<Micros>,
 }
 
 /// A thing of the source adopted as a table.
@@ -356,12 +359,14 @@ pub struct ReleaseObject {
 pub struct User {
     /// Login name.
     pub name: String,
-    /// `admin` or `analyst`.
+    /// `admin`, `analyst` or `auditor`.
     pub role: String,
     /// SCRAM-SHA-256 verifier in PostgreSQL's own text form; the password itself is never kept.
     pub verifier: String,
     /// Whether the login is allowed.
     pub enabled: bool,
+    /// The argon2id hash that passwords from browsers are checked by; `None` until one is set or typed there.
+    pub browser_verifier: Option<String>,
 }
 
 /// A right to read an object: `SELECT` on one object or on all objects of a connection.

@@ -1,7 +1,10 @@
 //! Passwords as SCRAM-SHA-256 verifiers (RFC 5802, RFC 7677), in PostgreSQL's own text form.
 //!
 //! A verifier proves that somebody knows the password without being good for logging in itself. The password is
-//! never kept.
+//! never kept. Browsers send it, so that a hash which is made to be slow stands beside the verifier for them.
+
+mod browser;
+mod choice;
 
 use std::fmt;
 
@@ -12,6 +15,9 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::error::{Error, Kind, Result};
+
+pub use browser::{browser_hash, is_of_browser_hash};
+pub use choice::check_choice;
 
 const PREFIX: &str = "SCRAM-SHA-256";
 /// PostgreSQL's own count. A verifier read from text keeps the count it was made with.

@@ -5,7 +5,6 @@
 //! one message after the other and answers it. [`run`] executes statements: it sends rows as they are produced,
 //! through a buffer of 64 KiB, and watches at the same time for a cancel, a deadline and a client that went away.
 
-mod backoff;
 mod connection;
 mod copy;
 mod encode;
@@ -35,6 +34,7 @@ use tokio_util::task::TaskTracker;
 
 pub use self::sessions::{Limits, SessionInfo, Sessions};
 pub use self::tls::Tls;
+use crate::backoff::Backoff;
 use crate::error::{Error, Result};
 use crate::query::Engine;
 
@@ -59,6 +59,8 @@ pub struct PgConfig {
     pub stall_timeout: Duration,
     /// From it come the salts shown for users who do not exist. Keep it over restarts, so that they do not change.
     pub secret: [u8; 32],
+    /// What is remembered about failed logins, here and elsewhere.
+    pub backoff: Arc<Backoff>,
 }
 
 impl PgConfig {
@@ -74,6 +76,7 @@ impl PgConfig {
             idle_timeout: Some(Duration::from_secs(3600)),
             stall_timeout: Duration::from_secs(300),
             secret: rand::random(),
+            backoff: Arc::default(),
         }
     }
 }
@@ -118,7 +121,6 @@ pub struct Server {
     engine: Arc<Engine>,
     users: Arc<dyn Users>,
     sessions: Arc<Sessions>,
-    backoff: backoff::Backoff,
     shutdown: CancellationToken,
     panics: AtomicU64,
 }
@@ -132,8 +134,8 @@ impl Server {
         shutdown: CancellationToken,
     ) -> Arc<Self> {
         let sessions = Arc::new(Sessions::default());
-        let (backoff, panics) = (backoff::Backoff::default(), AtomicU64::new(0));
-        Arc::new(Server { config, engine, users, sessions, backoff, shutdown, panics })
+        let panics = AtomicU64::new(0);
+        Arc::new(Server { config, engine, users, sessions, shutdown, panics })
     }
 
     /// Who is connected.

@@ -48,6 +48,9 @@ mod value;
 mod verb;
 mod zone;
 
+pub use datafusion::common::ScalarValue;
+pub use datafusion::execution::SendableRecordBatchStream;
+
 pub use catalog::facts::{
     CatalogColumn, CatalogFacts, CatalogRole, CatalogSchema, CatalogTable, FIRST_OID, OIDS_OF_ONE, Readers,
     comment as catalog_comment,
@@ -65,7 +68,7 @@ pub use session::{
 };
 pub use settings::{DateForm, DateOrder, DateStyle, IntervalStyle, Style, general};
 pub use tables::{AsOf, SystemTable, SystemTables, Tables};
-pub use value::{parse_value, print_values};
+pub use value::{column_type, parse_value, print_values, print_values_in};
 pub use verb::{AdminStatement, GrantTarget, Password, VerbCall, VerbParam, VerbSignature, Verbs};
 pub use zone::Zone;
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::backoff::Backoff;
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
@@ -46,13 +47,14 @@ pub async fn serve(mut config: Config, demo: bool) -> Result<()> {
     app.serve_with(engine.clone());
     app.start().await?;
     tokio::spawn(look_after_storage(app.clone()));
-    let browsers = browsers(&config, &app).await?;
+    let backoff = Arc::<Backoff>::default();
+    let browsers = browsers(&config, &app, &engine, &backoff).await?;
     app.alert_by(channels);
     if let Some(webhook) = batches {
         app.tell_batches_to(webhook);
     }
     app.watch_over();
-    let password = first_admin(&app).await?;
+    let password = first_admin(&app, browsers.is_some()).await?;
     if let Some(vendors) = &vendors {
         if let Some((web, _)) = &browsers {
             vendors.register(web.public_url());
@@ -65,6 +67,11 @@ pub async fn serve(mut config: Config, demo: bool) -> Result<()> {
     }
     let address =
         listener.local_addr().map_err(|error| Error::internal(format!("no local address: {error}")))?;
+    if let Some((web, _)) = &browsers
+        && let Some(path) = app.setup_path().await?
+    {
+        say(&format!("make the first admin within an hour: {}{path}", web.public_url()))?;
+    }
     greet(&config, address, password.as_deref(), demo)?;
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
@@ -78,6 +85,7 @@ pub async fn serve(mut config: Config, demo: bool) -> Result<()> {
         require_tls: config.require_tls,
         allow_plaintext: config.allow_plaintext,
         secret: app.derived_secret("salts of users who do not exist"),
+        backoff,
         ..pg::PgConfig::new(&config.company)
     };
     let browsers = browsers.map(|(web, listener)| tokio::spawn(web.serve(listener, shutdown.clone())));
@@ -93,7 +101,12 @@ pub async fn serve(mut config: Config, demo: bool) -> Result<()> {
 }
 
 /// Opens the port for browsers, and tells the service how they reach it.
-async fn browsers(config: &Config, app: &Arc<App>) -> Result<Option<(Web, TcpListener)>> {
+async fn browsers(
+    config: &Config,
+    app: &Arc<App>,
+    engine: &Arc<Engine>,
+    backoff: &Arc<Backoff>,
+) -> Result<Option<(Web, TcpListener)>> {
     let mut settings = LinkSettings::default();
     for (connector, registered) in &config.oauth {
         let application = Application {
@@ -112,7 +125,7 @@ async fn browsers(config: &Config, app: &Arc<App>) -> Result<Option<(Web, TcpLis
     let public_url = web.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
     say(&format!("browsers are served on {address} and reach it at {public_url}"))?;
     let token = config.metrics_token.clone().map(Secret::new);
-    let served = Web::new(app.clone(), &public_url, token);
+    let served = Web::new(app.clone(), engine.clone(), backoff.clone(), &public_url, token);
     settings.public_url = Some(public_url);
     app.link_with(settings);
     Ok(Some((served, listener)))
@@ -249,9 +262,11 @@ fn engine(config: &Config, app: &Arc<App>) -> Result<Arc<Engine>> {
     Engine::new(sizes, catalog.clone(), catalog, Registry::new(app.clone()))
 }
 
-/// Makes the first admin; returns the password when it was made up.
-async fn first_admin(app: &App) -> Result<Option<String>> {
-    if app.has_users().await? {
+/// Makes the first admin; returns the password when it was made up. Where browsers are served and no password is given,
+/// a person makes the admin there.
+async fn first_admin(app: &App, in_browser: bool) -> Result<Option<String>> {
+    let is_given = std::env::var_os("TRIBUTARY_ADMIN_PASSWORD").is_some_and(|password| !password.is_empty());
+    if app.has_users().await? || (in_browser && !is_given) {
         return Ok(None);
     }
     let (password, generated) = chosen_password()?;
@@ -262,8 +277,8 @@ async fn first_admin(app: &App) -> Result<Option<String>> {
 /// The password of the environment, or a random one of 120 bits (and true).
 fn chosen_password() -> Result<(String, bool)> {
     match std::env::var("TRIBUTARY_ADMIN_PASSWORD") {
-        Ok(password) => Ok((password, false)),
-        Err(std::env::VarError::NotPresent) => {
+        Ok(password) if !password.is_empty() => Ok((password, false)),
+        Ok(_) | Err(std::env::VarError::NotPresent) => {
             let bytes: [u8; 15] = rand::random();
             Ok((base64::Engine::encode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, bytes), true))
         }

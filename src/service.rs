@@ -4,8 +4,10 @@
 mod alert;
 mod backup;
 mod batch;
+mod browser;
 mod catalog;
 mod cells;
+mod check;
 mod connection;
 mod demo;
 mod erase;
@@ -29,6 +31,7 @@ mod statement;
 mod sync;
 mod system;
 mod turn;
+mod undrop;
 mod user;
 mod vacuum;
 mod visibility;
@@ -142,6 +145,8 @@ pub struct App {
     runtime: tokio::runtime::Handle,
     /// Held by the vacuum that runs.
     vacuuming: tokio::sync::Mutex<()>,
+    /// Bounds how many passwords are hashed at a time.
+    hashers: tokio::sync::Semaphore,
 }
 
 impl App {
@@ -179,6 +184,7 @@ impl App {
             nights: Nights::default(),
             runtime: tokio::runtime::Handle::current(),
             vacuuming: tokio::sync::Mutex::default(),
+            hashers: tokio::sync::Semaphore::new(browser::HASHED_AT_ONCE),
         })
     }
 

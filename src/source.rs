@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::model::{FieldType, Micros};
 
 pub use condition::mask;
-pub use connectors::{ConnectorInfo, Connectors, SettingInfo};
+pub use connectors::{ConnectorInfo, Connectors, LoginInfo, SettingInfo};
 pub use offer::{adopt, offer};
 
 /// A remote system, read only.

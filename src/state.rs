@@ -7,6 +7,7 @@
 mod alert;
 mod audit;
 mod batch;
+mod browser;
 mod connection;
 mod dump;
 mod erasure;
@@ -43,9 +44,11 @@ use crate::error::{Error, Kind, Result};
 
 pub use audit::AuditEntry;
 pub use batch::BatchMessage;
+pub use browser::BrowserSession;
 pub use dump::Dump;
 pub use erasure::ErasureEntry;
 pub use oauth::{Invitation, PendingLogin, StoredGrant};
+pub use object::DroppedObject;
 pub use rebuild::Rebuild;
 pub use release::Span;
 pub use retention::DEFAULT_RETENTION_DAYS;

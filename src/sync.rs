@@ -5,12 +5,14 @@
 //! publication: the next sync starts from the watermark of the table itself.
 
 mod ahead;
+mod check;
 mod decide;
 mod drift;
 mod erase;
 mod erased;
 mod gate;
 mod lease;
+mod live;
 mod patch;
 mod plan;
 mod preview;
@@ -32,7 +34,9 @@ use crate::source::{Expected, Source};
 use crate::state::State;
 use ahead::Ahead;
 
+pub use check::{Matching, Uniqueness};
 pub use erased::{Digester, key_text};
+pub use live::{Live, Ongoing};
 pub use plan::Mode;
 pub use preview::Preview;
 pub use visibility::KeyDifference;
@@ -46,6 +50,8 @@ pub struct Syncer {
     lease: Duration,
     /// Knows records that were erased.
     digester: Digester,
+    /// How far its runs are.
+    live: Live,
 }
 
 /// One sync: the objects of one connection, read through one login.
@@ -68,7 +74,8 @@ pub struct Request {
 pub struct Started {
     /// Its number.
     pub sync_id: i64,
-    runs: Vec<Run>,
+    /// One for each object, in the order of the request.
+    pub runs: Vec<Run>,
 }
 
 /// How a sync ended.
@@ -126,7 +133,12 @@ impl Syncer {
     /// A syncer over the given state and tables, whose leases last for `lease` without being renewed, and which
     /// knows erased records by `digester`.
     pub fn new(state: Arc<State>, warehouse: Arc<Warehouse>, lease: Duration, digester: Digester) -> Self {
-        Syncer { state, warehouse, lease, digester }
+        Syncer { state, warehouse, lease, digester, live: Live::default() }
+    }
+
+    /// How far the runs of this process are.
+    pub fn live(&self) -> &Live {
+        &self.live
     }
 
     /// Records a sync and its runs as begun.

@@ -7,7 +7,7 @@ mod crash;
 mod refresh;
 mod standard;
 
-pub(crate) use browser::web_of;
+pub(crate) use browser::{server as connected_to, web_of};
 
 use std::path::Path;
 use std::sync::Arc;

@@ -9,7 +9,7 @@ use tributary::model::{
 };
 use tributary::state::{ErasureEntry, State};
 
-use crate::support::postgres;
+use crate::support::{analyst, postgres};
 
 /// Where a state lives; both are made for one test.
 enum Home {
@@ -288,8 +288,7 @@ async fn rights_follow_an_object_and_end_with_it() {
     for home in Home::both().await {
         let state = home.open().await;
         let crm = adopt(&state, &[("a", "deal"), ("b", "owner")]).await;
-        let ada = User { name: "ada".into(), role: "analyst".into(), verifier: "v".into(), enabled: true };
-        state.put_user(&ada).await.unwrap();
+        state.put_user(&analyst("ada")).await.unwrap();
         let grant = |object: Option<&str>| Grant {
             user: "ada".into(),
             connection: "crm".into(),
@@ -405,7 +404,7 @@ async fn runs_whose_end_could_not_be_recorded_are_ended() {
 async fn rights_and_audit() {
     for home in Home::both().await {
         let state = home.open().await;
-        let ada = User { name: "ada".into(), role: "analyst".into(), verifier: "v".into(), enabled: true };
+        let ada = analyst("ada");
         state.put_user(&ada).await.unwrap();
         state.put_user(&User { role: "admin".into(), ..ada.clone() }).await.unwrap();
         assert_eq!(state.user("ada").await.unwrap().unwrap().role, "admin");

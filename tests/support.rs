@@ -26,3 +26,9 @@ pub(crate) fn link(server: &Server, source: &postgres::Database) {
     ]);
     assert!(linked.contains("|connected|"), "{linked}");
 }
+
+/// A login with the role that most people have.
+pub(crate) fn analyst(name: &str) -> tributary::model::User {
+    let (name, role, verifier) = (name.into(), "analyst".into(), "v".into());
+    tributary::model::User { name, role, verifier, enabled: true, browser_verifier: None }
+}

@@ -187,7 +187,7 @@ impl Server {
 
         let judged = loop {
             let check = || proof.check(&verifier).filter(|_| exists);
-            match self.backoff.attempt(user, address.ip(), Instant::now(), check) {
+            match self.config.backoff.attempt(user, address.ip(), Instant::now(), check) {
                 Ok(judged) => break judged,
                 Err(next) => {
                     // The wait is ours, not the client's.

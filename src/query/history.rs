@@ -43,7 +43,7 @@ impl Historian {
             Some([object, key @ ..]) if !key.is_empty() => {
                 let (asked, object, key) = (self.clone(), object.clone(), key.to_vec());
                 let name = format!("explain({object})");
-                let ask = move || {
+                let ask = move |_| {
                     let (Historian { system, who }, object, key) =
                         (asked.clone(), object.clone(), key.clone());
                     Box::pin(async move { system.history(&who, &object, &key).await }) as _

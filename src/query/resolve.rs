@@ -176,9 +176,15 @@ fn system_table(engine: &Engine, who: &SessionUser, name: &str) -> Result<Arc<dy
     match tables.iter().find(|table| table.name == name) {
         Some(table) => {
             let (system, who, name) = (engine.system.clone(), who.clone(), table.name.clone());
-            let ask = move || {
+            let ask = move |wanted: Option<(String, i64)>| {
                 let (system, who, name) = (system.clone(), who.clone(), name.clone());
-                Box::pin(async move { system.rows(&name, &who).await }) as _
+                let work = async move {
+                    match wanted {
+                        Some((column, value)) => system.rows_where(&name, &who, &column, value).await,
+                        None => system.rows(&name, &who).await,
+                    }
+                };
+                Box::pin(work) as _
             };
             Ok(Asked::new(format!("tributary.{}", table.name), table.schema.clone(), ask))
         }

@@ -1,12 +1,14 @@
 //! Single values as text, read and printed as PostgreSQL does.
 
 use arrow::array::{ArrayRef, StringArray};
+use arrow::datatypes::Field;
 use datafusion::common::ScalarValue;
 
+use super::PG_TYPE;
 use super::call;
 use super::diff::printed;
 use super::error::translate;
-use super::functions::cast::{Target, cast_scalar};
+use super::functions::cast::{Target, cast_scalar, sql_name};
 use super::zone::Zone;
 use crate::error::{Error, Kind, Result};
 use crate::model::FieldType;
@@ -31,7 +33,20 @@ pub fn parse_value(text: &str, data_type: &FieldType) -> Result<ScalarValue> {
 
 /// The values of a column as PostgreSQL prints them, times in UTC.
 pub fn print_values(values: &ArrayRef) -> Result<StringArray> {
-    printed(values, Zone::UTC).map_err(translate)
+    print_values_in(values, Zone::UTC)
+}
+
+/// The same with times in `zone`.
+pub fn print_values_in(values: &ArrayRef, zone: Zone) -> Result<StringArray> {
+    printed(values, zone).map_err(translate)
+}
+
+/// What people call the type of a result's column.
+pub fn column_type(field: &Field) -> String {
+    match field.metadata().get(PG_TYPE) {
+        Some(name) => name.clone(),
+        None => sql_name(field.data_type()),
+    }
 }
 
 /// A numeric that would be rounded is another one.

@@ -364,7 +364,13 @@ impl App {
         })
     }
 
-    fn redirect_uri(&self, connector: &str) -> Result<String> {
+    /// Whether the settings of the server name an app that is registered with the vendor of a connector.
+    pub(super) fn is_registered(&self, connector: &str) -> bool {
+        self.links.get().is_some_and(|links| links.applications.contains_key(connector))
+    }
+
+    /// Where a vendor sends browsers back to.
+    pub(super) fn redirect_uri(&self, connector: &str) -> Result<String> {
         let base = self.links.get().and_then(|links| links.public_url.as_deref());
         let base = base.ok_or_else(|| Error::internal("a login was begun without a public URL"))?;
         Ok(format!("{base}/oauth/callback/{connector}"))

@@ -40,7 +40,12 @@ pub(super) struct Overrides {
 impl App {
     /// Keeps a copy of a connection.
     pub(super) async fn mirror_connection(&self, connection: &Connection) {
-        let plain = Connection { status: "not connected".into(), identity: None, ..connection.clone() };
+        let plain = Connection {
+            status: "not connected".into(),
+            identity: None,
+            connected_at: None,
+            ..connection.clone()
+        };
         self.mirror(&connection_name(connection.id, connection_file(connection)), &plain).await;
     }
 

@@ -150,7 +150,7 @@ impl App {
         self.audited(actor, "drop_object", &arguments, async {
             let connection = self.connection(connection).await?;
             let object = self.object(&connection, object).await?;
-            self.state.drop_object(&object.id).await?;
+            self.state.put_object_aside(&object, &actor.name).await?;
             self.mirror_dropped(None, std::slice::from_ref(&object)).await;
             let cause = format!("drop_object {}", object.full_name());
             self.publish_definition(&cause, &[], std::slice::from_ref(&object.id)).await?;
@@ -251,7 +251,7 @@ impl App {
 
 /// What readers see of a snapshot under a new definition: the new name, and the columns that were imported and
 /// still are selected, with the types in which they were imported.
-fn visible(object: &Object, before: &ReleaseObject) -> ReleaseObject {
+pub(super) fn visible(object: &Object, before: &ReleaseObject) -> ReleaseObject {
     let imported = |field: &ObjectField| before.fields.iter().find(|old| old.api == field.api);
     let kept = object.selected().filter_map(|field| {
         imported(field).map(|old| ObjectField {
@@ -277,7 +277,7 @@ fn find_source_object<'a>(
         .with_hint(format!("CALL discover('{}') lists what this login may read", connection.name)))
 }
 
-fn free_name(connection: &Connection, name: &str, taken: &HashSet<String>) -> Result<()> {
+pub(super) fn free_name(connection: &Connection, name: &str, taken: &HashSet<String>) -> Result<()> {
     match taken.contains(name) {
         false => Ok(()),
         true => {
@@ -312,7 +312,7 @@ pub(super) fn position(object: &Object, name: &str) -> Result<usize> {
     Err(Error::new(Kind::NotFound, what).with_sqlstate("42703").with_hint(hint))
 }
 
-fn set_key(object: &mut Object, names: &[String]) -> Result<()> {
+pub(super) fn set_key(object: &mut Object, names: &[String]) -> Result<()> {
     if names.is_empty() {
         return Err(Error::new(
             Kind::Invalid,

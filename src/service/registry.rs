@@ -1,6 +1,7 @@
 //! The verbs as SQL sees them: groups of names, arguments and results, one dispatch.
 
 mod batch;
+mod check;
 mod connection;
 mod erase;
 mod field;
@@ -8,6 +9,7 @@ mod gate;
 mod health;
 mod object;
 mod overrides;
+mod people;
 mod release;
 mod statement;
 mod storage;
@@ -40,6 +42,8 @@ struct Group {
 
 const GROUPS: &[Group] = &[
     Group { signatures: connection::signatures, call: connection::call },
+    Group { signatures: check::signatures, call: check::call },
+    Group { signatures: people::signatures, call: people::call },
     Group { signatures: erase::signatures, call: erase::call },
     Group { signatures: field::signatures, call: field::call },
     Group { signatures: gate::signatures, call: gate::call },

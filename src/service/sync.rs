@@ -8,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 use super::optimize::Stored;
 use super::{Actor, App};
 use crate::error::{Error, Kind, Result};
-use crate::sync::{Foreseen, Mode, Outcome, Progress, Request};
+use crate::model::{Connection, Object, Run};
+use crate::sync::{Foreseen, Mode, Outcome, Progress, Request, Started};
 
 /// What to sync.
 #[derive(Debug, Clone, Copy)]
@@ -17,7 +18,7 @@ pub struct Wanted<'a> {
     pub connection: &'a str,
     /// `diff` or `full`.
     pub mode: &'a str,
-    /// One object of it; `None` means all.
+    /// One object of it, or several with commas between them; `None` means all.
     pub object: Option<&'a str>,
     /// Publish although the gate would hold it, and why.
     pub force: Option<&'a str>,
@@ -72,7 +73,7 @@ impl App {
         }
         let connection = self.connection(wanted.connection).await?;
         let objects = match wanted.object {
-            Some(name) => vec![self.object(&connection, name).await?],
+            Some(names) => self.objects_named(&connection, names).await?,
             None => self.state.objects_of(connection.id).await?,
         };
         if objects.is_empty() {
@@ -88,6 +89,64 @@ impl App {
         Ok(Request { source, objects, mode, actor: actor.name.clone(), force, keeps_rows })
     }
 
+    /// Starts a sync and returns its runs as they begin. It goes on by itself; with `compute`, all statements are
+    /// computed on what it publishes.
+    pub(super) async fn begin_sync(
+        self: &Arc<Self>,
+        actor: &Actor,
+        wanted: &Wanted<'_>,
+        compute: bool,
+    ) -> Result<Vec<Run>> {
+        let Wanted { connection, mode, object, force } = *wanted;
+        let arguments = serde_json::json!({
+            "connection": connection, "mode": mode, "object": object, "force": force, "wait": false,
+            "compute": compute,
+        });
+        self.audited(actor, "sync", &arguments.to_string(), async {
+            let request = self.request(actor, wanted).await?;
+            let started = self.syncer.start(&request).await?;
+            let runs = started.runs.clone();
+            let cancel = CancellationToken::new();
+            self.running.lock().insert(started.sync_id, cancel.clone());
+            let (app, actor, connection) = (self.clone(), actor.clone(), connection.to_string());
+            self.runtime.spawn(async move {
+                let objects: Vec<_> = request.objects.iter().map(|object| object.name.clone()).collect();
+                // Nobody listens: the runs tell.
+                let (progress, _) = mpsc::unbounded_channel();
+                let (sync, outcome) = app.finish_started(request, started, progress, cancel).await;
+                app.tell_of_sync(&connection, &objects, sync, &outcome).await;
+                let has_published = outcome.as_ref().is_ok_and(|outcome| outcome.release.is_some());
+                if let Err(error) = outcome {
+                    tracing::error!(sync.id = sync, error = ?error, "a sync could not be ended");
+                }
+                if compute && has_published {
+                    let (progress, _) = mpsc::unbounded_channel();
+                    if let Err(error) = app.compute(&actor, None, progress, CancellationToken::new()).await {
+                        tracing::error!(error = ?error, "statements could not be computed after a sync");
+                    }
+                }
+            });
+            Ok(runs)
+        })
+        .await
+    }
+
+    /// Several objects by their names, or one whose name has a comma.
+    async fn objects_named(&self, connection: &Connection, names: &str) -> Result<Vec<Object>> {
+        let one = self.object(connection, names).await;
+        if one.is_ok() || !names.contains(',') {
+            return one.map(|object| vec![object]);
+        }
+        let mut objects: Vec<Object> = Vec::new();
+        for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            let object = self.object(connection, name).await?;
+            if !objects.iter().any(|known| known.id == object.id) {
+                objects.push(object);
+            }
+        }
+        Ok(objects)
+    }
+
     async fn run_sync(
         self: &Arc<Self>,
         request: Request,
@@ -95,8 +154,18 @@ impl App {
         cancel: CancellationToken,
     ) -> Result<(i64, Result<Outcome>)> {
         let started = self.syncer.start(&request).await?;
+        self.running.lock().insert(started.sync_id, cancel.clone());
+        Ok(self.finish_started(request, started, progress, cancel).await)
+    }
+
+    async fn finish_started(
+        self: &Arc<Self>,
+        request: Request,
+        started: Started,
+        progress: mpsc::UnboundedSender<Progress>,
+        cancel: CancellationToken,
+    ) -> (i64, Result<Outcome>) {
         let sync_id = started.sync_id;
-        self.running.lock().insert(sync_id, cancel.clone());
         let outcome = self.syncer.run(&request, started, &progress, &cancel).await;
         self.running.lock().remove(&sync_id);
         // Also what could not be recorded may be something to hear of.
@@ -105,7 +174,7 @@ impl App {
             Ok(outcome) => self.finish_sync(request, outcome).await,
             Err(error) => Err(error),
         };
-        Ok((sync_id, finished))
+        (sync_id, finished)
     }
 
     /// Runs a sync to its end and publishes nothing of it: that is the caller's.

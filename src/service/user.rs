@@ -4,9 +4,11 @@ use super::{Actor, App, shorten};
 use crate::error::{Error, Kind, Result, did_you_mean};
 use crate::model::{Grant, Statement, User, check_name};
 use crate::password;
+use crate::secret::Secret;
 
-/// The least length of a password.
-const MIN_PASSWORD: usize = 12;
+/// Who may look at the system as a whole and at rows that are granted only.
+pub(super) const AUDITOR: &str = "auditor";
+const ROLES: [&str; 3] = ["admin", "analyst", AUDITOR];
 
 impl App {
     /// Makes a login.
@@ -24,14 +26,16 @@ impl App {
                 return Err(Error::new(Kind::AlreadyExists, format!("user `{name}` exists already")));
             }
             let role = if is_admin { "admin" } else { "analyst" };
-            let verifier = verifier(password)?;
-            let user = User { name: name.into(), role: role.into(), verifier, enabled };
+            let (verifier, browser_verifier) = self.verifiers(name, password).await?;
+            let browser_verifier = Some(browser_verifier);
+            let user = User { name: name.into(), role: role.into(), verifier, enabled, browser_verifier };
             self.state.put_user(&user).await
         })
         .await
     }
 
-    /// Changes the password, the role or whether a login is allowed; what is `None` stays.
+    /// Changes the password, the role or whether a login is allowed; what is `None` stays. People may change their own
+    /// password.
     pub async fn alter_user(
         &self,
         actor: &Actor,
@@ -40,10 +44,15 @@ impl App {
         is_admin: Option<bool>,
         enabled: Option<bool>,
     ) -> Result<()> {
-        self.audited(actor, "alter_user", name, async {
+        let is_own = actor.name == name && is_admin.is_none() && enabled.is_none();
+        // Whoever may do it: the audit tells who did.
+        let may = Actor { is_admin: actor.is_admin || (is_own && password.is_some()), ..actor.clone() };
+        self.audited(&may, "alter_user", name, async {
             let mut user = self.user(name).await?;
             if let Some(password) = password {
-                user.verifier = verifier(password)?;
+                let (verifier, browser_verifier) = self.verifiers(name, password).await?;
+                user.verifier = verifier;
+                user.browser_verifier = Some(browser_verifier);
             }
             if is_admin == Some(false) || enabled == Some(false) {
                 self.keep_an_admin(name).await?;
@@ -57,7 +66,29 @@ impl App {
             if is_admin.is_some() || enabled == Some(false) {
                 self.end_sessions(name);
             }
-            Ok(())
+            // Whoever had the old password may be in a browser with it.
+            self.state.drop_browser_sessions_of(name).await
+        })
+        .await
+    }
+
+    /// Gives a login another role.
+    pub(super) async fn set_role(&self, actor: &Actor, name: &str, role: &str) -> Result<User> {
+        self.audited(actor, "set_role", &format!("{} {}", shorten(name), shorten(role)), async {
+            let mut user = self.user(name).await?;
+            let known = ROLES.into_iter().find(|known| *known == role).ok_or_else(|| {
+                Error::new(Kind::Invalid, format!("unknown role `{}`", shorten(role)))
+                    .with_hint(format!("accepted are {}", ROLES.join(", ")))
+            })?;
+            if known != "admin" {
+                self.keep_an_admin(name).await?;
+            }
+            user.role = known.into();
+            self.state.put_user(&user).await?;
+            // A session keeps the rights it began with.
+            self.end_sessions(name);
+            self.state.drop_browser_sessions_of(name).await?;
+            Ok(user)
         })
         .await
     }
@@ -116,10 +147,28 @@ impl App {
         self.state.audit(&shorten(name), "login", address, outcome).await
     }
 
+    /// Leaves an audit row of rows that leave as a file, to be called before the first of them does. `statement` holds
+    /// no secret.
+    pub async fn note_download(&self, name: &str, statement: &str, format: &str) -> Result<()> {
+        let statement: String = statement.chars().take(4_000).collect();
+        self.state.audit(name, "download", &format!("{format}: {statement}"), "done").await
+    }
+
     fn end_sessions(&self, user: &str) {
         if let Some(sessions) = self.sessions.get() {
             sessions.end(user);
         }
+    }
+
+    /// What the wire and browsers are checked by.
+    async fn verifiers(&self, name: &str, password: &str) -> Result<(String, String)> {
+        password::check_choice(password, name)?;
+        let password = Secret::new(password.to_string());
+        self.hashing(move || {
+            let hash = password::browser_hash(password.expose())?;
+            Ok((password::Verifier::derive(password.expose()), hash))
+        })
+        .await
     }
 
     async fn check_grant(&self, grant: &Grant) -> Result<()> {
@@ -157,16 +206,6 @@ impl App {
         Err(Error::new(Kind::Invalid, format!("`{name}` is the last admin"))
             .with_hint("make another admin first"))
     }
-}
-
-fn verifier(password: &str) -> Result<String> {
-    if password.chars().count() < MIN_PASSWORD {
-        let what = format!("the password is shorter than {MIN_PASSWORD} characters");
-        return Err(
-            Error::new(Kind::Invalid, what).with_hint("long passwords beat complicated ones: use a sentence")
-        );
-    }
-    Ok(password::Verifier::derive(password))
 }
 
 fn describe(grant: &Grant) -> String {

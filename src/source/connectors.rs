@@ -26,6 +26,34 @@ pub struct ConnectorInfo {
     pub settings: Vec<SettingInfo>,
     /// What a connection may be given and nobody may see. Where there are several ways to log in, not all are needed.
     pub secrets: Vec<Cow<'static, str>>,
+    /// The ways to log in, the one that people should be offered first at the front; none where no login is needed.
+    pub logins: Vec<LoginInfo>,
+    /// Where the vendor documents the API.
+    pub docs: Option<String>,
+}
+
+/// A way to log in.
+#[derive(Debug, Clone)]
+pub struct LoginInfo {
+    /// [`LoginInfo::OAUTH`] where a person logs in at the vendor, else what is asked for: `password`, `token`, `key` ...
+    pub kind: &'static str,
+    /// Names of the secrets with what people call them.
+    pub asks: Vec<(String, String)>,
+    /// Scopes that a registered app must have.
+    pub scopes: Vec<String>,
+    /// Scopes that it may have.
+    pub optional_scopes: Vec<String>,
+}
+
+impl LoginInfo {
+    /// A person logs in at the vendor.
+    pub const OAUTH: &str = "oauth2";
+
+    /// A way that asks for secrets only.
+    pub fn asking(kind: &'static str, asks: &[(&str, &str)]) -> Self {
+        let asks = asks.iter().map(|(name, label)| (name.to_string(), label.to_string())).collect();
+        LoginInfo { kind, asks, scopes: Vec::new(), optional_scopes: Vec::new() }
+    }
 }
 
 /// A setting of a connector.
@@ -218,5 +246,25 @@ fn info(manifest: &Manifest) -> ConnectorInfo {
         label: manifest.label.clone().into(),
         settings: manifest.settings.iter().map(setting).collect(),
         secrets,
+        logins: manifest.auth.iter().map(login).collect(),
+        docs: Some(manifest.docs.clone()),
+    }
+}
+
+fn login(auth: &crate::catalog::manifest::Auth) -> LoginInfo {
+    use crate::catalog::manifest::Auth;
+    let (kind, scopes) = match auth {
+        Auth::Oauth2(oauth) => (LoginInfo::OAUTH, Some(oauth)),
+        Auth::ClientCredentials(_) => ("client credentials", None),
+        Auth::JwtBearer(_) => ("signed assertion", None),
+        Auth::Exchange(_) => ("exchange", None),
+        Auth::Basic(_) => ("user and password", None),
+        Auth::Bearer(_) => ("token", None),
+        Auth::Header(_) => ("key", None),
+    };
+    LoginInfo {
+        scopes: scopes.map(|oauth| oauth.scopes.clone()).unwrap_or_default(),
+        optional_scopes: scopes.map(|oauth| oauth.optional_scopes.clone()).unwrap_or_default(),
+        ..LoginInfo::asking(kind, &auth.asks())
     }
 }

@@ -32,6 +32,8 @@ pub(super) fn connector() -> ConnectorInfo {
         label: "Demonstration (simulated data)".into(),
         settings: vec![rows],
         secrets: Vec::new(),
+        logins: Vec::new(),
+        docs: None,
     }
 }
 

@@ -25,7 +25,9 @@ pub use self::filter::filter_sql;
 use self::name::{ObjectName, quote};
 use self::settings::{Password, Settings};
 use crate::error::{Kind, Result};
-use crate::source::{Capabilities, ConnectorInfo, FieldInfo, Identity, ObjectInfo, Page, Read, Source, What};
+use crate::source::{
+    Capabilities, ConnectorInfo, FieldInfo, Identity, LoginInfo, ObjectInfo, Page, Read, Source, What,
+};
 
 /// What people see of this connector.
 pub(crate) fn connector() -> ConnectorInfo {
@@ -34,6 +36,8 @@ pub(crate) fn connector() -> ConnectorInfo {
         label: "PostgreSQL".into(),
         settings: settings::SETTINGS.to_vec(),
         secrets: vec!["password".into()],
+        logins: vec![LoginInfo::asking("password", &[("password", "Password")])],
+        docs: Some("https://www.postgresql.org/docs/current/client-authentication.html".into()),
     }
 }
 

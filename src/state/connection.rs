@@ -1,5 +1,7 @@
 //! Connections and their sealed secrets.
 
+use std::collections::HashMap;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use sqlx::any::AnyRow;
@@ -26,6 +28,7 @@ impl State {
             identity: None,
             account: None,
             created_at: now_micros(),
+            connected_at: None,
         };
         sqlx::query(
             "INSERT INTO connections (id, name, connector, settings, status, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
@@ -63,9 +66,11 @@ impl State {
 
     /// Notes how a connection stands and who is logged in.
     pub async fn set_connection_status(&self, id: i64, status: &str, identity: Option<&str>) -> Result<()> {
-        sqlx::query("UPDATE connections SET status = $1, identity = $2 WHERE id = $3")
+        let connected_at = identity.map(|_| now_micros());
+        sqlx::query("UPDATE connections SET status = $1, identity = $2, connected_at = $3 WHERE id = $4")
             .bind(status)
             .bind(identity)
+            .bind(connected_at)
             .bind(id)
             .execute(&self.pool)
             .await
@@ -105,6 +110,7 @@ impl State {
             "DELETE FROM oauth_grants WHERE connection_id = $1",
             "DELETE FROM oauth_invitations WHERE connection_id = $1",
             "DELETE FROM oauth_logins WHERE connection_id = $1",
+            "DELETE FROM dropped_objects WHERE connection_id = $1",
             "DELETE FROM grants WHERE connection = (SELECT name FROM connections WHERE id = $1)",
             "DELETE FROM connections WHERE id = $1",
         ] {
@@ -152,6 +158,24 @@ impl State {
         Ok(Some((get(&row, "version")?, sealed)))
     }
 
+    /// The names of the secrets that connections have, separated by commas, by connection.
+    pub async fn secret_fields(&self) -> Result<HashMap<i64, String>> {
+        let rows = sqlx::query("SELECT connection_id, field FROM secrets ORDER BY connection_id, field")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed)?;
+        let mut fields: HashMap<i64, String> = HashMap::new();
+        for row in &rows {
+            let field: String = get(row, "field")?;
+            let known = fields.entry(get(row, "connection_id")?).or_default();
+            if !known.is_empty() {
+                known.push(',');
+            }
+            known.push_str(&field);
+        }
+        Ok(fields)
+    }
+
     /// Forgets all secrets of a connection.
     pub async fn drop_secrets(&self, connection_id: i64) -> Result<()> {
         sqlx::query("DELETE FROM secrets WHERE connection_id = $1")
@@ -173,5 +197,6 @@ fn connection(row: &AnyRow) -> Result<Connection> {
         identity: get(row, "identity")?,
         account: get(row, "account")?,
         created_at: get(row, "created_at")?,
+        connected_at: get(row, "connected_at")?,
     })
 }

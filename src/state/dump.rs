@@ -108,7 +108,15 @@ fn tables() -> Vec<&'static str> {
     }
     // Who is alive now is no matter of a backup, nor are logins under way. A grant is none either: its refresh token
     // may have been replaced since, and a vendor that sees an old one again ends the grant that is in use.
-    let left_out = ["nodes", "readers", "oauth_grants", "oauth_invitations", "oauth_logins"];
+    let left_out = [
+        "nodes",
+        "readers",
+        "oauth_grants",
+        "oauth_invitations",
+        "oauth_logins",
+        "browser_sessions",
+        "setup_links",
+    ];
     tables.retain(|table| !left_out.contains(table));
     tables
 }

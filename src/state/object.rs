@@ -1,5 +1,7 @@
 //! Objects: fields and import settings are kept as JSON, always read and written whole.
 
+use std::collections::HashMap;
+
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, Transaction};
@@ -7,7 +9,7 @@ use sqlx::{Any, Transaction};
 use super::failure::{already, failed};
 use super::{State, commit, get, get_json, json, removal};
 use crate::error::{Error, Kind, Result};
-use crate::model::Object;
+use crate::model::{Micros, Object, now_micros};
 
 const SELECT: &str = "SELECT objects.*, connections.name AS connection
     FROM objects JOIN connections ON connections.id = objects.connection_id";
@@ -43,6 +45,22 @@ impl State {
         let query = format!("{SELECT} ORDER BY connections.name, objects.name");
         let rows = sqlx::query(&query).fetch_all(&self.pool).await.map_err(failed)?;
         rows.iter().map(object).collect()
+    }
+
+    /// `connection.object` of all objects by their ids.
+    pub async fn object_names(&self) -> Result<HashMap<String, String>> {
+        let rows = sqlx::query(
+            "SELECT objects.id, objects.name, connections.name AS connection
+             FROM objects JOIN connections ON connections.id = objects.connection_id",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed)?;
+        let named = |row: &AnyRow| {
+            let (connection, name): (String, String) = (get(row, "connection")?, get(row, "name")?);
+            Ok((get(row, "id")?, format!("{connection}.{name}")))
+        };
+        rows.iter().map(named).collect()
     }
 
     /// The objects of one connection by name.
@@ -91,18 +109,88 @@ impl State {
     /// stay: past releases read them.
     pub async fn drop_object(&self, id: &str) -> Result<()> {
         let mut transaction = self.begin().await?;
-        removal::forget(&mut transaction, id).await?;
-        for statement in [
-            "DELETE FROM grants WHERE object = (SELECT name FROM objects WHERE id = $1) AND connection =
-                 (SELECT connections.name FROM connections
-                  JOIN objects ON objects.connection_id = connections.id WHERE objects.id = $1)",
-            "DELETE FROM health WHERE object_id = $1",
-            "DELETE FROM objects WHERE id = $1",
-        ] {
-            sqlx::query(statement).bind(id).execute(&mut *transaction).await.map_err(failed)?;
-        }
+        remove(&mut transaction, id).await?;
         commit(transaction).await
     }
+
+    /// Removes an object, and keeps its definition for whoever wants it back; `by` is who dropped it.
+    pub async fn put_object_aside(&self, object: &Object, by: &str) -> Result<()> {
+        let mut transaction = self.begin().await?;
+        remove(&mut transaction, &object.id).await?;
+        sqlx::query(
+            "INSERT INTO dropped_objects (id, connection_id, definition, dropped_at, dropped_by)
+             VALUES ($1, $2, $3, $4, $5)",
+        )
+        .bind(&object.id)
+        .bind(object.connection_id)
+        .bind(json(object)?)
+        .bind(now_micros())
+        .bind(by)
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed)?;
+        commit(transaction).await
+    }
+
+    /// The objects that were dropped from connections that there are, the newest first.
+    pub async fn dropped_objects(&self) -> Result<Vec<DroppedObject>> {
+        let rows = sqlx::query(
+            "SELECT dropped_objects.*, connections.name AS connection
+             FROM dropped_objects JOIN connections ON connections.id = dropped_objects.connection_id
+             ORDER BY dropped_at DESC, dropped_objects.id DESC",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed)?;
+        let dropped = |row: &AnyRow| {
+            let object = Object { connection: get(row, "connection")?, ..get_json(row, "definition")? };
+            Ok(DroppedObject { object, at: get(row, "dropped_at")?, by: get(row, "dropped_by")? })
+        };
+        rows.iter().map(dropped).collect()
+    }
+
+    /// Brings back the object that was dropped as `id`, as `object` says.
+    pub async fn undrop_object(&self, id: &str, object: &Object) -> Result<()> {
+        let mut transaction = self.begin().await?;
+        let taken = sqlx::query("DELETE FROM dropped_objects WHERE id = $1")
+            .bind(id)
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
+        if taken.rows_affected() == 0 {
+            let what = format!("`{}` was brought back by somebody else at the same time", object.full_name());
+            return Err(Error::new(Kind::Conflict, what));
+        }
+        insertion(object)?.execute(&mut *transaction).await.map_err(|error| {
+            already(error, || format!("object `{}` or another one of `{}`", object.name, object.api))
+        })?;
+        commit(transaction).await
+    }
+}
+
+async fn remove(transaction: &mut Transaction<'static, Any>, id: &str) -> Result<()> {
+    removal::forget(transaction, id).await?;
+    for statement in [
+        "DELETE FROM grants WHERE object = (SELECT name FROM objects WHERE id = $1) AND connection =
+             (SELECT connections.name FROM connections
+              JOIN objects ON objects.connection_id = connections.id WHERE objects.id = $1)",
+        "DELETE FROM health WHERE object_id = $1",
+        "DELETE FROM objects WHERE id = $1",
+    ] {
+        sqlx::query(statement).bind(id).execute(&mut **transaction).await.map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// An object that was dropped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DroppedObject {
+    /// As it was.
+    pub object: Object,
+    /// When it was dropped.
+    pub at: Micros,
+    /// Who dropped it.
+    pub by: String,
 }
 
 /// Rights on an object follow its name.

@@ -13,14 +13,16 @@ impl State {
     /// Makes a login or replaces what is known of it.
     pub async fn put_user(&self, user: &User) -> Result<()> {
         sqlx::query(
-            "INSERT INTO logins (name, role, verifier, enabled) VALUES ($1, $2, $3, $4)
+            "INSERT INTO logins (name, role, verifier, enabled, browser_verifier) VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT (name) DO UPDATE
-                 SET role = excluded.role, verifier = excluded.verifier, enabled = excluded.enabled",
+                 SET role = excluded.role, verifier = excluded.verifier, enabled = excluded.enabled,
+                     browser_verifier = excluded.browser_verifier",
         )
         .bind(&user.name)
         .bind(&user.role)
         .bind(&user.verifier)
         .bind(i64::from(user.enabled))
+        .bind(user.browser_verifier.as_deref())
         .execute(&self.pool)
         .await
         .map_err(failed)?;
@@ -34,6 +36,18 @@ impl State {
         row.map_err(failed)?.as_ref().map(user).transpose()
     }
 
+    /// Keeps what browsers are checked by, unless the password was changed meanwhile.
+    pub async fn keep_browser_verifier(&self, user: &User, browser_verifier: &str) -> Result<()> {
+        sqlx::query("UPDATE logins SET browser_verifier = $1 WHERE name = $2 AND verifier = $3")
+            .bind(browser_verifier)
+            .bind(&user.name)
+            .bind(&user.verifier)
+            .execute(&self.pool)
+            .await
+            .map_err(failed)?;
+        Ok(())
+    }
+
     /// All logins by name.
     pub async fn users(&self) -> Result<Vec<User>> {
         let rows =
@@ -41,10 +55,14 @@ impl State {
         rows.iter().map(user).collect()
     }
 
-    /// Removes a login with its grants.
+    /// Removes a login with its grants and what it has open in browsers.
     pub async fn drop_user(&self, name: &str) -> Result<()> {
         let mut transaction = self.begin().await?;
-        for statement in ["DELETE FROM grants WHERE login = $1", "DELETE FROM logins WHERE name = $1"] {
+        for statement in [
+            "DELETE FROM browser_sessions WHERE login = $1",
+            "DELETE FROM grants WHERE login = $1",
+            "DELETE FROM logins WHERE name = $1",
+        ] {
             sqlx::query(statement).bind(name).execute(&mut *transaction).await.map_err(failed)?;
         }
         commit(transaction).await
@@ -106,6 +124,7 @@ fn user(row: &AnyRow) -> Result<User> {
         role: get(row, "role")?,
         verifier: get(row, "verifier")?,
         enabled: get::<i64>(row, "enabled")? != 0,
+        browser_verifier: get(row, "browser_verifier")?,
     })
 }
 

@@ -49,6 +49,7 @@ pub(super) async fn run(
 ) -> Ended {
     let started = Instant::now();
     let outcome = leased(syncer, request, object, &mut run, progress, cancel).await;
+    syncer.live.end(run.id);
     run.ended_at = Some(now_micros());
     let ended = match outcome {
         Ok(done) => {
@@ -102,7 +103,7 @@ pub(super) async fn transfer(work: Work<'_>, object: &Object, run: &mut Run) -> 
     if ahead.object.fields != object.fields {
         syncer.state.update_object(&ahead.object, object.schema_version).await?;
     }
-    expect(request, &mut ahead, run, progress).await?;
+    expect(work, &mut ahead, run).await?;
     let deletions = read_deletions(work, &mut ahead, run).await?;
     run.mode = ahead.plan.mode().as_str().into();
     for reason in &ahead.plan.reasons {
@@ -131,6 +132,7 @@ pub(super) async fn transfer(work: Work<'_>, object: &Object, run: &mut Run) -> 
         object: &ahead.object,
         erased: erased.as_ref(),
         progress,
+        live: &syncer.live,
         removes: ahead.plan.suspended.is_none(),
     };
     let Received { prepared, watermark, capped, told, quarantined } =
@@ -181,7 +183,7 @@ async fn read_deletions(work: Work<'_>, ahead: &mut Ahead, run: &mut Run) -> Res
     let deletions = match deletions {
         Err(error) if error.kind() == Kind::Unsupported => {
             ahead.turn_full(&error);
-            expect(work.request, ahead, run, work.progress).await?;
+            expect(work, ahead, run).await?;
             Deletions::default()
         }
         deletions => deletions?,
@@ -212,26 +214,22 @@ async fn begin_reading(work: Work<'_>, ahead: &mut Ahead, run: &mut Run) -> Resu
         ahead.turn_full(&error);
         run.mode = ahead.plan.mode().as_str().into();
         tell(progress, &ahead.object, ahead.plan.reasons[0].clone());
-        expect(request, ahead, run, progress).await?;
+        expect(work, ahead, run).await?;
         changes = Changes::new(request, ahead.read()?);
     }
     Ok(changes)
 }
 
 /// Notes and tells what a run will take, where its source knows.
-async fn expect(
-    request: &Request,
-    ahead: &mut Ahead,
-    run: &mut Run,
-    progress: &ProgressSender,
-) -> Result<()> {
-    let Some(expected) = ahead.expect(request).await? else { return Ok(()) };
+async fn expect(work: Work<'_>, ahead: &mut Ahead, run: &mut Run) -> Result<()> {
+    let Some(expected) = ahead.expect(work.request).await? else { return Ok(()) };
     ahead.expected_rows = Some(expected.rows);
     ahead.counts_all = expected.is_exact;
     run.counts.calls += expected.spent;
     run.counts.expected_calls = Some(expected.calls);
+    work.syncer.live.expect(run, expected.rows);
     let message = format!("{} records expected, {} calls of the API", expected.rows, expected.calls);
-    tell(progress, &ahead.object, message);
+    tell(work.progress, &ahead.object, message);
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use futures::stream::BoxStream;
 use super::erased::Suppression;
 use super::prune::Told;
 use super::run::tell;
-use super::{ProgressSender, Request};
+use super::{Live, ProgressSender, Request};
 use crate::error::Result;
 use crate::model::{MisfitCount, Object, Quarantined, Run};
 use crate::snapshot::{Prepared, Writer};
@@ -91,6 +91,7 @@ pub(super) struct Transfer<'a> {
     pub(super) object: &'a Object,
     pub(super) erased: Option<&'a Suppression>,
     pub(super) progress: &'a ProgressSender,
+    pub(super) live: &'a Live,
     /// Whether records that are told to be gone are removed.
     pub(super) removes: bool,
 }
@@ -113,6 +114,7 @@ impl Transfer<'_> {
         while let Some(page) = changes.next().await? {
             run.counts.read += page.rows.num_rows() as u64;
             run.counts.calls += page.calls;
+            self.live.note(run);
             // A sample may be of a record that was erased.
             note_misfits(run, page.misfits, self.erased.is_none());
             watermark = page.watermark.or(watermark);

@@ -58,9 +58,15 @@ pub(super) fn signatures() -> Vec<VerbSignature> {
             vec![
                 connection_param(),
                 VerbParam::optional("mode", ScalarValue::from("diff"), "diff, full or sweep"),
-                optional_text("object", "one object; all by default"),
+                optional_text("object", "one object, or several with commas between them; all by default"),
                 flag("force", "publish although the gate would hold it"),
                 optional_text("reason", "why it is forced"),
+                VerbParam::optional(
+                    "wait",
+                    ScalarValue::Boolean(Some(true)),
+                    "wait for its end; otherwise the runs are returned as they begin",
+                ),
+                flag("compute", "without waiting: compute all statements on what it publishes"),
             ],
         ),
         verb(
@@ -70,7 +76,7 @@ pub(super) fn signatures() -> Vec<VerbSignature> {
             vec![
                 connection_param(),
                 VerbParam::optional("mode", ScalarValue::from("diff"), "diff, full or sweep"),
-                optional_text("object", "one object; all by default"),
+                optional_text("object", "one object, or several with commas between them; all by default"),
             ],
         ),
         verb(
@@ -89,6 +95,11 @@ pub(super) fn call(asked: &Asked) -> BoxFuture<'_, Result<RecordBatch>> {
 async fn dispatch(asked: &Asked) -> Result<RecordBatch> {
     let Asked { app, actor, call, notices, cancel } = asked;
     match call.name.as_str() {
+        "sync" if call.boolean("wait") == Some(false) => {
+            let compute = call.boolean("compute").unwrap_or(false);
+            let runs = app.begin_sync(actor, &wanted(call), compute).await?;
+            batch(RUN, runs.iter().map(run_row).collect())
+        }
         "sync" => sync(app, actor, call, notices.clone(), cancel.clone()).await,
         "plan_sync" => {
             let foreseen = app.plan_sync(actor, &wanted(call)).await?;

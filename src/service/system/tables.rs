@@ -9,7 +9,19 @@ use FieldType::{Boolean as B, Int64 as I, Text as T, TimestampTz as Z};
 
 /// Name and columns of every system table.
 pub(super) const TABLES: &[(&str, Columns)] = &[
-    ("connector", &[("name", T), ("label", T), ("secrets", T)]),
+    (
+        "connector",
+        &[
+            ("name", T),
+            ("label", T),
+            ("secrets", T),
+            ("docs", T),
+            ("settings", T),
+            ("logins", T),
+            ("redirect_uri", T),
+            ("registered", B),
+        ],
+    ),
     (
         "connection",
         &[
@@ -22,6 +34,10 @@ pub(super) const TABLES: &[(&str, Columns)] = &[
             ("created_at", Z),
             ("health", T),
             ("late_after_hours", I),
+            ("connected_at", Z),
+            ("secrets", T),
+            ("new_login", T),
+            ("login_before", T),
         ],
     ),
     (
@@ -47,6 +63,17 @@ pub(super) const TABLES: &[(&str, Columns)] = &[
             ("state_reason", T),
             ("required", B),
             ("sweep", B),
+        ],
+    ),
+    (
+        "dropped_object",
+        &[
+            ("connection", T),
+            ("name", T),
+            ("source_object", T),
+            ("label", T),
+            ("dropped_at", Z),
+            ("dropped_by", T),
         ],
     ),
     (
@@ -98,6 +125,8 @@ pub(super) const TABLES: &[(&str, Columns)] = &[
             ("warnings", T),
             ("cause", T),
             ("remedy", T),
+            ("expected_rows", I),
+            ("current_object", T),
         ],
     ),
     (

@@ -1,7 +1,7 @@
 //! Slowing down who guesses passwords, without ever locking anybody out.
 //!
 //! After n failures the next attempt is looked at 2^(n-1) seconds later, at most a minute. Failures count for the
-//! user and for the address. Who has logged in before from the same address is judged by the failures of that
+//! user and for the address, on the wire and in browsers alike. Who has logged in before from the same address is judged by the failures of that
 //! pair alone, so that an attacker elsewhere cannot keep a person out.
 
 use std::collections::HashMap;
@@ -45,12 +45,24 @@ struct Memory {
 
 /// What is remembered about failed logins.
 #[derive(Default)]
-pub(crate) struct Backoff(Mutex<Memory>);
+pub struct Backoff(Mutex<Memory>);
+
+impl std::fmt::Debug for Backoff {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Backoff")
+    }
+}
 
 impl Backoff {
+    /// When an attempt would be judged, if not now: work that a judgement takes can be saved until then.
+    pub fn waits_until(&self, user: &str, address: IpAddr, now: Instant) -> Option<Instant> {
+        let keys = [Key::User(user.into()), Key::Address(address), Key::Pair(user.into(), address)];
+        self.0.lock().next(&(user.to_owned(), address), &keys, now)
+    }
+
     /// Judges an attempt by `check`, or says when to come again. One attempt is judged at a time, so that many at
     /// once gain nothing.
-    pub(crate) fn attempt<T>(
+    pub fn attempt<T>(
         &self,
         user: &str,
         address: IpAddr,
@@ -59,14 +71,8 @@ impl Backoff {
     ) -> Result<Option<T>, Instant> {
         let mut memory = self.0.lock();
         let pair = (user.to_owned(), address);
-        let is_known = memory.known.contains_key(&pair);
         let keys = [Key::User(user.into()), Key::Address(address), Key::Pair(user.into(), address)];
-        let judged_by = if is_known { &keys[2..] } else { &keys[..2] };
-        let next =
-            judged_by.iter().filter_map(|key| memory.failures.get(key)).map(Failures::next_attempt).max();
-        if let Some(next) = next
-            && next > now
-        {
+        if let Some(next) = memory.next(&pair, &keys, now) {
             return Err(next);
         }
         match check() {
@@ -88,6 +94,16 @@ impl Backoff {
                 Ok(None)
             }
         }
+    }
+}
+
+impl Memory {
+    /// When the next attempt is judged, if not now.
+    fn next(&self, pair: &(String, IpAddr), keys: &[Key; 3], now: Instant) -> Option<Instant> {
+        let judged_by = if self.known.contains_key(pair) { &keys[2..] } else { &keys[..2] };
+        let next =
+            judged_by.iter().filter_map(|key| self.failures.get(key)).map(Failures::next_attempt).max();
+        next.filter(|next| *next > now)
     }
 }
 

@@ -108,6 +108,51 @@ fn node_postgres() {
 }
 
 #[test]
+fn postgres_js() {
+    installed("node_modules/postgres");
+    passes_on_both(Path::new("node"), &[&script("postgres_js.js")]);
+}
+
+#[test]
+fn psycopg2_pg8000_pandas_polars_connectorx_adbc_duckdb() {
+    passes_on_both(&installed("venv/bin/python"), &[&script("clients.py")]);
+}
+
+#[test]
+fn dbt() {
+    passes_on_both(&installed("venv/bin/python"), &[&script("dbt_project.py")]);
+}
+
+/// Each of its ways to send a statement, from several clients at once.
+#[test]
+fn pgbench() {
+    let both = &*BOTH;
+    let found = std::fs::read_dir("/usr/lib/postgresql").unwrap().flatten();
+    let program = found.map(|version| version.path().join("bin/pgbench")).find(|path| path.exists());
+    let program = program.expect("pgbench comes with the server of PostgreSQL: run scripts/test");
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("lookup.sql");
+    std::fs::write(
+        &script,
+        "\\set id random(1, 100000)\nSELECT name AS found FROM many WHERE id = :id \\gset\nSELECT 'row ' || :id = :'found';\n",
+    )
+    .unwrap();
+    for mode in ["simple", "extended", "prepared"] {
+        let mut command = both.server.client(&program);
+        let out = command
+            .args(["-n", "-M", mode, "-c", "4", "-j", "2", "-t", "50", "-f"])
+            .arg(&script)
+            .output()
+            .unwrap();
+        let (said, wrong) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        assert!(
+            out.status.success() && said.contains("actually processed: 200/200"),
+            "{mode}: {said}{wrong}"
+        );
+    }
+}
+
+#[test]
 fn jdbc() {
     assert!(Path::new(JDBC).exists(), "{JDBC} is missing: run scripts/test, it installs what is needed");
     // Without a locale Java would read its source as ASCII.

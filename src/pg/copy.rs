@@ -1,5 +1,7 @@
 //! `COPY ... TO STDOUT`: the rows of a query as lines of text, CSV, or PostgreSQL's binary file format.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use pgwire::messages::copy::{CopyDone, CopyOutResponse};
 
 use super::encode::{Layout, Rows};
@@ -14,11 +16,15 @@ pub(super) struct Copy {
     options: CopyOptions,
     /// Of each column, whether its values are quoted though they need not be.
     forced: Vec<bool>,
+    /// What stands before the first row of the binary format has still to be written. As PostgreSQL's it goes into the
+    /// same message: ConnectorX and others read it with the first row.
+    lacks_signature: AtomicBool,
 }
 
 impl Copy {
     pub(super) fn new(options: CopyOptions) -> Self {
-        Copy { options, forced: Vec::new() }
+        let is_binary = options.format == CopyFormat::Binary;
+        Copy { options, forced: Vec::new(), lacks_signature: AtomicBool::new(is_binary) }
     }
 
     /// The format codes its rows are laid out with.
@@ -36,10 +42,7 @@ impl Copy {
         let columns = layout.names().count();
         let codes = vec![i16::from(binary); columns];
         wire.send(&CopyOutResponse::new(i8::from(binary), columns as i16, codes));
-        if binary {
-            return wire.write(|out| constant(out, SIGNATURE));
-        }
-        if self.options.header {
+        if self.options.header && !binary {
             return wire.write(|out| {
                 data(out, |out| {
                     for (index, name) in layout.names().enumerate() {
@@ -59,7 +62,13 @@ impl Copy {
     /// Writes what stands behind the last row.
     pub(super) fn end(&self, wire: &mut Wire) -> Result<()> {
         if self.options.format == CopyFormat::Binary {
-            wire.write(|out| constant(out, &(-1_i16).to_be_bytes()))?;
+            wire.write(|out| {
+                data(out, |out| {
+                    self.sign(out);
+                    out.extend_from_slice(&(-1_i16).to_be_bytes());
+                    Ok(())
+                })
+            })?;
         }
         wire.send(&CopyDone::new());
         Ok(())
@@ -68,7 +77,10 @@ impl Copy {
     /// Writes one row.
     pub(super) fn row(&self, rows: &Rows<'_>, row: usize, out: &mut Vec<u8>) -> Result<()> {
         if self.options.format == CopyFormat::Binary {
-            return data(out, |out| rows.write_fields(row, out));
+            return data(out, |out| {
+                self.sign(out);
+                rows.write_fields(row, out)
+            });
         }
         let alone = rows.columns() == 1;
         data(out, |out| {
@@ -85,6 +97,12 @@ impl Copy {
             out.push(b'\n');
             Ok(())
         })
+    }
+
+    fn sign(&self, out: &mut Vec<u8>) {
+        if self.lacks_signature.swap(false, Ordering::Relaxed) {
+            out.extend_from_slice(SIGNATURE);
+        }
     }
 
     fn forced_columns(&self, layout: &Layout) -> Result<Vec<bool>> {
@@ -160,13 +178,6 @@ impl Copy {
     }
 }
 
-fn constant(out: &mut Vec<u8>, bytes: &[u8]) -> Result<()> {
-    data(out, |out| {
-        out.extend_from_slice(bytes);
-        Ok(())
-    })
-}
-
 /// Writes a CopyData message around what `write` writes.
 fn data(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<()> {
     let at = out.len();
@@ -211,6 +222,7 @@ mod tests {
         assert_eq!(line(CopyFormat::Csv, "", Some("")), "7,\"\"\n");
         assert_eq!(line(CopyFormat::Csv, "", None), "7,\n");
         assert_eq!(line(CopyFormat::Csv, "NULL", Some("NULL")), "7,\"NULL\"\n");
-        assert_eq!(line(CopyFormat::Binary, "", Some("x")), "\0\x02\0\0\0\x04\0\0\0\x07\0\0\0\x01x");
+        let signed = String::from_utf8_lossy(SIGNATURE) + "\0\x02\0\0\0\x04\0\0\0\x07\0\0\0\x01x";
+        assert_eq!(line(CopyFormat::Binary, "", Some("x")), signed);
     }
 }

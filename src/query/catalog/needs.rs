@@ -21,9 +21,9 @@ pub(in crate::query) enum Needs {
 impl Needs {
     /// What a query needs.
     pub(in crate::query) fn of(query: &ast::Query) -> Needs {
-        let mut looking = Looking { needs: Needs::Nothing, classes: false, pages: false };
+        let mut looking = Looking { needs: Needs::Nothing };
         let _flow: ControlFlow<()> = query.visit(&mut looking);
-        if looking.classes && looking.pages { Needs::Sizes } else { looking.needs }
+        looking.needs
     }
 
     /// What finding a table of that name needs.
@@ -34,10 +34,6 @@ impl Needs {
 
 struct Looking {
     needs: Needs,
-    /// Whether `pg_class` is read.
-    classes: bool,
-    /// Whether its columns with sizes may be.
-    pages: bool,
 }
 
 impl Looking {
@@ -58,15 +54,7 @@ impl Visitor for Looking {
         };
         if super::named(&reference).is_some() {
             self.need(Needs::Catalog);
-            self.classes |= reference.table() == "pg_class";
         }
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_select(&mut self, select: &ast::Select) -> ControlFlow<()> {
-        self.pages |= select.projection.iter().any(|item| {
-            matches!(item, ast::SelectItem::Wildcard(_) | ast::SelectItem::QualifiedWildcard(..))
-        });
         ControlFlow::Continue(())
     }
 
@@ -88,16 +76,10 @@ impl Visitor for Looking {
                     self.need(Needs::Catalog);
                 }
             }
-            Expr::Identifier(name) => self.pages |= is_pages(name),
-            Expr::CompoundIdentifier(names) => self.pages |= names.last().is_some_and(is_pages),
             _ => {}
         }
         ControlFlow::Continue(())
     }
-}
-
-fn is_pages(name: &ast::Ident) -> bool {
-    matches!(folded(name).as_str(), "relpages" | "relallvisible")
 }
 
 fn folded(ident: &ast::Ident) -> String {

@@ -21,8 +21,6 @@ const PROC: i64 = 1255;
 /// The access methods of tables and of indexes.
 const HEAP: i64 = 2;
 pub(super) const BTREE: i64 = 403;
-/// Bytes of a page, in which sizes are told.
-const PAGE: u64 = 8192;
 
 pub(super) fn of(catalog: &Catalog, shape: &'static Shape) -> Result<Option<RecordBatch>> {
     let make = match shape.name {
@@ -86,8 +84,6 @@ fn classes(catalog: &Catalog, shape: &'static Shape) -> Result<RecordBatch> {
     );
     for table in &catalog.facts.tables {
         let schema = catalog.schema_oid(&table.schema)?;
-        let bytes = catalog.sizes().and_then(|sizes| sizes.get(&table.oid)).copied();
-        let pages = i64::try_from(bytes.unwrap_or_default().div_ceil(PAGE)).unwrap_or(i64::MAX);
         let key = key::of(table);
         let count = i64::try_from(table.columns.len()).unwrap_or_default();
         // -1 says that nobody has counted.
@@ -103,9 +99,10 @@ fn classes(catalog: &Catalog, shape: &'static Shape) -> Result<RecordBatch> {
                 (if is_index { BTREE } else { HEAP }).into(),
                 oid.into(),
                 0.into(),
-                (if is_index { 0 } else { pages }).into(),
+                // Rows are in no pages: whoever sees some, as DuckDB does, reads by `ctid`.
+                0.into(),
                 tuples.into(),
-                (if is_index { 0 } else { pages }).into(),
+                0.into(),
                 0.into(),
                 (!is_index && key.is_some()).into(),
                 false.into(),

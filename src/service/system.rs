@@ -402,10 +402,11 @@ impl Catalog {
     }
 
     async fn runs(&self, sight: &Sight, about: About) -> Result<Vec<Vec<Cell>>> {
+        let names = self.app.state.object_names().await?;
         let live = self.app.syncer.live();
         let row = |run: Run| {
-            let ongoing = live.of(run.id);
-            run_row(run, ongoing)
+            let (object, ongoing) = (names.get(&run.object_id).cloned(), live.of(run.id));
+            run_row(run, object, ongoing)
         };
         Ok(self.visible_runs(sight, about).await?.into_iter().map(row).collect())
     }

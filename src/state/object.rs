@@ -1,5 +1,7 @@
 //! Objects: fields and import settings are kept as JSON, always read and written whole.
 
+use std::collections::HashMap;
+
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
 use sqlx::{Any, Transaction};
@@ -43,6 +45,22 @@ impl State {
         let query = format!("{SELECT} ORDER BY connections.name, objects.name");
         let rows = sqlx::query(&query).fetch_all(&self.pool).await.map_err(failed)?;
         rows.iter().map(object).collect()
+    }
+
+    /// `connection.object` of all objects by their ids.
+    pub async fn object_names(&self) -> Result<HashMap<String, String>> {
+        let rows = sqlx::query(
+            "SELECT objects.id, objects.name, connections.name AS connection
+             FROM objects JOIN connections ON connections.id = objects.connection_id",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed)?;
+        let named = |row: &AnyRow| {
+            let (connection, name): (String, String) = (get(row, "connection")?, get(row, "name")?);
+            Ok((get(row, "id")?, format!("{connection}.{name}")))
+        };
+        rows.iter().map(named).collect()
     }
 
     /// The objects of one connection by name.

@@ -50,8 +50,9 @@ pub(super) fn dropped_row(dropped: &DroppedObject) -> Vec<Cell> {
     ]
 }
 
-/// A run; one that is not at its end with what it has counted so far, where it runs here.
-pub(super) fn run_row(run: Run, ongoing: Option<Ongoing>) -> Vec<Cell> {
+/// A run, with what its object is called now; one that is not at its end with what it has counted so far, where it runs
+/// here.
+pub(super) fn run_row(run: Run, object: Option<String>, ongoing: Option<Ongoing>) -> Vec<Cell> {
     let mut counts = run.counts;
     if let Some(ongoing) = ongoing {
         (counts.read, counts.calls) = (ongoing.read, ongoing.calls);
@@ -89,6 +90,7 @@ pub(super) fn run_row(run: Run, ongoing: Option<Ongoing>) -> Vec<Cell> {
         run.cause.into(),
         run.remedy.into(),
         expected_rows.and_then(|rows| i64::try_from(rows).ok()).into(),
+        object.into(),
     ]
 }
 

@@ -125,6 +125,7 @@ pub(super) const TABLES: &[(&str, Columns)] = &[
             ("cause", T),
             ("remedy", T),
             ("expected_rows", I),
+            ("current_object", T),
         ],
     ),
     (

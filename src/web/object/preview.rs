@@ -82,7 +82,7 @@ pub(super) async fn runs(
     let known = Known::load(&person, &connection, &object).await?;
     let sql = format!(
         "SELECT id, mode, status, started_at, ended_at, rows_read, inserted, updated, deleted, rows, calls, cause \
-         FROM tributary.run WHERE object = $1 ORDER BY id DESC LIMIT {RUNS}"
+         FROM tributary.run WHERE current_object = $1 ORDER BY id DESC LIMIT {RUNS}"
     );
     let rows = person.desk.rows(&sql, vec![text(format!("{connection}.{object}"))]).await?;
     let body = html! {

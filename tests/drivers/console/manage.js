@@ -92,7 +92,6 @@ async function filter(browser) {
 async function synchronize(browser) {
   const { page } = browser;
   await browser.press("Start");
-  await browser.look("progress");
   await page.getByText("release published").waitFor();
   await browser.says("hubspot.deal", "succeeded");
   await browser.look("synced");
@@ -101,7 +100,7 @@ async function synchronize(browser) {
 async function rename(browser) {
   const { page } = browser;
   await browser.go("/objects/hubspot/deal");
-  await page.getByText("✎ Rename").click();
+  await page.getByText("✎ Rename", { exact: true }).click();
   await page.getByLabel("Name in SQL").fill("opportunity");
   await browser.press("Rename");
   await browser.says("hubspot.opportunity");

@@ -82,6 +82,9 @@ class Browser {
   async look(name) {
     assert.ok(!this.seen.has(name), `two pictures are called ${name}`);
     this.seen.add(name);
+    // What follows a run loads the page anew at its end.
+    await this.page.waitForFunction(() => !document.querySelector("main [data-live], main [data-follow]"));
+    await this.page.waitForLoadState();
     for (const [width, size] of [["1280", WIDE], ["390", NARROW]]) {
       await this.page.setViewportSize(size);
       const over = await this.page.evaluate(() => document.documentElement.scrollWidth - innerWidth);

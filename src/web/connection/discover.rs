@@ -104,7 +104,7 @@ pub(super) async fn adopt(
         match person.desk.call("add_object", &arguments).await {
             Ok(called) => {
                 let full = called.rows.first().map(|row| row.text_or_empty("object")).unwrap_or_default();
-                names.push(full.split_once('.').map_or(full.clone(), |(_, name)| name.to_string()));
+                names.push(plain_name(&full));
             }
             Err(error) => told.push(Flash::bad(&error)),
         }
@@ -119,4 +119,9 @@ pub(super) async fn adopt(
         _ => format!("/objects?connection={}", part(&connection)),
     };
     Ok(flash::see_other(&to, told))
+}
+
+/// The name of an object within its connection, without the quotes that SQL needs around some.
+fn plain_name(full: &str) -> String {
+    full.split_once('.').map_or(full, |(_, name)| name).trim_matches('"').to_string()
 }

@@ -55,7 +55,7 @@ pub(super) async fn show(person: Person, Path(sync): Path<i64>) -> Result<Respon
     let first = runs.first();
     let started = first.and_then(|row| row.moment("started_at"));
     let connection = first.map(|row| row.text_or_empty("object")).unwrap_or_default();
-    let connection = connection.split('.').next().unwrap_or_default().to_string();
+    let connection = connection.split('.').next().unwrap_or_default().trim_matches('"').to_string();
     let head = Head {
         above: Some((crate::web::connection::path_of(&connection), connection.clone())),
         sub: html! { @if let Some(at) = started { "started " (ago(at)) } },

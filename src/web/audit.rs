@@ -85,7 +85,7 @@ fn pages(form: &Form) -> String {
 
 fn table(person: &Person, entries: &Rows) -> Markup {
     html! {
-        div.table {
+        div.table tabindex="0" role="region" aria-label="Entries" {
             table {
                 thead { tr { th scope="col" { "When" } th scope="col" { "Who" } th scope="col" { "What" } th scope="col" { "With" } th scope="col" { "Outcome" } } }
                 tbody {

@@ -106,7 +106,7 @@ fn invitation(invited: &Invited) -> Markup {
         &format!("Connect {vendor}"),
         html! {
             p {
-                b { (invited.actor) } " asks for read access to " (vendor) ", as the connection "
+                (invited.actor) " asks for read access to " (vendor) ", as the connection "
                 b { (invited.connection) } " of tributary."
             }
             p { (vendor) " will ask you to agree to:" }

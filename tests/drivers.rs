@@ -134,7 +134,8 @@ fn pgbench() {
     let script = folder.path().join("lookup.sql");
     std::fs::write(
         &script,
-        "\\set id random(1, 100000)\nSELECT name AS found FROM many WHERE id = :id \\gset\nSELECT 'row ' || :id = :'found';\n",
+        "\\set id random(1, 100000)\nSELECT amount AS found FROM many WHERE id = :id \\gset\n\
+         SELECT 1 / CASE WHEN :found::numeric = (:id::bigint * 7919 % 1000003)::numeric / 100 THEN 1 ELSE 0 END;\n",
     )
     .unwrap();
     for mode in ["simple", "extended", "prepared"] {

@@ -4,6 +4,7 @@ import datetime as dt
 import glob
 import os
 from decimal import Decimal
+from urllib.parse import quote
 
 import adbc_driver_postgresql.dbapi
 import connectorx
@@ -19,7 +20,7 @@ import sqlalchemy
 
 HOST, PORT = os.environ["PGHOST"], os.environ["PGPORT"]
 USER, PASSWORD, DATABASE = os.environ["PGUSER"], os.environ["PGPASSWORD"], os.environ["PGDATABASE"]
-URL = f"postgresql://{USER}:{PASSWORD}@{HOST}:{PORT}/{DATABASE}"
+URL = f"postgresql://{USER}:{quote(PASSWORD)}@{HOST}:{PORT}/{DATABASE}"
 UTC = dt.timezone.utc
 MANY = "SELECT id, name, amount, changed FROM many"
 # As the script that makes the table says.
@@ -130,8 +131,8 @@ def with_duckdb():
     packaged = os.path.dirname(duckdb_extension_postgres_scanner.__file__)
     (extension,) = glob.glob(f"{packaged}/extensions/v*/postgres_scanner.duckdb_extension")
     connection.execute(f"LOAD '{extension}'")
-    login = f"host={HOST} port={PORT} user={USER} password={PASSWORD} dbname={DATABASE}"
-    connection.execute(f"ATTACH '{login}' AS pg (TYPE postgres, READ_ONLY)")
+    # The rest of the login comes from the environment.
+    connection.execute(f"ATTACH 'dbname={DATABASE}' AS pg (TYPE postgres, READ_ONLY)")
     schemas = connection.execute("SELECT schema_name FROM duckdb_tables() WHERE database_name = 'pg' AND table_name = 'many'")
     ((schema,),) = schemas.fetchall()
     found = connection.execute(f"SELECT count(*), sum(amount), max(name) FROM pg.{schema}.many WHERE id > 10").fetchall()

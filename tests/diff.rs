@@ -280,3 +280,26 @@ async fn an_object_of_one_release_only_is_all_new_or_all_gone() {
         "delete|1||{\"id\": 1, \"text\": \"a\"}|\ndelete|2||{\"id\": 2, \"text\": null}|"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_difference_larger_than_memory_is_told_all_the_same() {
+    let database = postgres::database().await;
+    database
+        .execute(
+            "CREATE TABLE deal (id int PRIMARY KEY, name text);
+             INSERT INTO deal SELECT i, md5(i::text) || repeat('x', 200) FROM generate_series(1, 150000) i",
+        )
+        .await;
+    let server = Server::builder().args(&["--query-memory-mib", "128"]).start();
+    link(&server, &database);
+    server
+        .rows(&["CALL add_object('crm', 'public.deal', unique_fields => 'id')", "CALL sync('crm', 'full')"]);
+    database.execute("UPDATE deal SET name = md5(name) || repeat('y', 200) WHERE id % 3 > 0").await;
+    server.rows(&["CALL sync('crm', 'full')"]);
+    let query =
+        "SELECT count(*), sum(id), min(length(new)) FROM diff('crm.deal', 1, 2) WHERE changed = '{name}'";
+    assert_eq!(server.rows(&[query]), "100000|7500000000|244");
+    let plan = server.rows(&[&format!("EXPLAIN (ANALYZE, VERBOSE) {query}")]);
+    let spilled = plan.split("spill_count=").skip(1).any(|rest| !rest.starts_with('0'));
+    assert!(spilled, "{plan}");
+}

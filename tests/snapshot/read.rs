@@ -70,9 +70,13 @@ async fn a_key_whose_first_column_hardly_differs_is_found_by_the_others() {
         &[("area", FieldType::Text), ("id", FieldType::Int64), ("amount", FieldType::Int64)],
         &["area", "id"],
     );
-    let rows = |ids: std::ops::Range<i64>, amount: i64| {
-        let areas: StringArray = ids.clone().map(|id| Some(if id < 700_000 { "eu" } else { "us" })).collect();
-        let amounts: Int64Array = ids.clone().map(|id| Some(id * amount)).collect();
+    // Ids that ascend, and do not fit in a few bytes together.
+    let id = |number: i64| number * 1009 + number * number % 1009;
+    let rows = |numbers: std::ops::Range<i64>, amount: i64| {
+        let areas: StringArray =
+            numbers.clone().map(|number| Some(if number < 700_000 { "eu" } else { "us" })).collect();
+        let amounts: Int64Array = numbers.clone().map(|number| Some(number * amount)).collect();
+        let ids = numbers.map(id);
         let columns: Vec<ArrayRef> =
             vec![Arc::new(areas), Arc::new(Int64Array::from_iter_values(ids)), Arc::new(amounts)];
         RecordBatch::try_new(spec.schema(), columns).unwrap()
@@ -88,7 +92,7 @@ async fn a_key_whose_first_column_hardly_differs_is_found_by_the_others() {
     let end = bytes.len() / 10;
     bytes[32 << 10..end].fill(0);
     std::fs::write(&file, bytes).unwrap();
-    let lookup = |id: i64| format!("SELECT amount FROM t WHERE area = 'eu' AND id = {id}");
+    let lookup = |number: i64| format!("SELECT amount FROM t WHERE area = 'eu' AND id = {}", id(number));
     assert_eq!(store.sql(&snapshot, &lookup(650_123)).await, [["650123"]]);
     let context = context(&store, &snapshot).await;
     assert!(context.sql(&lookup(90_000)).await.unwrap().collect().await.is_err(), "the damage is read");

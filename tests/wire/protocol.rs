@@ -200,7 +200,11 @@ async fn rows_can_be_copied_out() {
     let replies = raw.query(&format!("{sql} (FORMAT csv, HEADER)")).await;
     assert_eq!(lines(&replies), "id,name\n0,row 0\n1,row 1\n");
     let replies = raw.query(&format!("{sql} (FORMAT binary)")).await;
-    assert_eq!(kinds(&replies), "HddddcCZ", "header, two rows, trailer");
+    assert_eq!(kinds(&replies), "HdddcCZ", "two rows, the header with the first, trailer");
+    let none = sql.replace("limit 2", "limit 0");
+    let replies = raw.query(&format!("{none} (FORMAT binary)")).await;
+    assert_eq!(kinds(&replies), "HdcCZ", "header and trailer");
+    assert_eq!((&replies[1].body[..6], &replies[1].body[19..]), (&b"PGCOPY"[..], &b"\xff\xff"[..]));
     let messages = [parse("", sql), bind("", ""), describe('P', ""), execute("", 1), sync()];
     assert_eq!(kinds(&raw.exchange(&messages).await), "12nHddcCZ");
 }

@@ -88,9 +88,10 @@ impl ObjectStore for FsyncStore {
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        let bytes = ranges.iter().map(|range| range.end.saturating_sub(range.start)).sum::<u64>();
+        let mut lengths = ranges.iter().map(|range| range.end.checked_sub(range.start));
+        let bytes = lengths.try_fold(0_u64, |sum, length| sum.checked_add(length?));
         // What fails is told by the inner store, in its words.
-        if bytes <= AT_ONCE_BYTES
+        if bytes.is_some_and(|bytes| bytes <= AT_ONCE_BYTES)
             && let Ok(read) = read_at_once(&self.inner.path_to_filesystem(location)?, ranges)
         {
             return Ok(read);

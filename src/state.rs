@@ -24,6 +24,7 @@ mod period;
 mod rebuild;
 mod release;
 mod removal;
+mod reserve;
 mod retention;
 mod run;
 mod schema;

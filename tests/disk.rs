@@ -132,10 +132,10 @@ async fn a_server_on_a_full_disk_goes_on_reading() {
     let error = server.error("CALL sync('crm', 'full')");
     assert!(error.contains("the disk is full"), "{error}");
     assert_eq!(server.rows(&[DIGEST]), old);
-    let stopped = server.kill();
+    // Nor does a start need space, but the little that is kept for it.
+    let server = server.kill().start();
+    assert_eq!(server.rows(&[DIGEST]), old, "after a start on the full disk");
     disk.free();
-    let server = stopped.start();
-    assert_eq!(server.rows(&[DIGEST]), old, "after a start");
     server.rows(&["CALL sync('crm', 'full')"]);
     assert_eq!(server.rows(&[DIGEST]), truth(&database).await);
     assert_eq!(server.rows(&["SELECT count(*) FROM tributary.run WHERE status = 'running'"]), "0");

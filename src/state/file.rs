@@ -29,6 +29,7 @@ impl DataFile {
         let folder = path.parent().unwrap_or(&path);
         std::fs::create_dir_all(folder).map_err(cannot)?;
         let lock = lock(folder)?;
+        super::reserve::keep(folder);
         // SQLite gives its log the permissions of the database.
         let mut options = File::options();
         options.write(true).create(true).truncate(false);

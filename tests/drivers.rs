@@ -12,6 +12,7 @@ use crate::support::server::Server;
 mod compare;
 mod psql;
 mod session;
+mod sqlx;
 
 const JDBC: &str = "/usr/share/java/postgresql.jar";
 
@@ -151,6 +152,25 @@ fn pgbench() {
             "{mode}: {said}{wrong}"
         );
     }
+}
+
+/// lib/pq and pgx, as Debian has them.
+#[test]
+fn go() {
+    let source = "/usr/share/gocode";
+    assert!(Path::new(source).exists(), "{source} is missing: run scripts/test, it installs what is needed");
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("pq");
+    let out = Command::new("go")
+        .args(["build", "-o"])
+        .arg(&program)
+        .arg(script("pq.go"))
+        .envs([("GO111MODULE", "off"), ("GOPATH", source), ("GOFLAGS", "")])
+        .env("GOCACHE", folder.path().join("cache"))
+        .output()
+        .unwrap_or_else(|error| panic!("go did not start ({error}): run scripts/test, it installs it"));
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    passes_on_both(&program, &[]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `kill -9` of the real server at random moments of syncs and compactions. After every kill: it starts quickly, reads either what
+//! `kill -9` of the real server at random moments of syncs, compactions and vacuums. After every kill: it starts quickly, reads either what
 //! was there before or all of what is new, shows every release as it was, and the next diff makes it right.
 
 use std::collections::BTreeMap;
@@ -76,7 +76,8 @@ async fn a_kill_at_any_moment_loses_nothing() {
     ]);
     let mut releases = BTreeMap::new();
     let mut durations = BTreeMap::new();
-    const CALLS: [&str; 3] = ["CALL sync('crm', 'full')", "CALL sync('crm', 'diff')", "CALL optimize('crm')"];
+    const CALLS: [&str; 4] =
+        ["CALL sync('crm', 'full')", "CALL sync('crm', 'diff')", "CALL optimize('crm')", "CALL vacuum()"];
     for call in CALLS {
         let started = Instant::now();
         server.rows(&[call]);
@@ -88,7 +89,7 @@ async fn a_kill_at_any_moment_loses_nothing() {
     for round in 1..=kills {
         let expected = server.rows(&[SEEN]);
         change(&client, round).await;
-        let call = CALLS[[0, 0, 1, 1, 1, 2][random.random_range(0..6)]];
+        let call = CALLS[[0, 0, 1, 1, 1, 2, 3][random.random_range(0..7)]];
         let moment = durations[call].mul_f64(random.random_range(0.0..1.3));
         let mut caller = server
             .client("psql")

@@ -7,4 +7,5 @@ mod notify;
 mod protocol;
 mod same;
 mod settings;
+mod siege;
 mod tls;

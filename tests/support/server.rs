@@ -235,14 +235,7 @@ impl Builder {
     fn spawn(&self, data: &Path) -> (Process, Receiver<String>) {
         let mut command = Command::new("setpriv");
         command
-            .args([
-                "--pdeathsig",
-                "KILL",
-                env!("CARGO_BIN_EXE_tributary"),
-                self.verb,
-                "--listen",
-                &self.listen,
-            ])
+            .args(["--pdeathsig", "KILL", &binary(), self.verb, "--listen", &self.listen])
             .arg("--data")
             .arg(data)
             .args(&self.arguments)
@@ -265,6 +258,11 @@ impl Builder {
         listen(child.stderr.take().unwrap(), Arc::clone(&said), None);
         (Process { child, said, _keeper: keeper }, lines)
     }
+}
+
+/// The program under test; `TRIBUTARY_BINARY` says another one, as one that was built for release.
+fn binary() -> String {
+    std::env::var("TRIBUTARY_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_tributary").into())
 }
 
 impl Process {

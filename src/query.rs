@@ -16,6 +16,7 @@
 )]
 #![allow(clippy::bool_assert_comparison)]
 
+mod absent;
 mod as_of;
 mod asked;
 mod call;
@@ -30,6 +31,7 @@ mod guard;
 mod history;
 mod in_turn;
 mod interrupt;
+mod membership;
 mod notify;
 mod output;
 mod parse;
@@ -43,6 +45,7 @@ mod settings;
 mod tables;
 mod ties;
 mod typing;
+mod unions;
 mod unkeyed;
 mod value;
 mod verb;

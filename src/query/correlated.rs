@@ -255,7 +255,7 @@ fn is_simple(plan: &LogicalPlan) -> bool {
 }
 
 /// Whether a plan refers outside only in conditions of equality, each a column on the outer side.
-fn is_filtered(plan: &LogicalPlan) -> bool {
+pub(super) fn is_filtered(plan: &LogicalPlan) -> bool {
     if !refers_outward(plan) {
         return true;
     }
@@ -276,7 +276,7 @@ fn is_filtered(plan: &LogicalPlan) -> bool {
     }
 }
 
-fn refers(expr: &Expr) -> bool {
+pub(super) fn refers(expr: &Expr) -> bool {
     expr.exists(|expr| Ok(matches!(expr, Expr::OuterReferenceColumn(..)))).unwrap_or(true)
 }
 

@@ -248,6 +248,14 @@ fn schema(error: SchemaError) -> Error {
                 hint => error.with_hint(hint.trim().trim_matches(['(', ')']).to_string()),
             }
         }
+        // Outputs of one name in a subquery are told apart by what follows the name.
+        SchemaError::FieldNotFound { field, valid_fields }
+            if valid_fields.iter().any(|valid| {
+                valid.name != field.name && super::parse::shown_name(&valid.name) == field.name
+            }) =>
+        {
+            schema(SchemaError::AmbiguousReference { field })
+        }
         SchemaError::FieldNotFound { field, valid_fields } => {
             let error = undefined(format!("column {} does not exist", shown(&field)));
             if let Some(hint) = suggestion(&field, &valid_fields) {

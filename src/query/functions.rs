@@ -2,6 +2,7 @@
 
 pub(super) mod aggregate;
 pub(super) mod arithmetic;
+mod arrays;
 pub(super) mod cast;
 mod clock;
 pub(super) mod collect;
@@ -13,6 +14,7 @@ pub(super) mod json;
 mod moment_input;
 pub(super) mod number;
 pub(super) mod ordered;
+mod overlap;
 mod pattern;
 mod regex;
 pub(super) mod registry;
@@ -22,6 +24,7 @@ pub(super) mod row;
 pub(super) mod rowsets;
 mod setting;
 pub(super) mod shown;
+pub(super) mod spread;
 pub(super) mod system;
 pub(super) mod text;
 mod typing;
@@ -32,10 +35,13 @@ use self::row::Definition;
 
 /// The functions of single values.
 const DEFINITIONS: &[&[Definition]] = &[
+    arrays::DEFINITIONS,
     clock::DEFINITIONS,
     ordered::DEFINITIONS,
+    overlap::DEFINITIONS,
     typing::DEFINITIONS,
     pattern::DEFINITIONS,
+    spread::DEFINITIONS,
     regex::DEFINITIONS,
     words::DEFINITIONS[0],
     words::DEFINITIONS[1],

@@ -1,6 +1,7 @@
 //! The last step of a plan: columns in the types the wire has, numerics with the digits PostgreSQL prints.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
@@ -9,8 +10,11 @@ use datafusion::logical_expr::expr::{FieldMetadata, ScalarFunction};
 use datafusion::logical_expr::{Cast, Expr, Limit, LogicalPlan, Projection, ScalarUDF, Sort, SubqueryAlias};
 
 use super::functions::arithmetic::VARIABLE;
+use super::functions::cast::WIDTH;
 use super::functions::division::{Division, NumericText};
-use super::{PG_TYPE, parse};
+use super::functions::number::is_numeric;
+use super::functions::row;
+use super::{PG_TYPE, Zone, parse};
 
 /// The plan with its columns as they are sent.
 pub(super) fn finish(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -26,8 +30,10 @@ pub(super) fn finish(plan: LogicalPlan) -> Result<LogicalPlan> {
                     || matches!(field.data_type(), DataType::Decimal256(..)))
         })
         .collect();
-    let is_plain =
-        types.iter().zip(&is_text).all(|(data_type, is_text)| !is_text && sent_as(data_type).is_none());
+    let widths: Vec<Option<i32>> =
+        plan.schema().fields().iter().map(|field| field.metadata().get(WIDTH)?.parse().ok()).collect();
+    let is_plain = widths.iter().all(Option::is_none)
+        && types.iter().zip(&is_text).all(|(data_type, is_text)| !is_text && sent_as(data_type).is_none());
     if is_plain {
         return Ok(plan);
     }
@@ -57,13 +63,13 @@ pub(super) fn finish(plan: LogicalPlan) -> Result<LogicalPlan> {
                 }
                 _ => Expr::Literal(ScalarValue::Int32(None), None),
             };
-            let metadata = FieldMetadata::from(std::collections::BTreeMap::from([(
-                PG_TYPE.to_string(),
-                "numeric".to_string(),
-            )]));
             return ScalarUDF::from(NumericText::new())
                 .call(vec![column, scale])
-                .alias_with_metadata(name, Some(metadata));
+                .alias_with_metadata(name, Some(called("numeric")));
+        }
+        if let (Some(width), Some(pad)) = (widths[index], row::function("rpad", Zone::UTC)) {
+            let width = Expr::Literal(ScalarValue::Int32(Some(width)), None);
+            return pad.call(vec![column, width]).alias_with_metadata(name, Some(called("bpchar")));
         }
         match sent_as(&types[index]) {
             Some(data_type) => Expr::Cast(Cast::new(Box::new(column), data_type)).alias(name),
@@ -72,6 +78,11 @@ pub(super) fn finish(plan: LogicalPlan) -> Result<LogicalPlan> {
     });
     let expressions = expressions.collect();
     Ok(LogicalPlan::Projection(Projection::try_new(expressions, Arc::new(plan))?))
+}
+
+/// What tells the type of a text.
+fn called(name: &str) -> FieldMetadata {
+    FieldMetadata::from(BTreeMap::from([(PG_TYPE.to_string(), name.to_string())]))
 }
 
 /// The type in which a column is sent, when it is not its own.
@@ -140,9 +151,11 @@ fn project(projection: Projection) -> Result<(LogicalPlan, Vec<Option<Column>>)>
             }
             Expr::ScalarFunction(ScalarFunction { func, args }) => {
                 let function: &dyn Any = func.inner().as_ref();
-                function
-                    .downcast_ref::<Division>()
-                    .map(|division| ScalarUDF::from(division.scale()).call(args.clone()))
+                let division = function.downcast_ref::<Division>();
+                let scale = division.map(|division| ScalarUDF::from(division.scale()));
+                let is_exact = is_numeric(projection.schema.field(index).data_type());
+                let scale = scale.or_else(|| row::scale(func).filter(|_| is_exact));
+                scale.map(|scale| scale.call(args.clone()))
             }
             _ => None,
         };

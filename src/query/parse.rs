@@ -2,6 +2,7 @@
 //! exactly as PostgreSQL writes it.
 
 mod call;
+mod check;
 mod command;
 mod copy;
 mod cursor;
@@ -22,6 +23,7 @@ mod query;
 mod refuse;
 mod rowsets;
 mod setting;
+mod tests_as_values;
 mod transaction;
 
 use std::sync::Arc;
@@ -36,7 +38,9 @@ pub use copy::{CopyFormat, CopyOptions, ForceQuote};
 pub(super) use explain::Explain;
 pub(super) use maintain::Mode as LockMode;
 pub(super) use name::shown as shown_name;
-pub(super) use normalize::{ALIKE, ANY, AT_ZONE, CAST, NAME_END, NUMBER, PARAMETER, ROW, WHOLE, type_name};
+pub(super) use normalize::{
+    ALIKE, ANY, ARRAY, AT_ZONE, CASE, CAST, NAME_END, NUMBER, PARAMETER, ROW, WHOLE, type_name,
+};
 pub(super) use portal::{ALL, Direction};
 pub(super) use refuse::Refusal;
 pub(super) use setting::{Show, Value};
@@ -222,11 +226,16 @@ pub(super) fn parse(sql: &str, verbs: &[VerbSignature]) -> Result<Vec<Parsed>> {
     let tokens = Tokenizer::new(&PostgreSqlDialect {}, sql)
         .tokenize_with_location()
         .map_err(|error| positions.tokenizer_error(sql, &error))?;
+    if let Some(error) = positions.junk(sql, &tokens) {
+        return Err(error);
+    }
     let mut statements = Vec::new();
     for tokens in tokens.split_inclusive(|token| token.token == Token::SemiColon) {
         let mut tokens: Vec<_> = tokens.iter().filter(|token| !is_space(token)).cloned().collect();
         let end = tokens.pop_if(|token| token.token == Token::SemiColon);
         let end = end.map(|token| positions.of(token.span.start));
+        // What else has texts may have secrets, which no error shows.
+        let tokens = if is_query(&tokens) { positions.joined(sql, tokens)? } else { tokens };
         if !tokens.is_empty() {
             let count = tokens.len();
             statements.push(with_stack(count, || statement(sql, &positions, tokens, end, verbs))?);
@@ -261,6 +270,16 @@ pub fn redact(sql: &str) -> String {
     }
 }
 
+fn is_query(tokens: &[TokenWithSpan]) -> bool {
+    match tokens.first().map(|token| &token.token) {
+        Some(Token::Word(word)) => ["select", "with", "values", "explain"]
+            .iter()
+            .any(|name| word.quote_style.is_none() && word.value.eq_ignore_ascii_case(name)),
+        Some(token) => *token == Token::LParen,
+        None => false,
+    }
+}
+
 fn is_space(token: &TokenWithSpan) -> bool {
     matches!(token.token, Token::Whitespace(Whitespace::Space | Whitespace::Newline | Whitespace::Tab))
         || matches!(token.token, Token::Whitespace(_))
@@ -277,7 +296,11 @@ fn statement(
     let start = tokens.first().map_or(0, |token| positions.of(token.span.start) - 1);
     let count = tokens.len();
     let mut cursor = Cursor::new(tokens, end, positions);
-    let (tag, command) = command::command(&mut cursor, &text, verbs)?;
+    let (tag, command) =
+        command::command(&mut cursor, &text, verbs).map_err(|error| match error.position() {
+            Some(_) => error,
+            None => place::located(error, &text, start),
+        })?;
     let redacted = match &command {
         Command::Call { name, .. } => call::redacted(name, &cursor, verbs),
         Command::Admin(_) | Command::Execute { .. } | Command::ExplainExecute { .. } => {

@@ -81,7 +81,10 @@ impl<'a> Planner<'a> {
             .sql_statement_to_plan(statement)
             .and_then(catalog::prune)
             .and_then(ties::ranked)
+            .and_then(|plan| super::unions::typed(plan, self.facts.zone))
+            .and_then(super::membership::spelled)
             .and_then(super::correlated::joined)
+            .and_then(super::absent::told)
             .map_err(translate)?;
         let only_reading =
             SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);

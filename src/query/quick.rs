@@ -15,8 +15,8 @@ use datafusion::optimizer::eliminate_filter::EliminateFilter;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::push_down_filter::PushDownFilter;
 use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, CastExpr, Column, Literal};
+use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::filter::FilterExec;
@@ -124,6 +124,26 @@ fn may_change(expr: &Expr) -> bool {
 /// Whether the rows of a plan are there and need hardly any work.
 pub(super) fn is_at_hand(plan: &Arc<dyn ExecutionPlan>) -> bool {
     is_within(PinnedExec::inner_of(plan), MOST_STEPS)
+}
+
+/// Functions that PostgreSQL works out when a statement runs, even of constants: settings change what they give.
+const STABLE: &[&str] = &["concat", "concat_ws", "format", "to_char", "to_date", "to_number", "to_timestamp"];
+
+/// Whether a plan makes one row of constants, as PostgreSQL does when it plans.
+pub(super) fn is_of_constants(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let mut plan = PinnedExec::inner_of(plan);
+    while let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
+        if projection.expr().iter().any(|column| is_stable(&column.expr)) {
+            return false;
+        }
+        plan = projection.input();
+    }
+    plan.is::<PlaceholderRowExec>()
+}
+
+fn is_stable(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    let call = expr.downcast_ref::<ScalarFunctionExpr>();
+    call.is_some_and(|call| STABLE.contains(&call.name())) || expr.children().into_iter().any(is_stable)
 }
 
 fn is_within(plan: &Arc<dyn ExecutionPlan>, steps: usize) -> bool {

@@ -70,8 +70,29 @@ pub(super) fn timed_out() -> Error {
     Error::new(Kind::Cancelled, "canceling statement due to statement timeout")
 }
 
-/// Starts a plan and returns its rows under `schema`, whose names may repeat.
+/// Starts a plan and returns its rows under `schema`, whose names may repeat. An error of constants is one of the start,
+/// before anything is told of rows: PostgreSQL works them out when it plans.
 pub(super) async fn start(
+    engine: &Arc<Engine>,
+    plan: Arc<dyn ExecutionPlan>,
+    schema: SchemaRef,
+    limits: Limits,
+) -> Result<SendableRecordBatchStream> {
+    let is_of_constants = quick::is_of_constants(&plan);
+    let mut rows = begun(engine, plan, schema.clone(), limits).await?;
+    if !is_of_constants {
+        return Ok(rows);
+    }
+    let first = match rows.next().await {
+        Some(Err(error)) => return Err(translate(error)),
+        Some(Ok(batch)) => Some(Ok(batch)),
+        None => return Ok(Box::pin(RecordBatchStreamAdapter::new(schema, futures::stream::empty()))),
+    };
+    let rows = futures::stream::iter(first).chain(rows);
+    Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
+}
+
+async fn begun(
     engine: &Arc<Engine>,
     plan: Arc<dyn ExecutionPlan>,
     schema: SchemaRef,

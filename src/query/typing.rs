@@ -1,6 +1,7 @@
 //! Types as PostgreSQL gives them: constants, casts, parameters, operators on numbers.
 
 mod aggregates;
+mod choice;
 mod clocks;
 mod fold;
 mod open;
@@ -19,17 +20,18 @@ use datafusion::logical_expr::planner::{
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, Operator, ScalarUDF};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
+use self::choice::{alike, case};
 pub(super) use self::clocks::by_clocks;
 use self::clocks::{at_zone, on_one_clock};
 use self::fold::{fold, fold_exact};
-use self::values::{alike, any, cast, number, record, whole_row};
+use self::values::{any, cast, number, record, whole_row};
 use super::catalog;
 use super::functions::arithmetic::{Arithmetic, known_type, result_type};
 use super::functions::cast::{Target, cast_expr, cast_scalar, sql_name};
 use super::functions::datetime::DateTime;
 use super::functions::division::{Division, Gives};
 use super::functions::number::{Number, is_float, is_integer, is_numeric};
-use super::parse::{ALIKE, ANY, AT_ZONE, CAST, NUMBER, PARAMETER, ROW, WHOLE};
+use super::parse::{ALIKE, ANY, ARRAY, AT_ZONE, CASE, CAST, NUMBER, PARAMETER, ROW, WHOLE};
 use super::zone::Zone;
 use crate::error::{Error, Kind};
 
@@ -89,6 +91,10 @@ impl ExprPlanner for Typing {
         } else if let Some(name) = key.strip_prefix(ALIKE) {
             let arguments = std::iter::once(value).chain(values).collect();
             alike(name, arguments, schema, self.zone)?
+        } else if key == ARRAY {
+            choice::array(std::iter::once(value).chain(values).collect(), schema, self.zone)?
+        } else if key == CASE {
+            case(value, schema, self.zone)?
         } else if key == ROW {
             record(std::iter::once(value).chain(values).collect())
         } else if let Some(name) = key.strip_prefix(WHOLE) {
@@ -119,10 +125,6 @@ impl ExprPlanner for Typing {
             Some(_) => comparison(raw, schema, self.zone),
             None => Ok(PlannerResult::Original(raw)),
         }
-    }
-
-    fn plan_array_literal(&self, elements: Vec<Expr>, schema: &DFSchema) -> Result<PlannerResult<Vec<Expr>>> {
-        Ok(PlannerResult::Original(open::elements(elements, schema)?))
     }
 
     fn plan_extract(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
@@ -198,7 +200,7 @@ fn is_open_parameter(expr: &Expr) -> bool {
 }
 
 /// A text constant whose type the other side decides.
-fn is_unknown_text(expr: &Expr) -> bool {
+pub(super) fn is_unknown_text(expr: &Expr) -> bool {
     matches!(expr, Expr::Literal(ScalarValue::Utf8(_), None))
 }
 
@@ -272,7 +274,7 @@ fn open_type(other: &Expr, schema: &DFSchema) -> Result<DataType> {
     })
 }
 
-fn takes_text(data_type: &DataType) -> bool {
+pub(super) fn takes_text(data_type: &DataType) -> bool {
     is_integer(data_type)
         || is_float(data_type)
         || is_numeric(data_type)
@@ -287,7 +289,7 @@ fn takes_text(data_type: &DataType) -> bool {
         )
 }
 
-fn unknown_target(data_type: &DataType) -> Target {
+pub(super) fn unknown_target(data_type: &DataType) -> Target {
     if is_numeric(data_type) { Target::Numeric } else { Target::Exact(data_type.clone()) }
 }
 

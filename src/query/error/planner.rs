@@ -27,9 +27,30 @@ const RETOLD: &[(&str, &str, &str)] = &[
         "SELECT DISTINCT ON expressions must match initial ORDER BY expressions",
         "42P10",
     ),
+    (
+        "Invalid window frame: start bound",
+        "frame starting from following row cannot have preceding rows",
+        "42P20",
+    ),
+    ("Source table contains", "subquery has too many columns", "42601"),
     ("Inconsistent data length across values list", "VALUES lists must all be the same length", "42601"),
     ("Expected LIMIT to be an integer", "argument of LIMIT must be a whole number", "42804"),
     ("Expected OFFSET to be an integer", "argument of OFFSET must be a whole number", "42804"),
+];
+
+/// Functions that are called with `OVER` only.
+const WINDOW_FUNCTIONS: &[&str] = &[
+    "row_number",
+    "rank",
+    "dense_rank",
+    "percent_rank",
+    "cume_dist",
+    "ntile",
+    "lag",
+    "lead",
+    "first_value",
+    "last_value",
+    "nth_value",
 ];
 
 /// PostgreSQL's error for one of the planner's that says what it means.
@@ -65,6 +86,11 @@ fn retold(what: &str) -> Option<Error> {
     };
     if let Some(rest) = what.strip_prefix("Cannot infer common argument type for comparison operation ") {
         let (left, op, right) = types(rest)?;
+        let error = error(format!("operator does not exist: {left} {op} {right}"), "42883");
+        return error.map(|error| error.with_hint(NO_OPERATOR));
+    }
+    if let Some(rest) = what.strip_prefix("Cannot coerce arithmetic expression ") {
+        let (left, op, right) = types(rest.strip_suffix(" to valid types")?)?;
         let error = error(format!("operator does not exist: {left} {op} {right}"), "42883");
         return error.map(|error| error.with_hint(NO_OPERATOR));
     }
@@ -156,6 +182,10 @@ pub(super) fn plan(what: &str) -> Error {
     }
     if lower.starts_with("invalid function") {
         let name = what.split('\'').nth(1).unwrap_or_default();
+        if WINDOW_FUNCTIONS.contains(&name) {
+            let what = format!("window function {name} requires an OVER clause");
+            return Error::new(Kind::Invalid, what).with_sqlstate("42809");
+        }
         let hint = what.split("Did you mean '").nth(1).and_then(|rest| rest.split('\'').next());
         let error =
             Error::new(Kind::NotFound, format!("function {name} does not exist")).with_sqlstate("42883");

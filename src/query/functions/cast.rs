@@ -4,6 +4,7 @@ mod arrays;
 mod tagged;
 mod texts;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -149,16 +150,30 @@ impl Target {
         self.tag().is_some() || matches!(self, Target::Precise(..))
     }
 
+    /// What is told of values of this type beside the Arrow type.
+    fn told(&self) -> BTreeMap<String, String> {
+        let mut told = BTreeMap::new();
+        if let Some(tag) = self.tag() {
+            told.insert(PG_TYPE.to_string(), tag.to_string());
+        }
+        if let Target::Char(width) = self {
+            told.insert(WIDTH.to_string(), width.to_string());
+        }
+        told
+    }
+
     /// What tells a constant of this type from one that has no type yet.
     fn of_constant(&self) -> Option<FieldMetadata> {
-        let name = match self {
-            Target::Exact(DataType::Utf8) => "text",
-            other => other.tag()?,
+        let told = match self {
+            Target::Exact(DataType::Utf8) => BTreeMap::from([(PG_TYPE.to_string(), "text".to_string())]),
+            other => other.told(),
         };
-        let metadata = std::collections::BTreeMap::from([(PG_TYPE.to_string(), name.to_string())]);
-        Some(FieldMetadata::from(metadata))
+        (!told.is_empty()).then(|| FieldMetadata::from(told))
     }
 }
+
+/// Metadata of a text that is shown with so many characters, filled up with blanks.
+pub(in crate::query) const WIDTH: &str = "tributary.width";
 
 fn numeric_target(arguments: &str) -> Result<DataType> {
     let (precision, scale) = arguments.split_once(',').unwrap_or((arguments, "0"));
@@ -332,9 +347,10 @@ impl ScalarUDFImpl for PostgresCast {
             && (from.metadata().contains_key(VARIABLE)
                 || !(is_numeric(from.data_type()) || is_integer(from.data_type())));
         let field = if is_variable { variable(field) } else { field };
-        Ok(Arc::new(match self.target.tag() {
-            Some(tag) => field.with_metadata([(PG_TYPE.to_string(), tag.to_string())].into()),
-            None => field,
+        let told = self.target.told();
+        Ok(Arc::new(match told.is_empty() {
+            true => field,
+            false => field.with_metadata(told.into_iter().collect()),
         }))
     }
 
@@ -452,6 +468,7 @@ pub(in crate::query) fn sql_name(data_type: &DataType) -> String {
         DataType::Time64(_) | DataType::Time32(_) => "time without time zone".into(),
         DataType::Null => "unknown".into(),
         DataType::List(element) => format!("{}[]", sql_name(element.data_type())),
+        DataType::Struct(_) => "record".into(),
         other => match type_word(other) {
             "value" => other.to_string().to_lowercase(),
             word => word.into(),

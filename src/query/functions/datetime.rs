@@ -186,6 +186,7 @@ fn scale(unit: &str, of: &DataType) -> i8 {
         ("epoch", DataType::Date32) => 0,
         ("second" | "seconds" | "epoch", _) => 6,
         ("millisecond" | "milliseconds", _) => 3,
+        ("julian", DataType::Timestamp(..)) => 20,
         _ => 0,
     }
 }
@@ -563,8 +564,14 @@ impl Moment {
             "decade" => date.year().div_euclid(10),
             "century" => counted(100),
             "millennium" => counted(1_000),
-            "julian" => return Err(unsupported_unit(&unit, of)),
+            "julian" => {
+                let days = i128::from(self.local.div_euclid(86_400_000_000) + JULIAN_1970);
+                return Ok(Some(days * ten + i128::from(in_day) * ten / 86_400_000_000));
+            }
             _ => return Err(no_unit(&unit, of)),
         }))
     }
 }
+
+/// The Julian day of 1970-01-01.
+const JULIAN_1970: i64 = 2_440_588;

@@ -16,6 +16,7 @@ use datafusion::logical_expr::{
 };
 
 use super::aggregate::Sum;
+use super::arrays;
 use super::collect::ArrayAgg;
 use super::rounding::{Rounding, Way};
 use crate::error::{Error, Kind};
@@ -44,7 +45,11 @@ impl Registry {
             .chain(super::rowsets::all())
             .map(Arc::new);
         for function in SessionStateDefaults::default_scalar_functions().into_iter().chain(ours) {
-            let function = if CAPPED.contains(&function.name()) { capped(function) } else { function };
+            let function = match function.name() {
+                name if CAPPED.contains(&name) => capped(function),
+                name if arrays::COUNTING.contains(&name) => arrays::counting(function),
+                _ => function,
+            };
             add(&mut scalar, function.name(), function.aliases(), &function);
         }
         // `arrow_cast` and its kin would reveal and make types that the wire does not have.

@@ -137,9 +137,30 @@ pub(in crate::query) fn function(name: &str, zone: Zone) -> Option<ScalarUDF> {
     Some(ScalarUDF::from(RowFunction::new(name, forms, zone)))
 }
 
+/// Name of the function that gives its argument, which may be absent. No statement can contain it.
+pub(in crate::query) const MAYBE: &str = "\u{1f}maybe";
+
+/// The digits after the point that a numeric result of a column can have.
+pub(in crate::query) const SCALE: i32 = 36;
+
+/// The function that gives the digits after the point of what a function of exact numbers gives; `None` for other
+/// functions.
+pub(in crate::query) fn scale(function: &ScalarUDF) -> Option<ScalarUDF> {
+    let any: &dyn std::any::Any = function.inner().as_ref();
+    let function = any.downcast_ref::<RowFunction>()?;
+    let is_exact = function.forms.iter().any(|form| form.gives == Type::Numeric && !form.is_volatile);
+    let scale = || RowFunction {
+        gives_scale: true,
+        ..RowFunction::new(function.name, function.forms, function.zone)
+    };
+    is_exact.then(|| ScalarUDF::from(scale()))
+}
+
 /// A function with all its forms.
 struct RowFunction {
     name: &'static str,
+    /// Whether it gives the digits after the point of its result in place of the result.
+    gives_scale: bool,
     forms: &'static [&'static Definition],
     zone: Zone,
     signature: Signature,
@@ -159,7 +180,7 @@ impl RowFunction {
         if let Some(form) = forms.iter().find(|form| !form.names.is_empty()) {
             signature.parameter_names = Some(form.names.iter().map(ToString::to_string).collect());
         }
-        RowFunction { name, forms, zone, signature }
+        RowFunction { name, gives_scale: false, forms, zone, signature }
     }
 
     /// The form that a call means. As in PostgreSQL, constants without a type are texts where that fits.
@@ -201,9 +222,16 @@ impl RowFunction {
                 false => (form.apply)(&args),
             }
         });
+        if self.gives_scale {
+            let scales = results.map(|result| match result? {
+                Value::Number(number) => Ok(Value::Int(number.scale.min(SCALE).into())),
+                _ => Ok(Value::Null),
+            });
+            return args::build(&DataType::Int32, scales);
+        }
         match form.gives {
             // A value of an argument, or one that was made.
-            Type::Same(_) | Type::ElementOf(_) => args::build_or_take(to, results),
+            Type::Same(_) | Type::ElementOf(_) | Type::ArrayOf(_) => args::build_or_take(to, results),
             _ => args::build(to, results),
         }
     }
@@ -240,7 +268,7 @@ impl std::fmt::Debug for RowFunction {
 
 impl PartialEq for RowFunction {
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && self.zone == other.zone
+        self.name == other.name && self.zone == other.zone && self.gives_scale == other.gives_scale
     }
 }
 
@@ -254,7 +282,8 @@ impl std::hash::Hash for RowFunction {
 
 impl ScalarUDFImpl for RowFunction {
     fn name(&self) -> &str {
-        self.name
+        // Results are told apart by the names of calls.
+        if self.gives_scale { "row_scale" } else { self.name }
     }
 
     fn signature(&self) -> &Signature {
@@ -274,6 +303,9 @@ impl ScalarUDFImpl for RowFunction {
         let unknown: Vec<bool> =
             args.arg_fields.iter().zip(scalars).map(|(field, value)| is_unknown(field, *value)).collect();
         let form = self.resolve(args.arg_fields, &unknown)?;
+        if self.gives_scale {
+            return Ok(Arc::new(Field::new(self.name(), DataType::Int32, true)));
+        }
         let (data_type, tag) = form.gives.field(args.arg_fields);
         let mut metadata = HashMap::new();
         let mut data_type = data_type;

@@ -70,6 +70,11 @@ pub(in crate::query) fn function(name: &str, facts: &Facts) -> Option<ScalarUDF>
         "statement_timestamp" | "clock_timestamp" => {
             (ScalarValue::TimestampMicrosecond(Some(facts.statement_start), utc()), None)
         }
+        "localtime" => (ScalarValue::Time64Microsecond(Some(local.rem_euclid(86_400_000_000))), None),
+        "current_time" => {
+            let offset = facts.zone.offset_at(facts.transaction_start);
+            (text(&clock_in_zone(local.rem_euclid(86_400_000_000), offset)), None)
+        }
         "localtimestamp" => (ScalarValue::TimestampMicrosecond(Some(local), None), None),
         "current_date" => (ScalarValue::Date32(Some(local.div_euclid(86_400_000_000) as i32)), None),
         "pg_postmaster_start_time" | "pg_conf_load_time" => {
@@ -87,6 +92,19 @@ pub(in crate::query) fn function(name: &str, facts: &Facts) -> Option<ScalarUDF>
     Some(ScalarUDF::from(function))
 }
 
+/// A time of the day, microseconds, with the seconds that its zone is ahead of UTC.
+fn clock_in_zone(micros: i64, offset: i32) -> String {
+    let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
+    let fraction = match fraction {
+        0 => String::new(),
+        micros => format!(".{micros:06}").trim_end_matches('0').to_string(),
+    };
+    let (sign, ahead) = (if offset < 0 { '-' } else { '+' }, offset.abs());
+    let minutes = if ahead % 3_600 == 0 { String::new() } else { format!(":{:02}", ahead / 60 % 60) };
+    let (hour, minute) = (seconds / 3_600, seconds / 60 % 60);
+    format!("{hour:02}:{minute:02}:{:02}{fraction}{sign}{:02}{minutes}", seconds % 60, ahead / 3_600)
+}
+
 fn address(end: Option<SocketAddr>) -> ScalarValue {
     ScalarValue::Utf8(end.map(|end| end.ip().to_canonical().to_string()))
 }
@@ -98,14 +116,21 @@ fn port(end: Option<SocketAddr>) -> ScalarValue {
 /// Whether a plan holds the time of its statement or transaction.
 pub(in crate::query) fn is_of_moment(plan: &LogicalPlan) -> bool {
     let mut found = false;
-    let is_time =
-        |value: &ScalarValue| matches!(value, ScalarValue::TimestampMicrosecond(..) | ScalarValue::Date32(_));
+    let is_time = |constant: &Constant| {
+        constant.name == "current_time"
+            || matches!(
+                constant.value,
+                ScalarValue::TimestampMicrosecond(..)
+                    | ScalarValue::Date32(_)
+                    | ScalarValue::Time64Microsecond(_)
+            )
+    };
     let walked = plan.apply_with_subqueries(|node| {
         for expr in node.expressions() {
             found |= expr.exists(|expr| {
                 let Expr::ScalarFunction(call) = expr else { return Ok(false) };
                 let function: &dyn Any = call.func.inner().as_ref();
-                Ok(function.downcast_ref::<Constant>().is_some_and(|constant| is_time(&constant.value)))
+                Ok(function.downcast_ref::<Constant>().is_some_and(is_time))
             })?;
         }
         Ok(TreeNodeRecursion::Continue)

@@ -110,7 +110,10 @@ pub(in crate::query) fn parse_array(text: &str) -> Result<Vec<Option<String>>> {
         Error::new(Kind::Data, format!("malformed array literal: \"{shown}\"")).with_sqlstate("22P02")
     };
     let inner = text.trim_matches(blank).strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
-    let inner = inner.ok_or_else(malformed)?;
+    let inner = inner.ok_or_else(|| match text.trim_start().starts_with('{') {
+        true => malformed().with_detail("Unexpected end of input."),
+        false => malformed(),
+    })?;
     let mut elements = Vec::new();
     let mut chars = inner.chars().peekable();
     if inner.trim_matches(blank).is_empty() {

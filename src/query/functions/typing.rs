@@ -3,7 +3,7 @@
 use num_bigint::Sign;
 
 use super::number::Number;
-use super::row::{Definition, Type, Value, shown_type};
+use super::row::{Definition, MAYBE, Type, Value, shown_type};
 use crate::error::{Error, Kind};
 use crate::query::catalog;
 
@@ -15,6 +15,12 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         Ok(Value::Int(oid))
     })
     .lenient(),
+    // Not worked out beforehand, or it would be told that the value is there.
+    Definition::new(MAYBE, &[Type::Any], Type::Same(0), |args| {
+        let (array, _, row) = args.any(0);
+        Ok(Value::Array(array.slice(row, 1)))
+    })
+    .volatile(),
     Definition::new("bit_not", &[Type::Int4], Type::Int4, |args| Ok(Value::Int(!args.int(0)))),
     Definition::new("bit_not", &[Type::Int8], Type::Int8, |args| Ok(Value::Int(!args.int(0)))),
     Definition::new("power", &[Type::Float8, Type::Float8], Type::Float8, |args| {
@@ -37,13 +43,40 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         value if value < 0.0 => Err(negative_root()),
         value => Ok(Value::Float(value.sqrt())),
     }),
-    Definition::new("ln", &[Type::Float8], Type::Float8, |args| {
-        let what = match args.float(0) {
-            0.0 => "cannot take logarithm of zero",
-            value if value < 0.0 => "cannot take logarithm of a negative number",
-            value => return Ok(Value::Float(value.ln())),
-        };
-        Err(Error::new(Kind::Data, what).with_sqlstate("2201E"))
+    Definition::new("exp", &[Type::Numeric], Type::Numeric, |args| {
+        super::exact::exp(&args.number(0)?).map(Value::Number)
+    }),
+    Definition::new("exp", &[Type::Float8], Type::Float8, |args| {
+        let value = args.float(0);
+        match value.exp() {
+            result if result.is_infinite() && value.is_finite() => Err(overflow()),
+            result => Ok(Value::Float(result)),
+        }
+    }),
+    Definition::new("ln", &[Type::Numeric], Type::Numeric, |args| {
+        super::exact::ln(&args.number(0)?).map(Value::Number)
+    }),
+    Definition::new("ln", &[Type::Float8], Type::Float8, |args| logarithm(args, f64::ln)),
+    Definition::new("log", &[Type::Numeric, Type::Numeric], Type::Numeric, |args| {
+        super::exact::log(&args.number(0)?, &args.number(1)?).map(Value::Number)
+    }),
+    Definition::new("log", &[Type::Numeric], Type::Numeric, decimal_logarithm),
+    Definition::new("log", &[Type::Float8], Type::Float8, |args| logarithm(args, f64::log10)),
+    Definition::new("log10", &[Type::Numeric], Type::Numeric, decimal_logarithm),
+    Definition::new("log10", &[Type::Float8], Type::Float8, |args| logarithm(args, f64::log10)),
+    Definition::new("factorial", &[Type::Int8], Type::Numeric, |args| match args.int(0) {
+        count if count < 0 => {
+            let what = "factorial of a negative number is undefined";
+            Err(Error::new(Kind::Data, what).with_sqlstate("22003"))
+        }
+        // The next one has more digits than a column can hold.
+        count if count > 57 => {
+            Err(Error::new(Kind::Data, "value overflows numeric format").with_sqlstate("22003"))
+        }
+        count => {
+            let product = (2..=count).fold(num_bigint::BigInt::from(1), |product, factor| product * factor);
+            Ok(Value::Number(Number::new(product, 0)))
+        }
     }),
     Definition::new("gen_random_uuid", &[], Type::Uuid, |_| Value::text(uuid::Uuid::new_v4().to_string()))
         .volatile(),
@@ -171,7 +204,26 @@ fn power(base: f64, exponent: f64) -> crate::error::Result<f64> {
     }
     let result = base.powf(exponent);
     if result.is_infinite() && base.is_finite() && exponent.is_finite() {
-        return Err(Error::new(Kind::Data, "value out of range: overflow").with_sqlstate("22003"));
+        return Err(overflow());
     }
     Ok(result)
+}
+
+/// 22003
+fn overflow() -> Error {
+    Error::new(Kind::Data, "value out of range: overflow").with_sqlstate("22003")
+}
+
+fn logarithm(args: &super::row::Args<'_>, of: fn(f64) -> f64) -> crate::error::Result<Value> {
+    let what = match args.float(0) {
+        0.0 => "cannot take logarithm of zero",
+        value if value < 0.0 => "cannot take logarithm of a negative number",
+        value => return Ok(Value::Float(of(value))),
+    };
+    Err(Error::new(Kind::Data, what).with_sqlstate("2201E"))
+}
+
+fn decimal_logarithm(args: &super::row::Args<'_>) -> crate::error::Result<Value> {
+    let ten = Number::new(10.into(), 0);
+    super::exact::log(&ten, &args.number(0)?).map(Value::Number)
 }

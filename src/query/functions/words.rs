@@ -108,7 +108,9 @@ const HERE: &[Definition] = &[
         let limit = |what: String| Err(Error::new(Kind::Limit, what).with_sqlstate("54000"));
         match u32::try_from(code).ok() {
             Some(0) => limit("null character not permitted".into()),
-            None => limit("character number must be positive".into()),
+            None => {
+                Err(Error::new(Kind::Invalid, "character number must be positive").with_sqlstate("22023"))
+            }
             Some(code) => match char::from_u32(code) {
                 Some(c) => Value::text(c),
                 None if code > 0x10_ffff => {
@@ -137,6 +139,8 @@ const HERE: &[Definition] = &[
         check_encoding(args.text(1))?;
         Ok(Value::Bytes(args.text(0).as_bytes().to_vec()))
     }),
+    Definition::new("normalize", &[TEXT, TEXT], TEXT, |args| normalize(args.text(0), args.text_or(1, "NFC")))
+        .optional(1),
     Definition::new("unistr", &[TEXT], TEXT, |args| unistr(args.text(0))),
     Definition::new("string_to_array", &[TEXT, TEXT, TEXT], Type::Texts, string_to_array)
         .optional(1)
@@ -337,6 +341,18 @@ fn check_encoding(name: &str) -> Result<()> {
         _ => Err(Error::new(Kind::Unsupported, format!("encoding \"{name}\" is not supported"))
             .with_hint("accepted is UTF8")),
     }
+}
+
+/// A text in one of the normal forms of Unicode.
+fn normalize(text: &str, form: &str) -> Result<Value> {
+    use unicode_normalization::UnicodeNormalization;
+    Value::text(match form.to_ascii_uppercase().as_str() {
+        "NFC" => text.nfc().collect::<String>(),
+        "NFD" => text.nfd().collect(),
+        "NFKC" => text.nfkc().collect(),
+        "NFKD" => text.nfkd().collect(),
+        _ => return Err(Error::new(Kind::Invalid, format!("invalid normalization form: {form}"))),
+    })
 }
 
 /// `\XXXX`, `\+XXXXXX`, `\uXXXX`, `\UXXXXXXXX` and `\\`.

@@ -42,6 +42,40 @@ impl Positions {
         sql.get(start..end).unwrap_or(sql)
     }
 
+    /// The error of a number that goes on where PostgreSQL's does not: `0x1F`, `1_000`.
+    pub(super) fn junk(&self, sql: &str, tokens: &[TokenWithSpan]) -> Option<Error> {
+        let is_junk = |token: &&TokenWithSpan| match &token.token {
+            Token::Number(text, _) => text.contains('_'),
+            Token::HexStringLiteral(_) => self.slice(sql, std::slice::from_ref(*token)).starts_with('0'),
+            _ => false,
+        };
+        let token = tokens.iter().find(is_junk)?;
+        let text = self.slice(sql, std::slice::from_ref(token));
+        let what = format!("trailing junk after numeric literal at or near \"{text}\"");
+        Some(syntax_error(what).with_position(self.of(token.span.start)))
+    }
+
+    /// Texts that go on in a later line become one; in the same line nothing may follow but an operator.
+    pub(super) fn joined(&self, sql: &str, tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
+        let mut joined: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
+        for token in tokens {
+            if let (Token::SingleQuotedString(more), Some(last)) = (&token.token, joined.last_mut())
+                && let Token::SingleQuotedString(text) = &mut last.token
+            {
+                if last.span.end.line == token.span.start.line {
+                    let text = self.slice(sql, std::slice::from_ref(&token));
+                    let error = syntax_error(format!("syntax error at or near \"{text}\""));
+                    return Err(error.with_position(self.of(token.span.start)));
+                }
+                text.push_str(more);
+                last.span.end = token.span.end;
+                continue;
+            }
+            joined.push(token);
+        }
+        Ok(joined)
+    }
+
     pub(super) fn tokenizer_error(&self, sql: &str, error: &TokenizerError) -> Error {
         let what = if error.message.contains("comment") {
             "unterminated /* comment"
@@ -55,6 +89,13 @@ impl Positions {
             "a part of the text is no SQL"
         };
         let last = sql.chars().count() as u32;
+        let rest: String = sql.chars().skip(self.of(error.location).max(1) as usize - 1).collect();
+        let what = match what {
+            "unterminated quoted string" | "unterminated quoted identifier" if !rest.is_empty() => {
+                format!("{what} at or near \"{rest}\"")
+            }
+            other => other.to_string(),
+        };
         syntax_error(what).with_position(self.of(error.location).min(last.max(1)))
     }
 }
@@ -291,12 +332,32 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// `TABLE name` becomes `SELECT * FROM name`.
-    pub(super) fn replace_table_keyword(&mut self) {
-        let Some(token) = self.tokens.get(self.at).cloned() else { return };
-        let words = [Token::make_keyword("SELECT"), Token::Mul, Token::make_keyword("FROM")];
-        let words = words.map(|word| TokenWithSpan::new(word, token.span));
-        self.tokens.splice(self.at..=self.at, words);
+    /// `TABLE name` becomes `SELECT * FROM name`, wherever a query may begin.
+    pub(super) fn replace_table_keywords(&mut self) {
+        let word = |token: Option<&TokenWithSpan>, words: &[&str]| match token.map(|token| &token.token) {
+            Some(Token::Word(word)) => {
+                word.quote_style.is_none() && words.iter().any(|name| word.value.eq_ignore_ascii_case(name))
+            }
+            _ => false,
+        };
+        let mut at = self.at;
+        while at + 1 < self.tokens.len() {
+            let before = at.checked_sub(1).filter(|before| *before >= self.at);
+            let begins = match before.and_then(|before| self.tokens.get(before)) {
+                None => true,
+                Some(token) if token.token == Token::LParen => true,
+                token => word(token, &["union", "intersect", "except", "all", "distinct"]),
+            };
+            if begins
+                && word(self.tokens.get(at), &["table"])
+                && matches!(self.tokens[at + 1].token, Token::Word(_))
+            {
+                let span = self.tokens[at].span;
+                let words = [Token::make_keyword("SELECT"), Token::Mul, Token::make_keyword("FROM")];
+                self.tokens.splice(at..=at, words.map(|word| TokenWithSpan::new(word, span)));
+            }
+            at += 1;
+        }
     }
 
     /// `trim(FROM x)` and `trim(BOTH FROM x)` become `trim(x)` and `trim(BOTH x)`, which sqlparser reads.

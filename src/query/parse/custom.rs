@@ -5,7 +5,6 @@ use datafusion::sql::sqlparser::ast::ObjectName;
 /// What SQL calls the types of the catalog whose casts have nothing to do with it.
 const SQL_NAMES: &[(&str, &str)] = &[
     ("bool", "boolean"),
-    ("bpchar", "text"),
     ("float4", "real"),
     ("float8", "double precision"),
     ("int", "integer"),

@@ -15,11 +15,11 @@ fn string(text: &str) -> Expr {
     Expr::value(Value::SingleQuotedString(text.to_string()))
 }
 
-fn not(expr: Expr) -> Expr {
+pub(super) fn not(expr: Expr) -> Expr {
     Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(Expr::Nested(Box::new(expr))) }
 }
 
-fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
+pub(super) fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
     Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
 }
 
@@ -35,13 +35,14 @@ pub(super) fn expr(expr: &mut Expr) {
             let similar = call("similar_to", vec![take(value), take(pattern), string(&escape)]);
             *expr = if negated { not(similar) } else { similar };
         }
-        Expr::Substring { expr: value, substring_from, substring_for, .. } => {
+        Expr::Substring { expr: value, substring_from, substring_for, shorthand, .. } => {
+            let name = if *shorthand { "substr" } else { "substring" };
             let (from, count) =
                 (substring_from.as_deref_mut().map(take), substring_for.as_deref_mut().map(take));
             let mut args = vec![take(value)];
             args.extend(from.or_else(|| count.is_some().then(|| number("1"))));
             args.extend(count);
-            *expr = call("substring", args);
+            *expr = call(name, args);
         }
         Expr::Overlay { expr: value, overlay_what, overlay_from, overlay_for } => {
             let mut args = vec![take(value), take(overlay_what), take(overlay_from)];
@@ -59,6 +60,30 @@ pub(super) fn expr(expr: &mut Expr) {
                 _ => return,
             };
             *expr = call(function, vec![take(inner)]);
+        }
+        Expr::BinaryOp { left, op: BinaryOperator::Overlaps, right } => {
+            if let (Expr::Tuple(lefts), Expr::Tuple(rights)) = (&mut **left, &mut **right)
+                && lefts.len() == 2
+                && rights.len() == 2
+            {
+                *expr = call("overlaps", lefts.drain(..).chain(rights.drain(..)).collect());
+            }
+        }
+        Expr::CompoundFieldAccess { access_chain, .. } => {
+            for access in access_chain {
+                if let ast::AccessExpr::Subscript(ast::Subscript::Slice {
+                    lower_bound, upper_bound, ..
+                }) = access
+                {
+                    lower_bound.get_or_insert_with(|| number("1"));
+                    upper_bound.get_or_insert_with(|| number(LAST_ELEMENT));
+                }
+            }
+        }
+        Expr::Value(ast::ValueWithSpan { value, .. }) => {
+            if let Value::UnicodeStringLiteral(text) = value {
+                *value = Value::SingleQuotedString(std::mem::take(text));
+            }
         }
         Expr::BinaryOp { left, op, right } => {
             if let (Expr::Tuple(lefts), Expr::Tuple(rights)) = (&**left, &**right)
@@ -113,6 +138,14 @@ pub(super) fn expr(expr: &mut Expr) {
                     _ => None,
                 });
                 *expr = Expr::Tuple(args.collect());
+            } else if name == "normalize"
+                && let ast::FunctionArguments::List(list) = &mut function.args
+                && let [_, ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(form))] =
+                    list.args.as_mut_slice()
+                && let Expr::Identifier(word) = form
+            {
+                // A word of the language, not a column.
+                *form = string(&word.value);
             } else if name == "make_interval" {
                 place_by_name(function, MAKE_INTERVAL);
             }
@@ -120,6 +153,9 @@ pub(super) fn expr(expr: &mut Expr) {
         _ => {}
     }
 }
+
+/// The bound of a slice that has none.
+const LAST_ELEMENT: &str = "2147483647";
 
 fn is_backslash(escape: &ast::ValueWithSpan) -> bool {
     matches!(&escape.value, Value::SingleQuotedString(text) if text == "\\")
@@ -196,7 +232,7 @@ fn compare_rows(left: &[Expr], op: &BinaryOperator, right: &[Expr]) -> Option<Ex
 }
 
 /// `(a, b) IN (SELECT ...)` as `EXISTS (SELECT 1 FROM (...) AS x WHERE ...)`.
-fn row_exists(wanted: &[Expr], subquery: &mut Box<ast::Query>) -> Option<Expr> {
+pub(super) fn row_exists(wanted: &[Expr], subquery: &mut Box<ast::Query>) -> Option<Expr> {
     let mut exists = parsed("SELECT 1 FROM (SELECT 1) AS x WHERE true")?;
     let SetExpr::Select(select) = &mut *exists.body else { return None };
     let columns: Vec<_> = (0..wanted.len()).map(|at| format!("{NAME_END}column{at}")).collect();

@@ -48,6 +48,79 @@ pub(super) fn name_outputs(select: &mut ast::Select) {
     }
 }
 
+/// Outputs of a subquery that share a name are all told apart: the query around it can mean none of them by the name
+/// alone.
+pub(super) fn part_equals(query: &mut ast::Query) {
+    let mut body = &mut *query.body;
+    let select = loop {
+        match body {
+            ast::SetExpr::SetOperation { left, .. } => body = left,
+            ast::SetExpr::Query(query) => body = &mut query.body,
+            ast::SetExpr::Select(select) => break select,
+            _ => return,
+        }
+    };
+    let repeated: Vec<String> = select
+        .projection
+        .iter()
+        .filter_map(|item| match item {
+            SelectItem::ExprWithAlias { alias, .. } => alias.value.split_once(NAME_END),
+            _ => None,
+        })
+        .filter(|(name, count)| !name.is_empty() && *count == "2")
+        .map(|(name, _)| name.to_string())
+        .collect();
+    for name in repeated {
+        let first = select.projection.iter_mut().find(|item| match item {
+            SelectItem::ExprWithAlias { alias, .. } => folded(alias) == name,
+            SelectItem::UnnamedExpr(expr) => figure_name(expr) == name,
+            _ => false,
+        });
+        let unique = Ident::with_quote('"', format!("{name}{NAME_END}1"));
+        match first {
+            Some(SelectItem::ExprWithAlias { alias, .. }) => *alias = unique,
+            Some(item) => {
+                if let SelectItem::UnnamedExpr(expr) = item {
+                    let expr = std::mem::replace(expr, Expr::value(Value::Null));
+                    *item = SelectItem::ExprWithAlias { expr, alias: unique };
+                }
+            }
+            None => {}
+        }
+    }
+}
+
+/// Columns behind the last one that an alias names keep their names; the planner wants all of them or none.
+pub(super) fn name_rest(alias: &mut ast::TableAlias, query: &ast::Query) {
+    // Subqueries that are made here have as many columns as they name.
+    if alias.columns.is_empty() || alias.name.value.starts_with(NAME_END) {
+        return;
+    }
+    let mut body = &*query.body;
+    let names: Vec<Ident> = loop {
+        match body {
+            ast::SetExpr::SetOperation { left, .. } => body = left,
+            ast::SetExpr::Query(query) => body = &query.body,
+            ast::SetExpr::Select(select) if !select.projection.iter().any(is_wildcard) => {
+                let names = select.projection.iter().map(|item| match item {
+                    SelectItem::ExprWithAlias { alias, .. } => alias.clone(),
+                    SelectItem::UnnamedExpr(expr) => Ident::with_quote('"', figure_name(expr)),
+                    _ => Ident::new("?column?"),
+                });
+                break names.collect();
+            }
+            ast::SetExpr::Values(values) => {
+                let width = values.rows.first().map_or(0, |row| row.content.len());
+                break (1..=width).map(|at| Ident::new(format!("column{at}"))).collect();
+            }
+            _ => return,
+        }
+    };
+    let named = alias.columns.len();
+    let rest = names.into_iter().skip(named);
+    alias.columns.extend(rest.map(|name| ast::TableAliasColumnDef { name, data_type: None }));
+}
+
 /// The name shown to the client.
 pub(in crate::query) fn shown(name: &str) -> &str {
     name.split(NAME_END).next().unwrap_or(name)
@@ -91,12 +164,12 @@ fn figure(expr: &Expr) -> Option<(String, bool)> {
             Some((name, true)) => Some((name, true)),
             _ => Some(("case".into(), false)),
         },
-        Expr::Exists { .. } => strong("exists"),
+        Expr::Exists { negated: false, .. } => strong("exists"),
         Expr::Array(_) => strong("array"),
         Expr::Subquery(query) => subquery_name(&query.body),
         Expr::Extract { .. } => strong("extract"),
         Expr::Position { .. } => strong("position"),
-        Expr::Substring { .. } => strong("substring"),
+        Expr::Substring { shorthand, .. } => strong(if *shorthand { "substr" } else { "substring" }),
         Expr::Overlay { .. } => strong("overlay"),
         Expr::Trim { trim_where, .. } => strong(match trim_where {
             Some(ast::TrimWhereField::Leading) => "ltrim",
@@ -107,6 +180,7 @@ fn figure(expr: &Expr) -> Option<(String, bool)> {
         Expr::Floor { .. } => strong("floor"),
         Expr::AtTimeZone { .. } => strong("timezone"),
         Expr::Tuple(_) => strong("row"),
+        Expr::BinaryOp { op: ast::BinaryOperator::Overlaps, .. } => strong("overlaps"),
         _ => None,
     }
 }
@@ -138,6 +212,7 @@ fn short_type_name(data_type: &ast::DataType) -> String {
         "boolean" => "bool",
         "timestamp without time zone" => "timestamp",
         "timestamp with time zone" => "timestamptz",
+        "\"char\"" => "char",
         other => other,
     }
     .to_string()

@@ -11,7 +11,8 @@ use datafusion::sql::sqlparser::ast::{
     Value, VisitMut, VisitorMut, WindowFrameBound, WindowSpec, WindowType,
 };
 
-use super::outside::{Rewrite, outside_subqueries};
+use super::outside::outside_subqueries;
+use super::tests_as_values::TestsAsValues;
 use super::{custom, expand, name, rowsets};
 
 /// Key of a number.
@@ -23,11 +24,15 @@ pub(in crate::query) const PARAMETER: &str = "parameter ";
 /// Key of `x op ANY(array)`, followed by the operator.
 pub(in crate::query) const ANY: &str = "any ";
 
+/// Key of a whole `CASE`.
+pub(in crate::query) const CASE: &str = "case";
 /// Key of the arguments of a function that gives one of them, followed by its name.
 pub(in crate::query) const ALIKE: &str = "alike ";
 /// Key of a time and the zone it is taken to.
 pub(in crate::query) const AT_ZONE: &str = "at time zone";
 
+/// Key of the elements of an array.
+pub(in crate::query) const ARRAY: &str = "array";
 /// Key of the values of a row.
 pub(in crate::query) const ROW: &str = "row";
 /// Key of a whole row, followed by the name of its table.
@@ -57,7 +62,7 @@ impl VisitorMut for Normalizer {
         expand::whole_rows(select);
         for item in &mut select.projection {
             if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
-                outside_subqueries(expr, &mut CountExists);
+                outside_subqueries(expr, &mut TestsAsValues);
             }
         }
         ControlFlow::Continue(())
@@ -81,7 +86,19 @@ impl VisitorMut for Normalizer {
         ControlFlow::Continue(())
     }
 
+    fn post_visit_table_factor(&mut self, factor: &mut ast::TableFactor) -> ControlFlow<()> {
+        if let ast::TableFactor::Derived { subquery, alias: Some(alias), .. } = factor {
+            name::part_equals(subquery);
+            name::name_rest(alias, subquery);
+        }
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        for table in query.with.iter_mut().flat_map(|with| &mut with.cte_tables) {
+            name::part_equals(&mut table.query);
+            name::name_rest(&mut table.alias, &table.query);
+        }
         if let ast::SetExpr::Values(values) = &mut *query.body {
             alike_values(values);
         }
@@ -93,6 +110,7 @@ impl VisitorMut for Normalizer {
         if let Some(LimitClause::LimitOffset { limit, offset, .. }) = &mut query.limit_clause {
             for place in limit.iter_mut().chain(offset.iter_mut().map(|offset| &mut offset.value)) {
                 plain_number(place);
+                number_of_text(place);
                 parameter_as(place, "bigint");
             }
         }
@@ -128,8 +146,11 @@ impl VisitorMut for Normalizer {
                 *expr = node(format!("{PARAMETER}{id}"), vec![Expr::value(Value::Null)]);
             }
             Expr::UnaryOp { op: ast::UnaryOperator::Not, expr: inner } => parameter_as(inner, "boolean"),
-            Expr::Case { operand: None, conditions, .. } => {
-                conditions.iter_mut().for_each(|when| parameter_as(&mut when.condition, "boolean"));
+            Expr::Case { operand, conditions, .. } => {
+                if operand.is_none() {
+                    conditions.iter_mut().for_each(|when| parameter_as(&mut when.condition, "boolean"));
+                }
+                *expr = node(CASE.into(), vec![take(expr)]);
             }
             Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr: inner } => {
                 if negate(inner) {
@@ -149,6 +170,10 @@ impl VisitorMut for Normalizer {
                     let value = Expr::Value(typed.value.clone());
                     *expr = node(format!("{CAST}{name}"), vec![value]);
                 }
+            }
+            // The planner's own arrays know nothing of the query around a subquery.
+            Expr::Array(array) if !array.elem.is_empty() => {
+                *expr = node(ARRAY.into(), std::mem::take(&mut array.elem));
             }
             Expr::AtTimeZone { timestamp, time_zone } => {
                 *expr = node(AT_ZONE.into(), vec![take(timestamp), take(time_zone)]);
@@ -191,10 +216,15 @@ fn alike_values(values: &mut ast::Values) {
     for column in 0..width {
         let mut cells = values.rows.iter().filter_map(|row| row.content.get(column));
         let Some(key) = cells.find_map(cast_of) else { continue };
+        let is_float = ["real", "double precision"].contains(&key.trim_start_matches(CAST));
         for cell in values.rows.iter_mut().filter_map(|row| row.content.get_mut(column)) {
-            if let Expr::Value(value) = cell
-                && matches!(value.value, Value::SingleQuotedString(_) | Value::Null)
-            {
+            let is_constant = match cell {
+                Expr::Value(value) => matches!(value.value, Value::SingleQuotedString(_) | Value::Null),
+                // A numeric beside a float is one.
+                Expr::Dictionary(fields) => is_float && fields.iter().all(|field| field.key.value == NUMBER),
+                _ => false,
+            };
+            if is_constant {
                 *cell = node(key.clone(), vec![take(cell)]);
             }
         }
@@ -206,30 +236,6 @@ fn cast_of(expr: &Expr) -> Option<String> {
     let Expr::Dictionary(fields) = expr else { return None };
     let key = &fields.first()?.key.value;
     key.starts_with(CAST).then(|| key.clone())
-}
-
-/// The planner has `EXISTS` as a condition only. As an output it becomes `(SELECT count(*) > 0 FROM (...))`.
-struct CountExists;
-
-impl Rewrite for CountExists {
-    fn after(&mut self, expr: &mut Expr) {
-        if let Expr::Exists { subquery, negated } = expr
-            && let Some(mut counting) = counting_query(*negated)
-            && let ast::SetExpr::Select(select) = &mut *counting.body
-            && let Some(from) = select.from.first_mut()
-            && let ast::TableFactor::Derived { subquery: inner, .. } = &mut from.relation
-        {
-            std::mem::swap(inner, subquery);
-            *expr = Expr::Subquery(counting);
-        }
-    }
-}
-
-fn counting_query(negated: bool) -> Option<Box<Query>> {
-    let op = if negated { "=" } else { ">" };
-    let text = format!("SELECT count(*) {op} 0 FROM (SELECT 1) AS counted");
-    let dialect = datafusion::sql::sqlparser::dialect::PostgreSqlDialect {};
-    datafusion::sql::sqlparser::parser::Parser::new(&dialect).try_with_sql(&text).ok()?.parse_query().ok()
 }
 
 pub(super) fn take(expr: &mut Expr) -> Expr {
@@ -258,8 +264,25 @@ fn plain_number(expr: &mut Expr) {
     }
 }
 
+/// A constant without a type is a number where only numbers can be.
+fn number_of_text(expr: &mut Expr) {
+    if let Expr::Value(value) = expr
+        && let Value::SingleQuotedString(text) = &value.value
+        && let Ok(number) = text.trim().parse::<i64>()
+    {
+        value.value = Value::Number(number.to_string(), false);
+    }
+}
+
 /// `-5` is one constant.
 fn negate(expr: &mut Expr) -> bool {
+    if let Expr::Nested(inner) = expr {
+        let is_negated = negate(inner);
+        if is_negated {
+            *expr = take(inner);
+        }
+        return is_negated;
+    }
     let Expr::Dictionary(fields) = expr else { return false };
     let [field] = fields.as_mut_slice() else { return false };
     if field.key.value != NUMBER {
@@ -269,10 +292,10 @@ fn negate(expr: &mut Expr) -> bool {
     let (Value::Number(number, _) | Value::SingleQuotedString(number)) = &mut value.value else {
         return false;
     };
-    if number.starts_with('-') {
-        return false;
+    match number.strip_prefix('-') {
+        Some(positive) => *number = positive.to_string(),
+        None => number.insert(0, '-'),
     }
-    number.insert(0, '-');
     true
 }
 

@@ -8,15 +8,13 @@ use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::cursor::Cursor;
-use super::normalize;
 use super::refuse::Refusal;
-use crate::error::{Error, Kind, Result};
+use super::{check, normalize};
+use crate::error::Result;
 
 /// Reads a query up to where it ends. What it must not contain makes a [`Refusal`].
 pub(super) fn query(cursor: &mut Cursor<'_>) -> Result<std::result::Result<Box<ast::Query>, Refusal>> {
-    if cursor.is_word(0, "table") {
-        cursor.replace_table_keyword();
-    }
+    cursor.replace_table_keywords();
     if let Some(place) = misplaced(cursor.tokens()) {
         return Err(cursor.unexpected_at(place));
     }
@@ -25,7 +23,7 @@ pub(super) fn query(cursor: &mut Cursor<'_>) -> Result<std::result::Result<Box<a
     if let Some(refusal) = writes(&query) {
         return Ok(Err(refusal));
     }
-    if let Some(error) = unsupported(&query) {
+    if let Some(error) = check::refused(&query) {
         return Err(error);
     }
     normalize::query(&mut query);
@@ -72,6 +70,7 @@ fn misplaced(tokens: &[TokenWithSpan]) -> Option<usize> {
             // `is distinct from`, `extract(x from y)` and their like are followed by an expression.
             "from" | "join" => is_clause(next) && word(next) != "select",
             "where" | "having" | "on" | "and" | "or" | "not" => ["and", "or"].contains(&word(next).as_str()),
+            "distinct" => is(next, &Token::Mul) && at > 0 && is(at - 1, &Token::LParen),
             "order" => word(next) != "by",
             "group" => word(next) != "by" && !is(next, &Token::LParen) && word(next) != "rows",
             "select" if is(next, &Token::Mul) => {
@@ -149,81 +148,4 @@ fn writing_body(body: &SetExpr) -> Option<Refusal> {
         _ => return None,
     };
     Some(Refusal::Write(what.into()))
-}
-
-/// Clauses of other dialects that sqlparser reads, and that must not be ignored silently.
-fn unsupported(query: &ast::Query) -> Option<Error> {
-    struct Quoted;
-    impl Visitor for Quoted {
-        type Break = String;
-
-        fn pre_visit_select(&mut self, select: &ast::Select) -> ControlFlow<String> {
-            let joins = select.from.iter().flat_map(|from| &from.joins);
-            let is_open = |join: &ast::Join| {
-                use ast::JoinOperator::{FullOuter, Inner, Join, Left, LeftOuter, Right, RightOuter};
-                matches!(
-                    &join.join_operator,
-                    Join(on) | Inner(on) | Left(on) | LeftOuter(on) | Right(on) | RightOuter(on) | FullOuter(on)
-                        if matches!(on, ast::JoinConstraint::None)
-                )
-            };
-            match joins.into_iter().find(|join| is_open(join)) {
-                Some(join) => ControlFlow::Break(join.relation.to_string()),
-                None => ControlFlow::Continue(()),
-            }
-        }
-
-        fn pre_visit_relation(&mut self, name: &ast::ObjectName) -> ControlFlow<String> {
-            let is_text =
-                |part: &ast::ObjectNamePart| part.as_ident().is_some_and(|i| i.quote_style == Some('\''));
-            if name.0.iter().any(is_text) {
-                ControlFlow::Break(name.to_string())
-            } else {
-                ControlFlow::Continue(())
-            }
-        }
-    }
-    if let ControlFlow::Break(name) = query.visit(&mut Quoted) {
-        return Some(super::cursor::syntax_error(format!("syntax error at or near \"{name}\"")));
-    }
-    if joins_by_nature(query) {
-        let what = "NATURAL LEFT, RIGHT and FULL JOIN are not supported";
-        let hint = "name the columns that both sides have: LEFT JOIN ... USING (...)";
-        return Some(Error::new(Kind::Unsupported, what).with_hint(hint));
-    }
-    let found = if query.for_clause.is_some() {
-        "FOR XML and FOR JSON"
-    } else if query.settings.is_some() || query.format_clause.is_some() || !query.pipe_operators.is_empty() {
-        "this clause"
-    } else if query.fetch.as_ref().is_some_and(|fetch| fetch.percent) {
-        "FETCH ... PERCENT"
-    } else {
-        return None;
-    };
-    Some(Error::new(Kind::Unsupported, format!("{found} is not supported")))
-}
-
-/// Whether there is an outer join of all columns that both sides have. The planner would show the wrong one of each
-/// two.
-fn joins_by_nature(query: &ast::Query) -> bool {
-    struct Natural;
-    impl Visitor for Natural {
-        type Break = ();
-
-        fn pre_visit_select(&mut self, select: &ast::Select) -> ControlFlow<()> {
-            let is_natural = |join: &ast::Join| {
-                use ast::JoinOperator::{FullOuter, Left, LeftOuter, Right, RightOuter};
-                matches!(
-                    &join.join_operator,
-                    Left(on) | LeftOuter(on) | Right(on) | RightOuter(on) | FullOuter(on)
-                        if matches!(on, ast::JoinConstraint::Natural)
-                )
-            };
-            match select.from.iter().flat_map(|from| &from.joins).any(is_natural) {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
-        }
-    }
-    query.visit(&mut Natural).is_break()
 }

@@ -468,7 +468,7 @@ fn item(expr: Expr, name: &str) -> SelectItem {
     SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) }
 }
 
-fn table_alias(name: &str) -> ast::TableAlias {
+pub(super) fn table_alias(name: &str) -> ast::TableAlias {
     ast::TableAlias { explicit: true, name: Ident::with_quote('"', name), columns: Vec::new(), at: None }
 }
 
@@ -500,7 +500,7 @@ pub(super) fn parsed(text: &str) -> Option<Query> {
     Some(*query)
 }
 
-fn select_of(query: &mut Query) -> Option<&mut ast::Select> {
+pub(super) fn select_of(query: &mut Query) -> Option<&mut ast::Select> {
     match &mut *query.body {
         SetExpr::Select(select) => Some(select),
         _ => None,

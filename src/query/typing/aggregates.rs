@@ -14,6 +14,7 @@ use crate::error::{Error, Kind};
 use crate::query::functions::aggregate::Sum;
 use crate::query::functions::collect::ArrayAgg;
 use crate::query::functions::division::{Division, Gives};
+use crate::query::functions::spread::{self, Spread};
 use crate::query::functions::{json, ordered, row};
 use crate::query::zone::Zone;
 
@@ -35,6 +36,12 @@ pub(super) fn aggregate(raw: RawAggregateExpr, zone: Zone) -> Result<PlannerResu
     let plain = |func| part(func, raw.args.clone(), raw.order_by.clone(), raw.filter.clone());
     if name == "avg" && raw.args.len() == 1 {
         return Ok(PlannerResult::Planned(mean(plain(sum()), plain(count()))));
+    }
+    if let Some(finisher) = spread::finisher(name)
+        && raw.args.len() == 1
+    {
+        let spread = Arc::new(Spread::of(Arc::clone(&raw.func)).into());
+        return Ok(PlannerResult::Planned(finish(finisher, vec![plain(spread)], zone)?));
     }
     if let Some(finisher) = json::aggregate::finisher(name) {
         let args = collected(name, &raw.args)?;
@@ -82,6 +89,13 @@ pub(super) fn window(raw: RawWindowExpr, zone: Zone) -> Result<PlannerResult<Raw
     if name == "avg" && raw.args.len() == 1 {
         let (sum, count) = (part(sum(), raw.args.clone()), part(count(), raw.args.clone()));
         return Ok(PlannerResult::Planned(mean(sum, count)));
+    }
+    if let (Some(finisher), WindowFunctionDefinition::AggregateUDF(func)) =
+        (spread::finisher(name), &raw.func_def)
+        && raw.args.len() == 1
+    {
+        let spread = Arc::new(Spread::of(Arc::clone(func)).into());
+        return Ok(PlannerResult::Planned(finish(finisher, vec![part(spread, raw.args.clone())], zone)?));
     }
     if let Some(finisher) = json::aggregate::finisher(name) {
         let args = collected(name, &raw.args)?;

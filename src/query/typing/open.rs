@@ -4,16 +4,7 @@ use arrow::datatypes::{DataType, IntervalUnit};
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::{Expr, Operator};
 
-use super::{is_open_parameter, is_unknown_text, type_of, with_type};
-
-/// Elements of an array: parameters are of the type of the others.
-pub(super) fn elements(elements: Vec<Expr>, schema: &DFSchema) -> Result<Vec<Expr>> {
-    let mut known =
-        elements.iter().filter(|element| !is_open_parameter(element) && !is_unknown_text(element));
-    let known = known.next().map(|element| type_of(element, schema)).transpose()?;
-    let Some(known) = known.filter(|data_type| *data_type != DataType::Null) else { return Ok(elements) };
-    Ok(elements.into_iter().map(|element| with_type(element, &known)).collect())
-}
+use super::{is_open_parameter, type_of, with_type};
 
 /// Parameters beside operands that have no operator with another one of their type: what is added to a point in time
 /// is an interval, what multiplies or divides an interval is a number.

@@ -5,7 +5,7 @@ use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, ScalarUDF};
 
-use super::{is_open_parameter, is_unknown_text, list, takes_text, type_of, unknown_target, with_type};
+use super::{is_open_parameter, list, with_type};
 use crate::error::Error;
 use crate::query::functions::cast::{PostgresCast, Target, cast_expr, cast_scalar, sql_name};
 use crate::query::functions::number::{Number, is_float, is_integer, is_numeric};
@@ -25,8 +25,11 @@ pub(super) fn number(value: Expr) -> Result<Expr> {
             let number = Number::new((*number).into(), 0);
             number.scalar().ok_or_else(|| Error::internal("an integer constant"))?
         }
-        // A number with an exponent arrives as text.
-        ScalarValue::Utf8(Some(text)) => ScalarValue::Float64(Some(parse_float(text, "double precision")?)),
+        // A number with an exponent arrives as text; what no numeric can hold here is a float.
+        ScalarValue::Utf8(Some(text)) => match Number::parse(text).and_then(|number| number.scalar()) {
+            Some(number) => number,
+            None => ScalarValue::Float64(Some(parse_float(text, "double precision")?)),
+        },
         _ => return Ok(value),
     };
     Ok(Expr::Literal(scalar, None))
@@ -49,34 +52,6 @@ pub(super) fn cast(value: Expr, target: &Target, schema: &DFSchema, zone: Zone) 
         return Ok(ScalarUDF::from(PostgresCast::new(target.clone(), zone)).call(vec![value]));
     }
     Ok(cast_expr(value, field.data_type(), target, zone)?)
-}
-
-/// `coalesce`, `nullif`, `greatest` and `least`: constants and parameters take the type of the others.
-pub(super) fn alike(name: &str, arguments: Vec<Expr>, schema: &DFSchema, zone: Zone) -> Result<Expr> {
-    let mut known = None;
-    for argument in
-        arguments.iter().filter(|argument| !is_open_parameter(argument) && !is_unknown_text(argument))
-    {
-        known = Some(type_of(argument, schema)?).filter(|data_type| *data_type != DataType::Null);
-        if known.is_some() {
-            break;
-        }
-    }
-    let arguments = arguments.into_iter().map(|argument| match &known {
-        Some(known) if is_unknown_text(&argument) && takes_text(known) => {
-            cast_expr(argument, &DataType::Utf8, &unknown_target(known), zone)
-        }
-        Some(known) => Ok(with_type(argument, known)),
-        None => Ok(argument),
-    });
-    let arguments = arguments.collect::<std::result::Result<Vec<_>, _>>()?;
-    let function = match name {
-        "coalesce" => datafusion::functions::core::coalesce(),
-        "nullif" => datafusion::functions::core::nullif(),
-        "greatest" => datafusion::functions::core::greatest(),
-        _ => datafusion::functions::core::least(),
-    };
-    Ok(function.call(arguments))
 }
 
 /// `x = ANY(array)`

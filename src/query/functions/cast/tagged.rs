@@ -27,7 +27,9 @@ fn one(text: &str, target: &Target) -> Result<String> {
     let cut = |length: usize| text.chars().take(length).collect::<String>();
     Ok(match target {
         Target::Varchar(length) => cut(*length),
-        Target::Char(length) => format!("{:<length$}", cut(*length)),
+        // Blanks at the end are nothing in a comparison; they are shown where the value leaves.
+        Target::Char(length) => cut(*length).trim_end_matches(' ').to_string(),
+        Target::Tagged("bpchar") => text.trim_end_matches(' ').to_string(),
         Target::Tagged("json") => {
             json::validate(text)?;
             text.to_string()

@@ -406,7 +406,7 @@ impl NumberPattern {
 
     /// The number that a text shows; `None` for no text at all.
     pub(super) fn read(&self, text: &str) -> Result<Option<Number>> {
-        if text.is_empty() {
+        if self.nodes.is_empty() {
             return Ok(None);
         }
         if self.is_roman {

@@ -47,6 +47,8 @@ pub(in crate::query) enum Type {
     Same(usize),
     /// The type of the elements of an argument; only as a result.
     ElementOf(usize),
+    /// An array of elements of the type of an argument; only as a result.
+    ArrayOf(usize),
 }
 
 /// The name of the type of a field as messages show it.
@@ -54,6 +56,7 @@ pub(in crate::query) fn shown_type(field: &Field) -> String {
     let name = |name: &str| match name {
         "varchar" => "character varying".to_string(),
         "bpchar" => "character".to_string(),
+        "char" => "\"char\"".to_string(),
         other => other.to_string(),
     };
     match field.metadata().get(PG_TYPE).map(String::as_str) {
@@ -94,7 +97,7 @@ impl Type {
             Type::Int4 => DataType::Int32,
             Type::Int8 | Type::Regtype => DataType::Int64,
             Type::Float8 => DataType::Float64,
-            Type::Numeric => DataType::Decimal256(76, 36),
+            Type::Numeric => DataType::Decimal256(76, super::SCALE as i8),
             Type::Text | Type::Json | Type::Jsonb | Type::Uuid => DataType::Utf8,
             Type::Bytea => DataType::Binary,
             Type::Date => DataType::Date32,
@@ -109,7 +112,9 @@ impl Type {
             Type::Float8s => list(DataType::Float64),
             Type::Timestamps => list(SHOWN),
             Type::TimestampTzs => list(zoned()),
-            Type::AnyArray | Type::Any | Type::Same(_) | Type::ElementOf(_) => return None,
+            Type::AnyArray | Type::Any | Type::Same(_) | Type::ElementOf(_) | Type::ArrayOf(_) => {
+                return None;
+            }
         })
     }
 
@@ -129,6 +134,10 @@ impl Type {
                 }
                 _ => (DataType::Utf8, None),
             },
+            Type::ArrayOf(at) => {
+                let (element, tag) = Type::Same(at).field(args);
+                (list(element), tag.map(|tag| format!("_{tag}")))
+            }
             other => (other.arrow().unwrap_or(DataType::Utf8), other.tag().map(str::to_string)),
         }
     }
@@ -138,7 +147,7 @@ impl Type {
         match self {
             // Numbers are read in whatever type they have.
             Type::Numeric if is_integer(from) || is_numeric(from) => None,
-            Type::Numeric => Some((Target::Numeric, DataType::Decimal256(76, 36))),
+            Type::Numeric => Some((Target::Numeric, DataType::Decimal256(76, super::SCALE as i8))),
             Type::Json => Some((Target::Tagged("json"), DataType::Utf8)),
             Type::Jsonb => Some((Target::Tagged("jsonb"), DataType::Utf8)),
             Type::Uuid => Some((Target::Tagged("uuid"), DataType::Utf8)),
@@ -163,7 +172,7 @@ impl Type {
         match self {
             Type::Any => Some(8),
             Type::AnyArray => when(matches!(data_type, DataType::List(_)), 1),
-            Type::Same(_) | Type::ElementOf(_) => None,
+            Type::Same(_) | Type::ElementOf(_) | Type::ArrayOf(_) => None,
             Type::TextLists | Type::Timestamps | Type::TimestampTzs => None,
             Type::Text => when(is_plain_text, u32::from(tag.is_some_and(|tag| tag != "text"))),
             Type::Json | Type::Jsonb | Type::Uuid | Type::Regtype => when(tag == self.tag(), 0),

@@ -9,13 +9,13 @@ use super::quote::{identifier, literal};
 use crate::error::{Error, Kind, Result};
 
 pub(super) const DEFINITIONS: &[Definition] = &[
-    Definition::new("concat", &[Type::Any], Type::Text, |args| {
+    Definition::new("concat", &[Type::Any, Type::Any], Type::Text, |args| {
         let parts = (0..args.count()).filter_map(|at| shown_arg(args, at).transpose());
         Value::text(parts.collect::<Result<String>>()?)
     })
     .variadic()
     .lenient(),
-    Definition::new("concat_ws", &[Type::Text, Type::Any], Type::Text, |args| {
+    Definition::new("concat_ws", &[Type::Text, Type::Any, Type::Any], Type::Text, |args| {
         if args.is_null(0) {
             return Ok(Value::Null);
         }

@@ -187,7 +187,7 @@ fn refuse(form: &mut Form, error: &Error) {
         () if what.contains("unique") => form.refuse_field("unique_fields", error),
         () if what.contains("zone") => form.refuse_field("time_zone", error),
         () if what.contains("keep_days") => form.refuse_field("keep_days", error),
-        () => form.refuse(error),
+        () => form.refuse_among(&["name", "description", "query"], error),
     }
 }
 

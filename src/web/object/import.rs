@@ -235,7 +235,9 @@ async fn save_now(person: &Person, known: &Known, mut form: Form) -> Result<Resp
             Err(error) if error.what().contains("filter") || error.sqlstate().starts_with("42") => {
                 form.refuse_field("filter", &error);
             }
-            Err(error) => form.refuse(&error),
+            Err(error) => {
+                form.refuse_among(&["filter", "cursor_field", "max_rows", "frequency", "new_fields"], &error)
+            }
         }
     }
     let page = import_page(person, known, &form, &Form::default(), None).await?;
@@ -268,7 +270,7 @@ pub(super) async fn set_rule(
             Err(error) if error.what().contains("allow") || error.what().contains("limit") => {
                 form.refuse_field("max", &error);
             }
-            Err(error) => form.refuse(&error),
+            Err(error) => form.refuse_among(&["rule", "max", "field"], &error),
         }
     }
     let page = import_page(&person, &known, &now(&known)?, &form, None).await?;

@@ -24,7 +24,7 @@ use crate::model::{Alert, FieldMask, Grant, ObjectField, Release, ReleaseObject,
 use crate::query::{AsOf, CatalogFacts, Hidden, SessionUser, SystemTable, SystemTables, Tables, Wanted};
 use rows::{connector_row, dropped_row, period_row};
 
-pub(super) use sight::{Named, Sight};
+pub(super) use sight::{NOT_TOLD, Named, Sight};
 use tables::TABLES;
 
 /// How many of the newest runs, syncs, releases and audit rows are shown.
@@ -119,11 +119,11 @@ impl SystemTables for Catalog {
     }
 
     async fn may_read(&self, who: &SessionUser, connection: &str, object: &str) -> Result<bool> {
-        Ok(Sight::of(&self.app, who).await?.reads(connection, object))
+        Ok(Sight::of_rows(&self.app, who).await?.reads(connection, object))
     }
 
     async fn hidden(&self, who: &SessionUser, object: &ReleaseObject) -> Result<Vec<Option<Hidden>>> {
-        let sight = Sight::of(&self.app, who).await?;
+        let sight = Sight::of_fields(&self.app, who).await?;
         let named = Named::of(object);
         Ok(object.fields.iter().map(|field| sight.hidden(named, &field.api)).collect())
     }
@@ -162,8 +162,16 @@ impl Catalog {
                     Some(object) => sight.sees(&row.connection, object),
                     None => sight.sees_some_of(&row.connection),
                 };
-                let rows = health::rows(&self.app).await?;
-                rows.into_iter().filter(seen).map(health::Row::cells).collect()
+                let hidden = self.hidden_names(sight).await?;
+                let mut rows = health::rows(&self.app).await?;
+                rows.retain(seen);
+                for row in &mut rows {
+                    let object = row.object.clone().unwrap_or_default();
+                    if row.health.cause.is_some() && hidden.contains(&(row.connection.clone(), object)) {
+                        row.health.cause = Some(NOT_TOLD.into());
+                    }
+                }
+                rows.into_iter().map(health::Row::cells).collect()
             }
             "alert" => {
                 let mut alerts = self.app.state.alerts(SHOWN).await?;
@@ -197,13 +205,13 @@ impl Catalog {
         Ok(hidden.map(|object| (object.connection, object.name)).collect())
     }
 
-    /// Leaves of alerts what may leave the company where they may tell of hidden values.
+    /// Takes the causes out of alerts that may tell of hidden values.
     async fn without_values(&self, alerts: &mut [Alert], sight: &Sight) -> Result<()> {
         let hidden = self.hidden_names(sight).await?;
         for Alert { condition, .. } in alerts {
             let named = condition.connection.clone().zip(condition.object.clone());
             if named.is_some_and(|named| hidden.contains(&named)) {
-                condition.text = condition.summary.clone();
+                condition.text = NOT_TOLD.into();
             }
         }
         Ok(())

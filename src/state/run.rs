@@ -142,7 +142,7 @@ impl State {
         rows.map_err(failed)?.iter().rev().map(run).collect()
     }
 
-    /// The newest runs that are wanted, oldest first. [`Run::fault`] is left out.
+    /// The newest runs that are wanted, oldest first. [`Run::fault`] and [`Run::summary`] are left out.
     pub async fn runs_where(&self, wanted: &RunsWanted<'_>) -> Result<Vec<Run>> {
         let counts = if wanted.with_counts { "counts" } else { "'{}' AS counts" };
         let numbers = [("id", wanted.id), ("sync_id", wanted.sync)];
@@ -156,7 +156,7 @@ impl State {
         let only = if conditions.is_empty() { "" } else { "WHERE" };
         let query = format!(
             "SELECT id, sync_id, object_id, object, mode, status, started_at, ended_at, {counts}, version, release_id, cause,
-                 remedy, NULL AS fault, summary
+                 remedy, NULL AS fault, NULL AS summary
              FROM runs {only} {} ORDER BY id DESC LIMIT ${}",
             conditions.join(" AND "),
             conditions.len() + 1

@@ -22,6 +22,8 @@ struct Said {
     hint: Option<String>,
 }
 
+/// Characters of a value that errors quote for certain.
+const QUOTED: usize = 12;
 /// Bytes of a line.
 const LONGEST_LINE: usize = 20_000;
 /// Fields of several lines.
@@ -128,19 +130,32 @@ impl Form {
     /// Says what an error says, beside that one of some fields which it names or quotes; where it is none of them, beside
     /// the first.
     pub(super) fn refuse_among(&mut self, names: &[&str], error: &Error) {
+        if let Some(name) = self.quoted(names, error) {
+            return self.refuse_field(name, error);
+        }
         let what = error.what();
         let is_named = |name: &&&str| {
             let plain = name.rsplit('.').next().unwrap_or(name);
             what.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == plain)
                 || what.contains(&plain.replace('_', " "))
         };
-        let is_quoted =
-            |name: &&&str| self.text(name).is_some_and(|typed| what.contains(&format!("`{typed}`")));
-        let found = names.iter().find(is_quoted).or_else(|| names.iter().find(is_named)).or(names.first());
+        let found = names.iter().find(is_named).or(names.first());
         match found.copied() {
             Some(name) => self.refuse_field(name, error),
             None => self.refuse(error),
         }
+    }
+
+    /// That one of some fields whose value an error quotes.
+    pub(super) fn quoted<'n>(&self, names: &[&'n str], error: &Error) -> Option<&'n str> {
+        let begin = |typed: &str| typed.chars().take(QUOTED).collect::<String>();
+        let is_quoted = |name: &&&str| {
+            let typed = self.text(name).map(begin);
+            typed.is_some_and(|typed| {
+                ['`', '"'].iter().any(|quote| error.what().contains(&format!("{quote}{typed}")))
+            })
+        };
+        names.iter().find(is_quoted).copied()
     }
 
     /// Whether nothing is wrong.

@@ -108,7 +108,10 @@ async fn run(person: Person, mut form: Form) -> Answer {
             (html! {}, StatusCode::UNPROCESSABLE_ENTITY)
         }
         Err(error) if error.kind() == Kind::Internal => return Err(error.into()),
-        Err(error) => (refused(&error, &sql), StatusCode::UNPROCESSABLE_ENTITY),
+        Err(error) => {
+            form.refuse_field("sql", &error);
+            (refused(&error, &sql), StatusCode::UNPROCESSABLE_ENTITY)
+        }
     };
     Ok(page(&person, &form, &below, status).await?)
 }

@@ -179,6 +179,10 @@ async fn create(person: Person, mut form: Form) -> Answer {
 fn refuse(form: &mut Form, error: &Error) {
     let what = error.what().to_lowercase();
     let is_of_query = error.detail().is_some_and(|detail| detail.starts_with("in the query"));
+    let lines = ["name", "unique_fields", "time_zone", "keep_days", "description"];
+    if let Some(name) = form.quoted(&lines, error) {
+        return form.refuse_field(name, error);
+    }
     match () {
         () if error.kind() == Kind::AlreadyExists => form.refuse_field("name", error),
         () if is_of_query || error.position().is_some() || error.sqlstate().starts_with("42") => {

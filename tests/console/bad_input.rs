@@ -12,6 +12,7 @@ const LONG: usize = 100_000;
 
 /// What fields are filled in with that have nothing in them, where that must be more than a word.
 const FILLED: &[(&str, &str)] = &[
+    ("again", "a password that is long enough"),
     ("setting.host", "127.0.0.1"),
     ("setting.port", "1"),
     ("setting.sslmode", "disable"),
@@ -79,7 +80,7 @@ fn controls(inside: &str) -> Vec<Control> {
                 let value = attribute(tag, "value").unwrap_or_default();
                 let is_ticked = !matches!(kind.as_str(), "checkbox" | "radio") || tag.contains(" checked");
                 let is_typed = matches!(kind.as_str(), "text" | "password" | "number" | "search" | "email");
-                if is_ticked && name != "csrf" {
+                if is_ticked && name != "csrf" && !tag.contains(" readonly") {
                     controls.push(Control { name, kind, value, is_required, is_typed });
                 }
             }
@@ -111,7 +112,9 @@ fn judge(html: &str, form: &Found, sent: &BTreeMap<String, String>, bad: &Contro
     let named = |name: &str| {
         tags.iter().filter(|tag| attribute(tag, "name").as_deref() == Some(name)).copied().collect::<Vec<_>>()
     };
-    let is_marked = named(&bad.name).iter().any(|tag| {
+    // Which of two that differ is wrong nobody knows.
+    let twins = if bad.name == "password" { vec!["password", "again"] } else { vec![bad.name.as_str()] };
+    let is_marked = twins.iter().flat_map(|name| named(name)).any(|tag| {
         attribute(tag, "aria-describedby").is_some_and(|ids| {
             ids.split_whitespace().any(|id| id.ends_with("-error") && html.contains(&format!("id=\"{id}\"")))
         })
@@ -171,6 +174,10 @@ async fn whatever_is_typed_is_answered_beside_its_field() {
                 }
                 let mut sent: BTreeMap<String, String> =
                     form.controls.iter().map(|control| (control.name.clone(), filled(control))).collect();
+                if form.action.starts_with("/connectors/") {
+                    // Each is another connection.
+                    sent.insert("name".into(), format!("tried_{tried}"));
+                }
                 sent.insert(bad.name.clone(), value.to_string());
                 let fields: Vec<_> =
                     sent.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();

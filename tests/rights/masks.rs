@@ -33,7 +33,7 @@ async fn a_mask_holds_in_every_query() {
         ("SELECT rank() OVER (ORDER BY salary) FROM employee WHERE id IN (3, 5)", "1\n1"),
         ("SELECT salary FROM (SELECT * FROM crm.employee) e WHERE id = 3", "NULL"),
         ("SELECT e.salary::text || 'x' FROM employee e WHERE id = 3", "NULL"),
-        ("SELECT coalesce(salary, -1) FROM employee WHERE id = 3", "-1"),
+        ("SELECT coalesce(salary, -1) = -1 FROM employee WHERE id = 3", "t"),
         ("SELECT row_to_json(e)->>'salary' FROM employee e WHERE id = 3", "NULL"),
         (
             "SET tributary.as_of = '1'; SELECT salary, iban FROM employee WHERE id = 7; RESET tributary.as_of",
@@ -130,7 +130,7 @@ async fn nothing_beside_the_rows_tells_a_masked_value() {
         told(&ann, "SELECT field, value, old_value FROM tributary.override ORDER BY field").await.unwrap();
     assert_eq!(overrides, "name|Anna|name 7\nsalary|NULL|NULL");
     let run = told(&ann, "SELECT cause FROM tributary.run ORDER BY id DESC LIMIT 1").await.unwrap();
-    assert!(run != "NULL" && !run.is_empty(), "it is told that it was held: {run}");
+    assert!(run.starts_with("not told"), "{run}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

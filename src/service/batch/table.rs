@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::model::{Batch, BatchStep, FieldType};
 use crate::service::App;
 use crate::service::cells::{Cell, Columns, time};
+use crate::service::system::NOT_TOLD;
 
 use FieldType::{Boolean as B, Int64 as I, Text as T, TimestampTz as Z};
 
@@ -64,7 +65,9 @@ pub(in crate::service) async fn step_rows(
     for step in &mut steps {
         let name = TableReference::parse_str(&step.name);
         let named = (name.schema().unwrap_or_default().to_string(), name.table().to_string());
-        step.cause = step.cause.take().filter(|_| !hidden.contains(&named));
+        if step.cause.is_some() && hidden.contains(&named) {
+            step.cause = Some(NOT_TOLD.into());
+        }
     }
     Ok(steps.into_iter().map(step_row).collect())
 }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::rows::run_row;
-use super::{Catalog, Cell, Named, SHOWN, Sight, Wanted, time, trust};
+use super::{Catalog, Cell, NOT_TOLD, Named, SHOWN, Sight, Wanted, time, trust};
 use crate::error::Result;
 use crate::model::{Object, Run};
 use crate::state::RunsWanted;
@@ -70,7 +70,7 @@ impl Catalog {
         let row = |mut run: Run| {
             let (object, ongoing) = (names.get(&run.object_id).cloned(), live.of(run.id));
             if hides(sight, &run, object.as_deref()) {
-                run.cause = run.summary.take();
+                run.cause = run.cause.map(|_| NOT_TOLD.into());
                 run.counts.warnings.clear();
             }
             run_row(run, object, ongoing)

@@ -6,6 +6,9 @@ use crate::query::{Hidden, SessionUser};
 use crate::service::App;
 use crate::service::user::AUDITOR;
 
+/// In the place of a cause that may name values which somebody does not see.
+pub(in crate::service) const NOT_TOLD: &str = "not told: the cause may name values that you do not see";
+
 /// Rights, masks and the role of a user, as they are now.
 pub(in crate::service) struct Sight {
     pub(in crate::service) is_admin: bool,
@@ -42,8 +45,19 @@ impl Sight {
         }
         let user = app.state.user(&who.name).await?;
         let sees_all = user.is_some_and(|user| user.role == AUDITOR);
-        let grants = app.state.grants_of(&who.name).await?;
-        Ok(Sight { is_admin: false, sees_all, grants, masks: app.state.masks().await? })
+        Ok(Sight { sees_all, ..Self::of_fields(app, who).await? })
+    }
+
+    /// The rights on rows and their fields alone: what may be known beside them is left out.
+    pub(super) async fn of_fields(app: &App, who: &SessionUser) -> Result<Self> {
+        Ok(Sight { masks: app.state.masks().await?, ..Self::of_rows(app, who).await? })
+    }
+
+    /// The rights on rows alone: what may be known beside them, and masks, are left out.
+    pub(super) async fn of_rows(app: &App, who: &SessionUser) -> Result<Self> {
+        let is_admin = who.is_admin;
+        let grants = if is_admin { Vec::new() } else { app.state.grants_of(&who.name).await? };
+        Ok(Sight { is_admin, sees_all: is_admin, grants, masks: Vec::new() })
     }
 
     /// Whether what is known of an object may be seen.

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Cell, Columns, Named, Sight};
+use super::{Cell, Columns, NOT_TOLD, Named, Sight};
 use crate::error::{Error, Kind, Result};
 use crate::model::{FieldType, Object, Run};
 use crate::service::App;
@@ -157,8 +157,10 @@ pub(super) fn standing(
         "succeeded" | "succeeded with warnings" => return ("current".into(), None),
         status => status,
     };
-    let cause = if is_hidden { &run.summary } else { &run.cause };
-    let cause = cause.as_deref().unwrap_or("no cause is known");
+    let cause = match is_hidden {
+        true => NOT_TOLD,
+        false => run.cause.as_deref().unwrap_or("no cause is known"),
+    };
     let readers = match (word, published) {
         ("capped", _) => String::new(),
         (_, Some(published)) => format!("; readers have the {} rows published before", published.rows),

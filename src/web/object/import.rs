@@ -229,6 +229,9 @@ async fn save_now(person: &Person, known: &Known, mut form: Form) -> Result<Resp
                 };
                 return Ok(flash::see_other(&to, told));
             }
+            Err(error) if form.quoted(&["cursor_field", "frequency", "new_fields"], &error).is_some() => {
+                form.refuse_among(&["cursor_field", "frequency", "new_fields"], &error);
+            }
             Err(error) if error.what().contains("max_rows") => form.refuse_field("max_rows", &error),
             Err(error) if error.what().contains("cursor") => form.refuse_field("cursor_field", &error),
             Err(error) if error.what().contains("frequency") => form.refuse_field("frequency", &error),

@@ -179,7 +179,7 @@ async fn create(person: Person, mut form: Form) -> Answer {
 fn refuse(form: &mut Form, error: &Error) {
     let what = error.what().to_lowercase();
     let is_of_query = error.detail().is_some_and(|detail| detail.starts_with("in the query"));
-    let lines = ["name", "unique_fields", "time_zone", "keep_days", "description"];
+    let lines = ["unique_fields", "time_zone", "keep_days", "description", "name"];
     if let Some(name) = form.quoted(&lines, error) {
         return form.refuse_field(name, error);
     }

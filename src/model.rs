@@ -5,16 +5,20 @@ mod field_type;
 mod filter;
 mod gate;
 mod health;
+mod mask;
 mod name;
 mod overrides;
 mod schedule;
 mod statement;
+
+use std::collections::BTreeMap;
 
 pub use batch::{Batch, BatchStep};
 pub use field_type::FieldType;
 pub use filter::{Comparison, Filter, Literal};
 pub use gate::{GateRules, MisfitCount, Quarantined, Reason, Removal, Review, Rule, Verdict, Visible};
 pub use health::{Alert, Condition, Event, Fault, Health, Message, Severity, State, Turn};
+pub use mask::{FieldMask, Mask};
 pub use name::{check_name, machine_name, quote_ident, unique_machine_name};
 pub use overrides::{End, Ended, Override};
 pub use schedule::{Moment, Schedule};
@@ -181,6 +185,9 @@ pub struct ImportSettings {
     pub gate: GateRules,
     /// What becomes of a field that is new at the source: `offer` or `add`.
     pub new_fields: String,
+    /// By API names: whether a diff sees a field change, where a person said so and not the source.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub volatile_of: BTreeMap<String, bool>,
 }
 
 impl Default for ImportSettings {
@@ -196,6 +203,7 @@ impl Default for ImportSettings {
             sweep: true,
             gate: GateRules::default(),
             new_fields: "offer".into(),
+            volatile_of: BTreeMap::new(),
         }
     }
 }
@@ -369,7 +377,7 @@ pub struct User {
     pub browser_verifier: Option<String>,
 }
 
-/// A right to read an object: `SELECT` on one object or on all objects of a connection.
+/// A right to read: `SELECT` on all objects of a connection, on one object, or on one field of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     /// Login name.
@@ -378,4 +386,23 @@ pub struct Grant {
     pub connection: String,
     /// Object name; `None` means all objects of the connection.
     pub object: Option<String>,
+    /// The field, by the source's name; `None` means all of them. A field that is granted by itself is never masked.
+    pub field: Option<String>,
+}
+
+impl Grant {
+    /// Whether it is a right on something of that object.
+    pub fn is_of(&self, connection: &str, object: &str) -> bool {
+        self.connection == connection && self.object.as_deref().is_none_or(|granted| granted == object)
+    }
+
+    /// Whether it is a right on the whole object.
+    pub fn covers(&self, connection: &str, object: &str) -> bool {
+        self.field.is_none() && self.is_of(connection, object)
+    }
+
+    /// Whether it is a right on that field by itself.
+    pub fn names(&self, connection: &str, object: &str, field: &str) -> bool {
+        self.field.as_deref() == Some(field) && self.is_of(connection, object)
+    }
 }

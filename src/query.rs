@@ -32,6 +32,7 @@ mod history;
 mod in_turn;
 mod interrupt;
 mod membership;
+mod newest;
 mod notify;
 mod output;
 mod parse;
@@ -42,6 +43,7 @@ mod resolve;
 mod run;
 mod session;
 mod settings;
+mod shield;
 mod tables;
 mod ties;
 mod typing;
@@ -70,7 +72,7 @@ pub use session::{
     TransactionStatus,
 };
 pub use settings::{DateForm, DateOrder, DateStyle, IntervalStyle, Style, general};
-pub use tables::{AsOf, SystemTable, SystemTables, Tables};
+pub use tables::{AsOf, Constant, Hidden, SystemTable, SystemTables, Tables, Wanted};
 pub use value::{column_type, parse_value, print_values, print_values_in};
 pub use verb::{AdminStatement, GrantTarget, Password, VerbCall, VerbParam, VerbSignature, Verbs};
 pub use zone::Zone;

@@ -15,6 +15,7 @@ mod failure;
 mod file;
 mod health;
 mod lease;
+mod mask;
 mod node;
 mod number;
 mod oauth;
@@ -51,8 +52,9 @@ pub use erasure::ErasureEntry;
 pub use oauth::{Invitation, PendingLogin, StoredGrant};
 pub use object::DroppedObject;
 pub use rebuild::Rebuild;
-pub use release::Span;
+pub use release::{Span, SpanHead};
 pub use retention::DEFAULT_RETENTION_DAYS;
+pub use run::RunsWanted;
 
 /// What every connection begins with. FULL: an acknowledged release survives a power cut. What is deleted is
 /// overwritten.

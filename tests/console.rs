@@ -1,6 +1,8 @@
 //! The console as browsers use it: a real one by mouse and keyboard, and requests that no browser of ours would send.
 
+mod bad_input;
 mod hostile;
+mod large;
 mod routes;
 mod visitor;
 

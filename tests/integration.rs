@@ -27,6 +27,7 @@ mod overrides;
 mod query;
 mod recovery;
 mod rest;
+mod rights;
 mod simulation;
 mod snapshot;
 mod source_postgres;

@@ -293,6 +293,7 @@ async fn rights_follow_an_object_and_end_with_it() {
             user: "ada".into(),
             connection: "crm".into(),
             object: object.map(str::to_string),
+            field: None,
         };
         state.grant(&grant(Some("deal"))).await.unwrap();
         state.grant(&grant(Some("owner"))).await.unwrap();
@@ -412,6 +413,7 @@ async fn rights_and_audit() {
             user: "ada".into(),
             connection: "crm".into(),
             object: object.map(str::to_string),
+            field: None,
         };
         for object in [None, Some("deal"), Some("deal"), Some("owner")] {
             state.grant(&grant(object)).await.unwrap();

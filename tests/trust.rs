@@ -5,6 +5,7 @@ mod definition;
 mod gate;
 mod held;
 mod scripts;
+mod settings;
 mod vendors;
 mod visibility;
 

@@ -2,6 +2,8 @@
 
 #[path = "../../tests/support/folder.rs"]
 pub(crate) mod folder;
+#[path = "../../tests/support/large.rs"]
+pub(crate) mod large;
 #[path = "../../tests/support/postgres.rs"]
 pub(crate) mod postgres;
 #[path = "../../tests/support/server.rs"]

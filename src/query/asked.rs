@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Int64Array, RecordBatch, StringArray};
+use arrow::compute::filter_record_batch;
+use arrow::compute::kernels::cmp::eq;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
@@ -13,13 +15,11 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPu
 use datafusion::physical_plan::ExecutionPlan;
 use futures::future::BoxFuture;
 
+use super::tables::{Constant, Wanted};
 use crate::error::Result;
 
-/// Only rows are wanted in which an integer column has this value.
-pub(super) type Wanted = (String, i64);
-
-/// Asks for the rows. Those that are not wanted may be left out where that is less work.
-type Ask = Box<dyn Fn(Option<Wanted>) -> BoxFuture<'static, Result<RecordBatch>> + Send + Sync>;
+/// Asks for the rows. What is not wanted may be left out where that is less work.
+type Ask = Box<dyn Fn(Wanted) -> BoxFuture<'static, Result<RecordBatch>> + Send + Sync>;
 
 pub(super) struct Asked {
     /// As plans show it.
@@ -32,7 +32,7 @@ impl Asked {
     pub(super) fn new(
         name: String,
         schema: SchemaRef,
-        ask: impl Fn(Option<Wanted>) -> BoxFuture<'static, Result<RecordBatch>> + Send + Sync + 'static,
+        ask: impl Fn(Wanted) -> BoxFuture<'static, Result<RecordBatch>> + Send + Sync + 'static,
     ) -> Arc<Self> {
         Arc::new(Asked { name, schema, ask: Box::new(ask) })
     }
@@ -54,38 +54,62 @@ impl TableProvider for Asked {
         TableType::View
     }
 
-    /// What is left out is left out once more above.
     fn supports_filters_pushdown(
         &self,
         filters: &[&Expr],
     ) -> datafusion::common::Result<Vec<TableProviderFilterPushDown>> {
-        let support = |filter: &&Expr| match wanted(filter) {
-            Some(_) => TableProviderFilterPushDown::Inexact,
+        let support = |filter: &&Expr| match equality(filter) {
+            Some(_) => TableProviderFilterPushDown::Exact,
             None => TableProviderFilterPushDown::Unsupported,
         };
         Ok(filters.iter().map(support).collect())
     }
 
+    /// A limit means the newest rows here: see [`super::newest`].
     async fn scan(
         &self,
         _: &dyn Session,
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
-        _: Option<usize>,
+        limit: Option<usize>,
     ) -> datafusion::common::Result<Arc<dyn ExecutionPlan>> {
-        let rows = (self.ask)(filters.iter().find_map(wanted)).await?;
+        let equal: Vec<_> = filters.iter().filter_map(equality).collect();
+        let columns = projection.map(|places| {
+            let read = places.iter().map(|place| self.schema.field(*place).name().clone());
+            read.chain(equal.iter().map(|(name, _)| name.clone())).collect()
+        });
+        let rows = (self.ask)(Wanted { columns, equal: equal.clone(), newest: limit }).await?;
+        let rows = matching(rows, &equal)?;
         Ok(MemorySourceConfig::try_new_exec(&[vec![rows]], self.schema.clone(), projection.cloned())?)
     }
 }
 
-/// Column and value of `column = 12`.
-fn wanted(filter: &Expr) -> Option<Wanted> {
-    let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = filter else { return None };
-    match (left.as_ref(), right.as_ref()) {
-        (Expr::Column(column), Expr::Literal(ScalarValue::Int64(Some(value)), _))
-        | (Expr::Literal(ScalarValue::Int64(Some(value)), _), Expr::Column(column)) => {
-            Some((column.name.clone(), *value))
-        }
-        _ => None,
+/// The rows that have these values.
+fn matching(mut rows: RecordBatch, equal: &[(String, Constant)]) -> datafusion::common::Result<RecordBatch> {
+    for (name, value) in equal {
+        let column = rows.column(rows.schema().index_of(name)?);
+        let is_equal = match value {
+            Constant::Number(number) => eq(column, &Int64Array::new_scalar(*number))?,
+            Constant::Text(text) => eq(column, &StringArray::new_scalar(text))?,
+        };
+        rows = filter_record_batch(&rows, &is_equal)?;
     }
+    Ok(rows)
+}
+
+/// Column and value of `column = 12` and of `column = 'text'`.
+fn equality(filter: &Expr) -> Option<(String, Constant)> {
+    let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = filter else { return None };
+    let (column, value) = match (left.as_ref(), right.as_ref()) {
+        (Expr::Column(column), Expr::Literal(value, _)) | (Expr::Literal(value, _), Expr::Column(column)) => {
+            (column, value)
+        }
+        _ => return None,
+    };
+    let value = match value {
+        ScalarValue::Int64(Some(number)) => Constant::Number(*number),
+        ScalarValue::Utf8(Some(text)) => Constant::Text(text.clone()),
+        _ => return None,
+    };
+    Some((column.name.clone(), value))
 }

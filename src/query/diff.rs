@@ -33,6 +33,7 @@ use super::as_of;
 use super::engine::Engine;
 use super::resolve;
 use super::session::SessionUser;
+use super::shield;
 use super::zone::Zone;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Release, ReleaseObject};
@@ -170,8 +171,14 @@ impl DiffTable {
             Err(error) => return Err(error),
         };
         let shown = format!("{}.{}", known.connection, known.name);
-        let newer = Side::new(newer, &known);
+        let mut newer = Side::new(newer, &known);
         let mut older = Side::new(older, &known);
+        if !who.is_admin {
+            for side in [&mut newer, &mut older] {
+                let hidden = engine.system.hidden(who, &side.object).await?;
+                shield::leave_out(&mut side.object, &hidden, who)?;
+            }
+        }
         let columns = Columns::pair(&newer.object, &mut older.object, zone).ok_or_else(|| {
             let (first, second) = (older.release.id, newer.release.id);
             let what = format!("`{shown}` has no key that is the same in releases {first} and {second}");

@@ -28,6 +28,7 @@ use super::functions::registry::Registry;
 use super::functions::relation;
 use super::history;
 use super::in_turn::in_turn;
+use super::newest::AskForNewest;
 use super::notify::Post;
 use super::pin::Pins;
 use super::quick;
@@ -120,6 +121,7 @@ impl Engine {
             // `DISTINCT ON` is made of these.
             .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
             .with_analyzer_rules(datafusion::optimizer::Analyzer::new().rules)
+            .with_optimizer_rule(Arc::new(AskForNewest))
             .build();
         Ok(Arc::new(Engine {
             started_at: now_micros(),

@@ -15,6 +15,8 @@ use super::asked::Asked;
 use super::catalog;
 use super::engine::Engine;
 use super::session::SessionUser;
+use super::shield;
+use super::tables::Wanted;
 use crate::error::{Error, Kind, Result, did_you_mean};
 use crate::model::{Release, ReleaseObject, quote_ident};
 
@@ -73,7 +75,12 @@ pub(super) async fn table(
         Some(schema) => &TableReference::partial(schema.as_str(), name.table()),
         None => name,
     };
-    engine.tables.provider(readable(engine, who, release, name).await?).await
+    let object = readable(engine, who, release, name).await?;
+    let table = engine.tables.provider(object).await?;
+    match who.is_admin {
+        true => Ok(table),
+        false => shield::shielded(table, object, &engine.system.hidden(who, object).await?, who),
+    }
 }
 
 fn check_database(engine: &Engine, name: &TableReference) -> Result<()> {
@@ -176,15 +183,9 @@ fn system_table(engine: &Engine, who: &SessionUser, name: &str) -> Result<Arc<dy
     match tables.iter().find(|table| table.name == name) {
         Some(table) => {
             let (system, who, name) = (engine.system.clone(), who.clone(), table.name.clone());
-            let ask = move |wanted: Option<(String, i64)>| {
+            let ask = move |wanted: Wanted| {
                 let (system, who, name) = (system.clone(), who.clone(), name.clone());
-                let work = async move {
-                    match wanted {
-                        Some((column, value)) => system.rows_where(&name, &who, &column, value).await,
-                        None => system.rows(&name, &who).await,
-                    }
-                };
-                Box::pin(work) as _
+                Box::pin(async move { system.rows_where(&name, &who, &wanted).await }) as _
             };
             Ok(Asked::new(format!("tributary.{}", table.name), table.schema.clone(), ask))
         }

@@ -134,6 +134,8 @@ struct Planned {
     path: Vec<String>,
     /// Where the statement asks it.
     catalog: Option<Arc<Catalog>>,
+    /// The version of definitions and rights, where these decide what is read.
+    rights: Option<i64>,
     plan: Deep<LogicalPlan>,
     /// How it is executed, where that gives the same whenever it is.
     answer: OnceLock<Arc<dyn ExecutionPlan>>,

@@ -11,7 +11,7 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use super::catalog::facts::CatalogFacts;
 use super::session::SessionUser;
 use crate::error::{Error, Kind, Result};
-use crate::model::{Micros, Release, ReleaseObject};
+use crate::model::{Mask, Micros, Release, ReleaseObject};
 
 /// Where the rows of objects are.
 #[async_trait]
@@ -42,6 +42,65 @@ pub struct SystemTable {
     pub schema: SchemaRef,
 }
 
+/// What a statement looks at in a system table. What it does not look at may be left out of the answer, rows as well as
+/// the values of columns.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// The columns it reads; `None` stands for all.
+    pub columns: Option<Vec<String>>,
+    /// Values that columns must have.
+    pub equal: Vec<(String, Constant)>,
+    /// Of the rows that have these values only so many with the greatest `id` are wanted.
+    pub newest: Option<usize>,
+}
+
+/// A value that a column is compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Constant {
+    /// Of a column of numbers.
+    Number(i64),
+    /// Of a column of texts.
+    Text(String),
+}
+
+impl Wanted {
+    /// Whether the values of a column are looked at.
+    pub fn reads(&self, column: &str) -> bool {
+        self.columns.as_ref().is_none_or(|columns| columns.iter().any(|read| read == column))
+    }
+
+    /// The number that a column must be.
+    pub fn number(&self, column: &str) -> Option<i64> {
+        self.equal.iter().find_map(|(name, value)| match value {
+            Constant::Number(number) if name == column => Some(*number),
+            _ => None,
+        })
+    }
+
+    /// The text that a column must be.
+    pub fn text(&self, column: &str) -> Option<&str> {
+        self.equal.iter().find_map(|(name, value)| match value {
+            Constant::Text(text) if name == column => Some(text.as_str()),
+            _ => None,
+        })
+    }
+
+    /// How many of the newest rows are wanted by somebody who looks at these columns only to tell which rows they are.
+    pub fn newest_by(&self, columns: &[&str]) -> Option<i64> {
+        let is_known = self.equal.iter().all(|(name, _)| columns.contains(&name.as_str()));
+        self.newest.filter(|_| is_known).and_then(|rows| i64::try_from(rows).ok())
+    }
+}
+
+/// Why somebody who may read an object does not see the values of one of its fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hidden {
+    /// It was not granted: naming it is refused.
+    Denied,
+    /// Something else is shown in their place.
+    Masked(Mask),
+}
+
 /// Which release a session wants to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AsOf {
@@ -64,8 +123,8 @@ pub trait SystemTables: Send + Sync {
     /// All rows of a table that `who` may see, in the schema given by [`SystemTables::tables`].
     async fn rows(&self, table: &str, who: &SessionUser) -> Result<RecordBatch>;
 
-    /// The same where only rows are wanted in which an integer column has a value. Others may be among them.
-    async fn rows_where(&self, table: &str, who: &SessionUser, _: &str, _: i64) -> Result<RecordBatch> {
+    /// The same as far as it is wanted. Rows that are not may be among them.
+    async fn rows_where(&self, table: &str, who: &SessionUser, _: &Wanted) -> Result<RecordBatch> {
         self.rows(table, who).await
     }
 
@@ -103,6 +162,11 @@ pub trait SystemTables: Send + Sync {
         Ok(0)
     }
 
-    /// Whether a user who is no admin was granted the object, alone or with its whole connection.
+    /// Whether a user who is no admin was granted the object, alone or with its whole connection, or fields of it.
     async fn may_read(&self, who: &SessionUser, connection: &str, object: &str) -> Result<bool>;
+
+    /// What of the fields of an object, in their order, such a user does not see; nothing for those after the last.
+    async fn hidden(&self, _: &SessionUser, _: &ReleaseObject) -> Result<Vec<Option<Hidden>>> {
+        Ok(Vec::new())
+    }
 }

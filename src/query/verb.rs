@@ -178,13 +178,15 @@ pub enum AdminStatement {
     },
 }
 
-/// What a right is about: an object, or all objects of a connection.
+/// What a right is about: all objects of a connection, an object, or fields of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrantTarget {
     /// Connection name.
     pub connection: String,
     /// Object name; `None` means all objects of the connection.
     pub object: Option<String>,
+    /// Names of the fields; none means all of them.
+    pub fields: Vec<String>,
 }
 
 /// A password on its way to its verifier. It shows itself as `***` and is wiped when dropped.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::App;
 use super::cells::Columns;
 use crate::error::{Error, Result};
-use crate::model::{Object, Release, Statement};
+use crate::model::{Grant, Object, Release, ReleaseObject, Statement};
 use crate::query::{
     CatalogColumn, CatalogFacts, CatalogRole, CatalogSchema, CatalogTable, FIRST_OID, OIDS_OF_ONE, Readers,
     catalog_comment,
@@ -57,6 +57,17 @@ pub(super) async fn facts(app: &App, release: &Release, system: &[(&str, Columns
     let numbers = app.state.numbers(&subjects).await?;
     let oid = |kind: &str, name: &str| oid(&numbers, &format!("{kind} {name}"));
 
+    // In the catalog a right is on the column that a field is in this release.
+    let in_release = |grant: Grant| match (&grant.object, &grant.field) {
+        (Some(name), Some(api)) => {
+            let is_it =
+                |object: &&ReleaseObject| object.connection == grant.connection && object.name == *name;
+            let field = release.objects.iter().find(is_it)?.fields.iter().find(|field| field.api == *api)?;
+            Some(Grant { field: Some(field.name.clone()), ..grant })
+        }
+        _ => Some(grant),
+    };
+    let grants = grants.into_iter().filter_map(in_release).collect();
     let mut facts = CatalogFacts { grants, ..CatalogFacts::default() };
     for user in users {
         let (oid, is_admin) = (oid("role", &user.name)?, user.role == "admin");

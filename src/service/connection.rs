@@ -118,7 +118,7 @@ impl App {
             }
             let mut secrets = self.secrets(&connection, info).await?;
             let before = secrets.insert(field.to_string(), value.expose().to_string());
-            let is_new = before.is_some_and(|before| before != value.expose());
+            let is_new = before.is_none_or(|before| before != value.expose());
             let source = self.connectors.open(&connection.connector, &connection.settings, &secrets, None)?;
             let mut other = false;
             let (connection, trouble) = match self.log_in(connection.clone(), source.as_ref()).await {
@@ -144,9 +144,54 @@ impl App {
                 self.state.secret(connection.id, field).await?.map_or(1, |(version, _)| version + 1);
             let sealed = self.keyring.seal(&self.company, connection.id, field, version, &value)?;
             self.state.put_secret(connection.id, field, version, &sealed).await?;
+            // What a person granted before would go on to be used instead.
+            if !APPLICATION.contains(&field)
+                && trouble.is_none()
+                && let Some(error) = self.end_grant(&connection).await?
+            {
+                tracing::warn!(error = ?error, connection.name = %connection.name, "a replaced login could not be revoked");
+            }
             self.forget_tokens(connection.id);
             self.check_soon(connection.id).await?;
             Ok(LoggedIn { connection, trouble, is_other: other })
+        })
+        .await
+    }
+
+    /// Changes settings of a connection: what is left out stays, null takes one away. Where somebody is logged in, the
+    /// source must answer under the new settings and hold the same account, or nothing changes.
+    pub(super) async fn set_connection(
+        &self,
+        actor: &Actor,
+        connection: &str,
+        settings: &str,
+    ) -> Result<LoggedIn> {
+        let arguments = serde_json::json!({ "connection": connection }).to_string();
+        self.audited(actor, "set_connection", &arguments, async {
+            let mut connection = self.connection(connection).await?;
+            let info = self.connectors.info(&connection.connector)?;
+            let changes = parse_settings(Some(settings))?;
+            refuse_secrets_in_settings(info, &changes)?;
+            merge(&mut connection.settings, &changes);
+            let source = self.open(&connection).await?;
+            let mut is_other = false;
+            if connection.identity.is_some() {
+                let unchanged = |error: Error| match error.hint() {
+                    Some(_) => error,
+                    None => {
+                        error.with_hint("nothing was changed: the source must answer under the new settings")
+                    }
+                };
+                let identity = source.whoami().await.map_err(unchanged)?;
+                self.same_account(&connection, &identity)?;
+                connection = self.logged_in(connection, &identity).await?;
+                is_other = self.note_identity(&connection, &identity, true).await?;
+            }
+            self.state.set_connection_settings(connection.id, &connection.settings).await?;
+            self.mirror_settings(&connection).await;
+            self.forget_tokens(connection.id);
+            self.check_soon(connection.id).await?;
+            Ok(LoggedIn { connection, trouble: None, is_other })
         })
         .await
     }
@@ -266,6 +311,17 @@ fn parse_settings(text: Option<&str>) -> Result<serde_json::Value> {
     match value.is_object() {
         true => Ok(value),
         false => Err(invalid("the settings are not a JSON object".into())),
+    }
+}
+
+/// Puts `changes` into settings; null takes one out.
+fn merge(settings: &mut serde_json::Value, changes: &serde_json::Value) {
+    let (Some(settings), Some(changes)) = (settings.as_object_mut(), changes.as_object()) else { return };
+    for (name, value) in changes {
+        match value.is_null() {
+            true => settings.remove(name),
+            false => settings.insert(name.clone(), value.clone()),
+        };
     }
 }
 

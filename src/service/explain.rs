@@ -6,12 +6,13 @@
 mod reason;
 mod versions;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::App;
 use super::cells::{Cell, Columns, time};
 use super::erase::{key_fields, key_texts, typed};
 use super::overrides::is_of;
+use super::system::{Named, Sight};
 use crate::error::{Error, Kind, Result};
 use crate::model::{
     Ended, FieldType, Micros, Object, ObjectField, Override, ReleaseHeader, Run, quote_ident,
@@ -74,27 +75,24 @@ struct Known {
 ///
 /// # Errors
 /// 42P01 for an unknown object, 42501 for one that must not be read, 22023 for a key that is none.
-pub(super) async fn rows(
-    app: &App,
-    object: &str,
-    key: &[String],
-    is_admin: bool,
-    sees: impl Fn(&str, &str) -> bool,
-) -> Result<Vec<Vec<Cell>>> {
-    let subject = subject(app, object, &sees).await?;
+pub(super) async fn rows(app: &App, object: &str, key: &[String], sight: &Sight) -> Result<Vec<Vec<Cell>>> {
+    let mut subject = subject(app, object, |connection, object| sight.reads(connection, object)).await?;
     let texts = texts_of(&subject, key)?;
+    let hidden = subject.leave_out_hidden(sight)?;
     let headers = app.state.release_headers().await?;
     let mut known = Known {
         headers: headers.into_iter().map(|header| (header.id, header)).collect(),
         runs: app.state.runs_of(&subject.object_id).await?,
         overrides: app.state.overrides_of(&subject.object_id).await?,
     };
-    known.overrides.retain(|one| is_of(one, &subject.fields, |_| Ok(texts.clone())));
+    known
+        .overrides
+        .retain(|one| is_of(one, &subject.fields, |_| Ok(texts.clone())) && !hidden.contains(&one.column));
     let mut events = versions::events(app, &subject, &texts, &known).await?;
     for one in &known.overrides {
         overridden(one, &subject, &mut events);
     }
-    let erased = erased(app, &subject, &texts, is_admin).await?;
+    let erased = erased(app, &subject, &texts, sight.is_admin).await?;
     if events.is_empty() && erased.is_none() {
         events.push(reason::never_seen(&subject));
     }
@@ -109,17 +107,16 @@ async fn subject(app: &App, name: &str, sees: impl Fn(&str, &str) -> bool) -> Re
     let is_named = |connection: &str, object: &str| {
         object == reference.table() && reference.schema().is_none_or(|schema| schema == connection)
     };
-    let objects = app.state.objects().await?;
-    let spans = app.state.spans().await?;
+    let objects = app.state.objects_named(reference.schema(), Some(reference.table()), true).await?;
     let mut found: Vec<(String, String, String)> = objects
         .iter()
-        .filter(|object| is_named(&object.connection, &object.name))
         .map(|object| (object.id.clone(), object.connection.clone(), object.name.clone()))
         .collect();
     if found.is_empty() {
-        let dropped = spans.iter().rev().map(|span| &span.object);
-        let dropped = dropped.filter(|object| is_named(&object.connection, &object.name)).take(1);
-        found.extend(dropped.map(|o| (o.object_id.clone(), o.connection.clone(), o.name.clone())));
+        let heads = app.state.span_heads().await?;
+        let last =
+            heads.into_iter().filter(|head| is_named(&head.connection, &head.name)).max_by_key(|h| h.from);
+        found.extend(last.map(|head| (head.object_id, head.connection, head.name)));
     }
     // What a user must not read is not told from what does not exist, unless it was named in full.
     if reference.schema().is_none() {
@@ -142,7 +139,7 @@ async fn subject(app: &App, name: &str, sees: impl Fn(&str, &str) -> bool) -> Re
             format!("an admin can GRANT SELECT ON {}.{}", quote_ident(&connection), quote_ident(&name));
         return Err(Error::new(Kind::Denied, format!("permission denied for table {name}")).with_hint(hint));
     }
-    let spans: Vec<Span> = spans.into_iter().filter(|span| span.object.object_id == object_id).collect();
+    let spans = app.state.spans_of(&object_id).await?;
     let definition = objects.into_iter().find(|object| object.id == object_id);
     let mut fields = match (&definition, spans.last()) {
         (Some(object), _) => object.fields.clone(),
@@ -158,6 +155,33 @@ async fn subject(app: &App, name: &str, sees: impl Fn(&str, &str) -> bool) -> Re
 }
 
 impl Subject {
+    /// Takes out the fields that are hidden: what changed in them alone did not change. Returns their columns.
+    ///
+    /// # Errors
+    /// 42501 when a unique field is one of them.
+    fn leave_out_hidden(&mut self, sight: &Sight) -> Result<HashSet<String>> {
+        let Subject { object_id, connection, name, .. } = &*self;
+        let named = Named { id: object_id, connection, object: name };
+        let is_hidden = |field: &ObjectField| sight.hidden(named, &field.api).is_some();
+        let hidden: HashSet<String> = std::iter::once(&self.fields)
+            .chain(self.spans.iter().map(|span| &span.object.fields))
+            .flatten()
+            .filter(|field| is_hidden(field))
+            .map(|field| field.column.clone())
+            .collect();
+        if self.fields.iter().any(|field| field.key_position.is_some() && hidden.contains(&field.column)) {
+            let hint = "its unique fields are not shown to you";
+            return Err(
+                Error::new(Kind::Denied, format!("permission denied for table {name}")).with_hint(hint)
+            );
+        }
+        self.fields.retain(|field| !hidden.contains(&field.column));
+        for span in &mut self.spans {
+            span.object.fields.retain(|field| !hidden.contains(&field.column));
+        }
+        Ok(hidden)
+    }
+
     fn full_name(&self) -> String {
         format!("{}.{}", quote_ident(&self.connection), quote_ident(&self.name))
     }

@@ -289,6 +289,8 @@ impl App {
             self.state.set_connection_account(connection.id, account).await?;
             connection.account = Some(account.into());
             self.mirror_connection(&connection).await;
+            // The copy of settings that were changed before lacks the account.
+            self.mirror_settings(&connection).await;
         }
         connection.status = "connected".into();
         connection.identity = Some(shown);

@@ -40,13 +40,13 @@ pub(super) struct Overrides {
 impl App {
     /// Keeps a copy of a connection.
     pub(super) async fn mirror_connection(&self, connection: &Connection) {
-        let plain = Connection {
-            status: "not connected".into(),
-            identity: None,
-            connected_at: None,
-            ..connection.clone()
-        };
-        self.mirror(&connection_name(connection.id, connection_file(connection)), &plain).await;
+        self.mirror(&connection_name(connection.id, connection_file(connection)), &plain(connection)).await;
+    }
+
+    /// Keeps a copy of a connection whose settings have changed, in the place of those before.
+    pub(super) async fn mirror_settings(&self, connection: &Connection) {
+        let file = format!("definition.set.{:020}.json", crate::model::now_micros());
+        self.mirror(&connection_name(connection.id, &file), &plain(connection)).await;
     }
 
     /// Keeps a copy of an object's definition.
@@ -217,6 +217,11 @@ impl App {
 
 fn connection_name(id: i64, file: &str) -> String {
     format!("catalog/connections/{id}/{file}")
+}
+
+/// What is kept of a connection: nobody is logged in where it comes back.
+fn plain(connection: &Connection) -> Connection {
+    Connection { status: "not connected".into(), identity: None, connected_at: None, ..connection.clone() }
 }
 
 /// Copies are never written over, and the last name counts: once the account is known, which never changes, there is

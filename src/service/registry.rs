@@ -194,12 +194,21 @@ fn password_needed(name: &str) -> Error {
 }
 
 fn grants(targets: &[GrantTarget], users: &[String]) -> Vec<Grant> {
-    let grant = |user: &String, target: &GrantTarget| Grant {
-        user: user.clone(),
-        connection: target.connection.clone(),
-        object: target.object.clone(),
-    };
-    users.iter().flat_map(|user| targets.iter().map(move |target| grant(user, target))).collect()
+    let mut grants = Vec::new();
+    for (user, target) in users.iter().flat_map(|user| targets.iter().map(move |target| (user, target))) {
+        let whole = Grant {
+            user: user.clone(),
+            connection: target.connection.clone(),
+            object: target.object.clone(),
+            field: None,
+        };
+        let of_field = |field: &String| Grant { field: Some(field.clone()), ..whole.clone() };
+        match target.fields.as_slice() {
+            [] => grants.push(whole),
+            fields => grants.extend(fields.iter().map(of_field)),
+        }
+    }
+    grants
 }
 
 /// Comma-separated names.

@@ -1,6 +1,10 @@
 //! The system as tables, past releases, rights and logins: what the query engine and the wire ask the service.
 
+mod objects;
+mod releases;
 mod rows;
+mod runs;
+mod sight;
 mod tables;
 mod trust;
 
@@ -14,14 +18,13 @@ use datafusion::datasource::empty::EmptyTable;
 use datafusion::execution::runtime_env::RuntimeEnv;
 
 use super::cells::{Cell, Columns, batch, schema, time};
-use super::release::Fate;
-use super::user::AUDITOR;
 use super::{App, alert, explain, health, overrides, release_field, statement};
 use crate::error::{Error, Kind, Result};
-use crate::model::{Alert, Grant, Object, Release, ReleaseObject, Run, Statement, now_micros};
-use crate::query::{AsOf, CatalogFacts, SessionUser, SystemTable, SystemTables, Tables};
-use rows::{connector_row, dropped_row, period_row, release_objects, release_row, run_row};
+use crate::model::{Alert, FieldMask, Grant, ObjectField, Release, ReleaseObject, Statement};
+use crate::query::{AsOf, CatalogFacts, Hidden, SessionUser, SystemTable, SystemTables, Tables, Wanted};
+use rows::{connector_row, dropped_row, period_row};
 
+pub(super) use sight::{NOT_TOLD, Named, Sight};
 use tables::TABLES;
 
 /// How many of the newest runs, syncs, releases and audit rows are shown.
@@ -73,22 +76,15 @@ impl SystemTables for Catalog {
     }
 
     async fn rows(&self, table: &str, who: &SessionUser) -> Result<RecordBatch> {
-        self.rows_about(table, who, About::All).await
+        self.rows_where(table, who, &Wanted::default()).await
     }
 
-    async fn rows_where(
-        &self,
-        table: &str,
-        who: &SessionUser,
-        column: &str,
-        value: i64,
-    ) -> Result<RecordBatch> {
-        let about = match (table, column) {
-            ("run", "id") | ("removal" | "quarantine" | "misfit" | "gate_result", "run") => About::Run(value),
-            ("release_object", "release") => About::Release(value),
-            _ => About::All,
+    async fn rows_where(&self, table: &str, who: &SessionUser, wanted: &Wanted) -> Result<RecordBatch> {
+        let Some((_, columns)) = TABLES.iter().find(|(name, _)| *name == table) else {
+            return Err(Error::new(Kind::NotFound, format!("relation \"tributary.{table}\" does not exist")));
         };
-        self.rows_about(table, who, about).await
+        let sight = Sight::of(&self.app, who).await?;
+        batch(columns, self.rows_seen(table, who, &sight, wanted).await?)
     }
 
     async fn release(&self, as_of: &AsOf) -> Result<Arc<Release>> {
@@ -113,7 +109,7 @@ impl SystemTables for Catalog {
 
     async fn history(&self, who: &SessionUser, object: &str, key: &[String]) -> Result<RecordBatch> {
         let sight = Sight::of(&self.app, who).await?;
-        let rows = explain::rows(&self.app, object, key, sight.is_admin, |c, o| sight.reads(c, o)).await?;
+        let rows = explain::rows(&self.app, object, key, &sight).await?;
         batch(explain::COLUMNS, rows)
     }
 
@@ -123,145 +119,109 @@ impl SystemTables for Catalog {
     }
 
     async fn may_read(&self, who: &SessionUser, connection: &str, object: &str) -> Result<bool> {
-        Ok(Sight::of(&self.app, who).await?.reads(connection, object))
-    }
-}
-
-/// Which rows of a table are wanted, as far as that makes fewer to be loaded.
-#[derive(Clone, Copy)]
-enum About {
-    All,
-    Run(i64),
-    Release(i64),
-}
-
-/// What a user may see.
-struct Sight {
-    is_admin: bool,
-    /// May look at the system as a whole, as an admin does: what is set and what was done, but no rows of sources.
-    sees_all: bool,
-    grants: Vec<Grant>,
-}
-
-impl Sight {
-    async fn of(app: &App, who: &SessionUser) -> Result<Self> {
-        if who.is_admin {
-            return Ok(Sight { is_admin: true, sees_all: true, grants: Vec::new() });
-        }
-        let user = app.state.user(&who.name).await?;
-        let sees_all = user.is_some_and(|user| user.role == AUDITOR);
-        Ok(Sight { is_admin: false, sees_all, grants: app.state.grants_of(&who.name).await? })
+        Ok(Sight::of_rows(&self.app, who).await?.reads(connection, object))
     }
 
-    /// Whether what is known of an object may be seen.
-    fn sees(&self, connection: &str, object: &str) -> bool {
-        self.sees_all || self.reads(connection, object)
-    }
-
-    /// Whether the rows of an object may be read.
-    fn reads(&self, connection: &str, object: &str) -> bool {
-        let covers = |grant: &Grant| {
-            grant.connection == connection && grant.object.as_deref().is_none_or(|granted| granted == object)
-        };
-        self.is_admin || self.grants.iter().any(covers)
-    }
-
-    /// What concerns the server as a whole is for admins.
-    fn is_told(&self, alert: &Alert) -> bool {
-        match (&alert.condition.connection, &alert.condition.object) {
-            (Some(connection), Some(object)) => self.sees(connection, object),
-            (Some(connection), None) => self.sees_some_of(connection),
-            (None, _) => self.sees_all,
-        }
-    }
-
-    /// Whether a full name is that of something it sees.
-    fn sees_named(&self, name: &str) -> bool {
-        let plain = |text: &str| text.trim_matches('"').to_string();
-        let (connection, object) = name.split_once('.').unwrap_or((name, ""));
-        self.sees(&plain(connection), &plain(object))
-    }
-
-    fn sees_some_of(&self, connection: &str) -> bool {
-        self.sees_all || self.grants.iter().any(|grant| grant.connection == connection)
+    async fn hidden(&self, who: &SessionUser, object: &ReleaseObject) -> Result<Vec<Option<Hidden>>> {
+        let sight = Sight::of_fields(&self.app, who).await?;
+        let named = Named::of(object);
+        Ok(object.fields.iter().map(|field| sight.hidden(named, &field.api)).collect())
     }
 }
 
 impl Catalog {
-    async fn rows_about(&self, table: &str, who: &SessionUser, about: About) -> Result<RecordBatch> {
-        let Some((_, columns)) = TABLES.iter().find(|(name, _)| *name == table) else {
-            return Err(Error::new(Kind::NotFound, format!("relation \"tributary.{table}\" does not exist")));
-        };
-        let sight = Sight::of(&self.app, who).await?;
-        let rows = match table {
+    async fn rows_seen(
+        &self,
+        table: &str,
+        who: &SessionUser,
+        sight: &Sight,
+        wanted: &Wanted,
+    ) -> Result<Vec<Vec<Cell>>> {
+        Ok(match table {
             "connector" => self.app.connectors.list().iter().map(|info| self.connector(info)).collect(),
-            "connection" => self.connections(&sight).await?,
-            "object" => self.objects(&sight).await?,
+            "connection" => self.connections(sight, wanted).await?,
+            "object" => self.objects(sight, wanted).await?,
             "dropped_object" => {
                 let dropped = self.app.state.dropped_objects().await?;
                 dropped.iter().filter(|_| sight.sees_all).map(dropped_row).collect()
             }
-            "field" => self.fields(&sight).await?,
-            "run" => self.runs(&sight, about).await?,
-            "sync" => self.syncs(&sight).await?,
-            "release" => {
-                let fate = Fate::load(&self.app, now_micros()).await?;
-                let releases = self.app.state.releases(SHOWN).await?;
-                releases.iter().map(|release| release_row(release, &sight, &fate)).collect()
-            }
-            "release_object" => {
-                let releases = match about {
-                    About::Release(id) => self.app.state.release(id).await?.into_iter().collect(),
-                    _ => self.app.state.releases(SHOWN).await?,
-                };
-                releases.iter().flat_map(|release| release_objects(release, &sight)).collect()
-            }
+            "field" => self.fields(sight, wanted).await?,
+            "run" => self.runs(sight, wanted).await?,
+            "sync" => self.syncs(sight, wanted).await?,
+            "release" => self.releases(sight, wanted).await?,
+            "release_object" => self.release_objects(sight, wanted).await?,
             "release_field" => release_field::rows(&self.app.state.spans().await?, |c, o| sight.sees(c, o)),
-            "override" => overrides::rows(&self.app, SHOWN, |c, o| sight.sees(c, o)).await?,
-            "erasure" => self.erasures(&sight).await?,
+            "override" => overrides::rows(&self.app, SHOWN, sight).await?,
+            "erasure" => self.erasures(sight).await?,
             "period" => self.app.state.periods().await?.into_iter().map(period_row).collect(),
-            "visibility" => trust::visibility(&self.app, &sight).await?,
-            "removal" | "quarantine" | "misfit" | "gate" | "gate_result" => {
-                let (mut objects, mut runs) =
-                    (self.visible_objects(&sight).await?, self.visible_runs(&sight, about).await?);
-                if matches!(table, "quarantine" | "misfit") {
-                    // These hold values of records.
-                    objects.retain(|object| sight.reads(&object.connection, &object.name));
-                    let read: HashSet<_> = objects.iter().map(|object| object.id.clone()).collect();
-                    runs.retain(|run| sight.is_admin || read.contains(&run.object_id));
-                }
-                trust::rows(&self.app, table, objects, runs, &sight).await?
-            }
+            "visibility" => trust::visibility(&self.app, sight).await?,
+            "removal" | "quarantine" | "misfit" | "gate_result" => self.of_runs(table, sight, wanted).await?,
+            "gate" => self.gates(sight, wanted).await?,
             "health" => {
                 let seen = |row: &health::Row| match &row.object {
                     Some(object) => sight.sees(&row.connection, object),
                     None => sight.sees_some_of(&row.connection),
                 };
-                let rows = health::rows(&self.app).await?;
-                rows.into_iter().filter(seen).map(health::Row::cells).collect()
+                let hidden = self.hidden_names(sight).await?;
+                let mut rows = health::rows(&self.app).await?;
+                rows.retain(seen);
+                for row in &mut rows {
+                    let object = row.object.clone().unwrap_or_default();
+                    if row.health.cause.is_some() && hidden.contains(&(row.connection.clone(), object)) {
+                        row.health.cause = Some(NOT_TOLD.into());
+                    }
+                }
+                rows.into_iter().map(health::Row::cells).collect()
             }
             "alert" => {
-                let alerts = self.app.state.alerts(SHOWN).await?;
-                alerts.into_iter().filter(|alert| sight.is_told(alert)).map(alert::row).collect()
+                let mut alerts = self.app.state.alerts(SHOWN).await?;
+                alerts.retain(|alert| sight.is_told(alert));
+                self.without_values(&mut alerts, sight).await?;
+                alerts.into_iter().map(alert::row).collect()
             }
             "statement" => statement::rows(&self.app, |name| sight.sees(Statement::SCHEMA, name)).await?,
-            "statement_run" => self.statement_runs(&sight).await?,
+            "statement_run" => self.statement_runs(sight).await?,
             "batch" => super::batch::rows(&self.app).await?,
-            "batch_step" => super::batch::step_rows(&self.app, |name| sight.sees_named(name)).await?,
+            "batch_step" => {
+                let hidden = self.hidden_names(sight).await?;
+                super::batch::step_rows(&self.app, |name| sight.sees_named(name), &hidden).await?
+            }
             "setting" => self.settings().await?,
-            "user" => self.users(&sight, who).await?,
-            "grant" => self.grants(&sight, who).await?,
-            "session" => self.sessions(&sight, who),
-            _ => self.audit(&sight).await?,
-        };
-        batch(columns, rows)
+            "user" => self.users(sight, who).await?,
+            "grant" => self.grants(sight, who).await?,
+            "mask" => self.masks(sight).await?,
+            "session" => self.sessions(sight, who),
+            _ => self.audit(sight).await?,
+        })
+    }
+
+    /// The objects, as connections call them, of which some values must not be told.
+    async fn hidden_names(&self, sight: &Sight) -> Result<HashSet<(String, String)>> {
+        if sight.hides_nothing() {
+            return Ok(HashSet::new());
+        }
+        let objects = self.app.state.objects_named(None, None, false).await?;
+        let hidden = objects.into_iter().filter(|object| sight.hides(Named::now(object), None));
+        Ok(hidden.map(|object| (object.connection, object.name)).collect())
+    }
+
+    /// Takes the causes out of alerts that may tell of hidden values.
+    async fn without_values(&self, alerts: &mut [Alert], sight: &Sight) -> Result<()> {
+        let hidden = self.hidden_names(sight).await?;
+        for Alert { condition, .. } in alerts {
+            let named = condition.connection.clone().zip(condition.object.clone());
+            if named.is_some_and(|named| hidden.contains(&named)) {
+                condition.text = NOT_TOLD.into();
+            }
+        }
+        Ok(())
     }
 
     fn connector(&self, info: &crate::source::ConnectorInfo) -> Vec<Cell> {
         connector_row(info, self.app.redirect_uri(&info.name).ok(), self.app.is_registered(&info.name))
     }
 
-    async fn connections(&self, sight: &Sight) -> Result<Vec<Vec<Cell>>> {
+    async fn connections(&self, sight: &Sight, wanted: &Wanted) -> Result<Vec<Vec<Cell>>> {
         let connections = self.app.state.connections().await?;
         let visible = connections.into_iter().filter(|connection| sight.sees_some_of(&connection.name));
         let (health, late) = (self.app.state.health().await?, self.app.state.late_after().await?);
@@ -288,80 +248,17 @@ impl Catalog {
         for connection in visible {
             // Somebody else, who waits to be accepted.
             let review = self.app.state.review(connection.id).await?;
+            let ends = match wanted.reads("login_ends_at") {
+                // What cannot be opened is told by a look at the connection.
+                true => self.app.access_ends(connection.id).await.ok().flatten(),
+                false => None,
+            };
             let mut cells = row(connection);
             let (login, before) = review.map(|review| (review.login, review.before)).unzip();
-            cells.extend([login.into(), before.into()]);
+            cells.extend([login.into(), before.into(), time(ends)]);
             rows.push(cells);
         }
         Ok(rows)
-    }
-
-    async fn visible_objects(&self, sight: &Sight) -> Result<Vec<Object>> {
-        let mut objects = self.app.state.objects().await?;
-        objects.retain(|object| sight.sees(&object.connection, &object.name));
-        Ok(objects)
-    }
-
-    async fn objects(&self, sight: &Sight) -> Result<Vec<Vec<Cell>>> {
-        let newest = self.app.state.newest_release().await?;
-        let synced = self.app.state.last_published().await?;
-        let telling = self.app.state.telling_runs().await?;
-        let published = |object: &Object| {
-            let mut published = newest.iter().flat_map(|release| &release.objects);
-            published.find(|published| published.object_id == object.id)
-        };
-        let row = |object: Object| {
-            let import = &object.import;
-            let (state, reason) = trust::standing(&object, published(&object), &telling);
-            let name_field = object.fields.iter().find(|field| field.is_name).map(|field| field.name.clone());
-            vec![
-                object.connection.as_str().into(),
-                object.name.as_str().into(),
-                object.api.as_str().into(),
-                object.label.as_str().into(),
-                object.key().join(",").into(),
-                name_field.into(),
-                import.cursor.clone().into(),
-                import.filter.clone().into(),
-                import.max_rows.and_then(|rows| i64::try_from(rows).ok()).into(),
-                import.frequency.as_str().into(),
-                import.delete_all_before_sync.into(),
-                i64::from(import.max_loss_percent).into(),
-                import.new_fields.as_str().into(),
-                published(&object).map(|published| published.rows).into(),
-                time(synced.get(&object.id).copied()),
-                time(object.created_at),
-                state.into(),
-                reason.into(),
-                import.required.into(),
-                import.sweep.into(),
-            ]
-        };
-        Ok(self.visible_objects(sight).await?.into_iter().map(row).collect())
-    }
-
-    async fn fields(&self, sight: &Sight) -> Result<Vec<Vec<Cell>>> {
-        let objects = self.visible_objects(sight).await?;
-        let rows = objects.iter().flat_map(|object| {
-            object.fields.iter().map(|field| {
-                vec![
-                    object.connection.as_str().into(),
-                    object.name.as_str().into(),
-                    field.name.as_str().into(),
-                    field.api.as_str().into(),
-                    field.label.as_str().into(),
-                    field.data_type.to_string().into(),
-                    field.native_type.as_str().into(),
-                    field.selected.into(),
-                    field.key_position.map(i64::from).into(),
-                    field.is_name.into(),
-                    field.volatile.into(),
-                    field.note.clone().into(),
-                    field.column.as_str().into(),
-                ]
-            })
-        });
-        Ok(rows.collect())
     }
 
     async fn statement_runs(&self, sight: &Sight) -> Result<Vec<Vec<Cell>>> {
@@ -387,51 +284,6 @@ impl Catalog {
                 "local time and time zone of the nightly batch".into(),
             ],
         ])
-    }
-
-    async fn visible_runs(&self, sight: &Sight, about: About) -> Result<Vec<Run>> {
-        let mut runs = match about {
-            About::Run(id) => self.app.state.run(id).await?.into_iter().collect(),
-            _ => self.app.state.runs(SHOWN).await?,
-        };
-        if !sight.sees_all {
-            let objects = self.visible_objects(sight).await?;
-            let visible: HashSet<_> = objects.iter().map(|object| object.id.as_str()).collect();
-            runs.retain(|run| visible.contains(run.object_id.as_str()));
-        }
-        Ok(runs)
-    }
-
-    async fn runs(&self, sight: &Sight, about: About) -> Result<Vec<Vec<Cell>>> {
-        let names = self.app.state.object_names().await?;
-        let live = self.app.syncer.live();
-        let row = |run: Run| {
-            let (object, ongoing) = (names.get(&run.object_id).cloned(), live.of(run.id));
-            run_row(run, object, ongoing)
-        };
-        Ok(self.visible_runs(sight, about).await?.into_iter().map(row).collect())
-    }
-
-    /// Syncs of which the user may see at least one run.
-    async fn syncs(&self, sight: &Sight) -> Result<Vec<Vec<Cell>>> {
-        let runs = self.visible_runs(sight, About::All).await?;
-        let row = |sync: crate::model::Sync| {
-            let runs: Vec<_> = runs.iter().filter(|run| run.sync_id == sync.id).collect();
-            let is_over = runs.iter().all(|run| run.ended_at.is_some());
-            let succeeded = runs.iter().filter(|run| run.status.starts_with("succeeded")).count();
-            (!runs.is_empty()).then(|| {
-                vec![
-                    sync.id.into(),
-                    sync.mode.into(),
-                    sync.actor.into(),
-                    time(sync.started_at),
-                    time(runs.iter().filter_map(|run| run.ended_at).max().filter(|_| is_over)),
-                    (runs.len() as i64).into(),
-                    (succeeded as i64).into(),
-                ]
-            })
-        };
-        Ok(self.app.state.syncs(SHOWN).await?.into_iter().filter_map(row).collect())
     }
 
     async fn erasures(&self, sight: &Sight) -> Result<Vec<Vec<Cell>>> {
@@ -466,10 +318,62 @@ impl Catalog {
     async fn grants(&self, sight: &Sight, who: &SessionUser) -> Result<Vec<Vec<Cell>>> {
         let mut grants = self.app.state.grants().await?;
         grants.retain(|grant| sight.sees_all || grant.user == who.name);
-        Ok(grants
-            .into_iter()
-            .map(|grant| vec![grant.user.into(), grant.connection.into(), grant.object.into()])
-            .collect())
+        let of_fields = grants.iter().filter(|grant| grant.field.is_some());
+        let objects = of_fields.filter_map(|grant| Some((grant.connection.clone(), grant.object.clone()?)));
+        let known = self.fields_of(objects.collect()).await?;
+        let row = |grant: Grant| {
+            let of = known.iter().find(|of| grant.is_of(&of.connection, &of.object));
+            let field = grant.field.clone().map(|field| of.map_or(field.clone(), |of| of.name(&field)));
+            vec![grant.user.into(), grant.connection.into(), grant.object.into(), field.into()]
+        };
+        Ok(grants.into_iter().map(row).collect())
+    }
+
+    /// The masks on objects and statements that there are and may be seen.
+    async fn masks(&self, sight: &Sight) -> Result<Vec<Vec<Cell>>> {
+        let masks = self.app.state.masks().await?;
+        let is_masked = |id: &String| masks.iter().any(|mask| mask.object_id == *id);
+        let mut objects = HashSet::new();
+        if !masks.is_empty() {
+            let heads = self.visible_heads(sight).await?.into_iter();
+            objects.extend(heads.filter(|o| is_masked(&o.id)).map(|o| (o.connection, o.name)));
+            let statements = self.app.state.statements().await?.into_iter();
+            let named =
+                statements.filter(|s| is_masked(&s.id)).map(|s| (Statement::SCHEMA.to_string(), s.name));
+            objects.extend(named);
+        }
+        let known = self.fields_of(objects).await?;
+        let row = |mask: FieldMask| {
+            let of = known.iter().find(|of| of.id == mask.object_id)?;
+            sight.sees(&of.connection, &of.object).then(|| {
+                vec![
+                    of.connection.as_str().into(),
+                    of.object.as_str().into(),
+                    of.name(&mask.field).into(),
+                    mask.mask.as_str().into(),
+                ]
+            })
+        };
+        Ok(masks.into_iter().filter_map(row).collect())
+    }
+
+    /// The fields of objects and statements, which are told by connection and name.
+    async fn fields_of(&self, objects: HashSet<(String, String)>) -> Result<Vec<Fields>> {
+        let mut known = Vec::new();
+        for (connection, object) in objects {
+            let found = match connection == Statement::SCHEMA {
+                true => {
+                    let mut found = self.app.state.statements().await?.into_iter();
+                    found.find(|found| found.name == object).map(|found| (found.id, found.fields))
+                }
+                false => {
+                    let found = self.app.state.objects_named(Some(&connection), Some(&object), true).await?;
+                    found.into_iter().next().map(|found| (found.id, found.fields))
+                }
+            };
+            known.extend(found.map(|(id, fields)| Fields { id, connection, object, fields }));
+        }
+        Ok(known)
     }
 
     fn sessions(&self, sight: &Sight, who: &SessionUser) -> Vec<Vec<Cell>> {
@@ -502,6 +406,22 @@ impl Catalog {
             ]
         };
         Ok(entries.into_iter().map(row).collect())
+    }
+}
+
+/// The fields of an object or a statement.
+struct Fields {
+    id: String,
+    connection: String,
+    object: String,
+    fields: Vec<ObjectField>,
+}
+
+impl Fields {
+    /// What a field is called now; the source's own name where it is none any more.
+    fn name(&self, api: &str) -> String {
+        let field = self.fields.iter().find(|field| field.api == api);
+        field.map_or(api.to_string(), |field| field.name.clone())
     }
 }
 

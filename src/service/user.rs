@@ -2,7 +2,7 @@
 
 use super::{Actor, App, shorten};
 use crate::error::{Error, Kind, Result, did_you_mean};
-use crate::model::{Grant, Statement, User, check_name};
+use crate::model::{FieldType, Grant, Mask, ObjectField, Statement, User, check_name};
 use crate::password;
 use crate::secret::Secret;
 
@@ -105,11 +105,10 @@ impl App {
         .await
     }
 
-    /// Lets a user read one object, or (with `object` `None`) all objects of a connection.
+    /// Lets a user read one object, one field of it, or (with `object` `None`) all objects of a connection.
     pub(super) async fn grant(&self, actor: &Actor, grant: &Grant) -> Result<()> {
         self.audited(actor, "grant", &describe(grant), async {
-            self.check_grant(grant).await?;
-            self.state.grant(grant).await
+            self.state.grant(&self.checked_grant(grant).await?).await
         })
         .await
     }
@@ -117,8 +116,7 @@ impl App {
     /// Takes a right back.
     pub(super) async fn revoke(&self, actor: &Actor, grant: &Grant) -> Result<()> {
         self.audited(actor, "revoke", &describe(grant), async {
-            self.check_grant(grant).await?;
-            self.state.revoke(grant).await
+            self.state.revoke(&self.checked_grant(grant).await?).await
         })
         .await
     }
@@ -171,19 +169,65 @@ impl App {
         .await
     }
 
-    async fn check_grant(&self, grant: &Grant) -> Result<()> {
+    /// The right with its field as the source calls it. What it is about must be there.
+    async fn checked_grant(&self, grant: &Grant) -> Result<Grant> {
         self.user(&grant.user).await?;
-        if grant.connection == Statement::SCHEMA {
-            return match &grant.object {
-                None => Ok(()),
-                Some(name) => self.statement(name).await.map(drop),
-            };
+        let Some(object) = &grant.object else {
+            if grant.connection != Statement::SCHEMA {
+                self.connection(&grant.connection).await?;
+            }
+            return Ok(grant.clone());
+        };
+        let (_, fields) = self.fields_of(&grant.connection, object).await?;
+        let field = match &grant.field {
+            Some(name) => Some(field_named(&grant.connection, object, &fields, name)?.api.clone()),
+            None => None,
+        };
+        Ok(Grant { field, ..grant.clone() })
+    }
+
+    /// The id of an object, or of a statement, and its fields.
+    async fn fields_of(&self, connection: &str, object: &str) -> Result<(String, Vec<ObjectField>)> {
+        if connection == Statement::SCHEMA {
+            let statement = self.statement(object).await?;
+            return Ok((statement.id, statement.fields));
         }
-        let connection = self.connection(&grant.connection).await?;
-        match &grant.object {
-            None => Ok(()),
-            Some(object) => self.object(&connection, object).await.map(drop),
-        }
+        let connection = self.connection(connection).await?;
+        let object = self.object(&connection, object).await?;
+        Ok((object.id, object.fields))
+    }
+
+    /// Sets what a field shows to those who were not granted it by itself; `none` takes the mask away. Returns the
+    /// name of the field.
+    pub(super) async fn set_mask(
+        &self,
+        actor: &Actor,
+        connection: &str,
+        object: &str,
+        field: &str,
+        mask: &str,
+    ) -> Result<String> {
+        let arguments = serde_json::json!({
+            "connection": shorten(connection), "object": shorten(object), "field": shorten(field), "mask": shorten(mask),
+        });
+        self.audited(actor, "set_mask", &arguments.to_string(), async {
+            let mask: Option<Mask> = if mask == "none" { None } else { Some(mask.parse()?) };
+            let (id, fields) = self.fields_of(connection, object).await?;
+            let field = field_named(connection, object, &fields, field)?;
+            if mask.is_some() && field.key_position.is_some() {
+                let what = format!("field `{}` is a unique field and cannot be masked", field.name);
+                return Err(Error::new(Kind::Invalid, what).with_hint(format!(
+                    "records are told apart by it; grant the other fields alone: GRANT SELECT (...) ON {connection}.{object} TO ..."
+                )));
+            }
+            if mask == Some(Mask::Partial) && field.data_type != FieldType::Text {
+                let what = format!("field `{}` is of type {} and has no first character", field.name, field.data_type);
+                return Err(Error::new(Kind::Invalid, what).with_hint("for other types than text use `hidden`"));
+            }
+            self.state.set_mask(&id, &field.api, mask).await?;
+            Ok(field.name.clone())
+        })
+        .await
     }
 
     async fn user(&self, name: &str) -> Result<User> {
@@ -208,7 +252,33 @@ impl App {
     }
 }
 
+/// The field of that name, or one that the source calls so.
+fn field_named<'a>(
+    connection: &str,
+    object: &str,
+    fields: &'a [ObjectField],
+    name: &str,
+) -> Result<&'a ObjectField> {
+    let found = fields.iter().find(|field| field.name == name);
+    found.or_else(|| fields.iter().find(|field| field.api == name)).ok_or_else(|| {
+        let suggestion = did_you_mean(name, fields.iter().map(|field| field.name.as_str()));
+        let what = format!(
+            "column \"{}\" of relation \"{}.{}\" does not exist{suggestion}",
+            shorten(name),
+            shorten(connection),
+            shorten(object)
+        );
+        Error::new(Kind::NotFound, what).with_sqlstate("42703")
+    })
+}
+
 fn describe(grant: &Grant) -> String {
     let object = grant.object.as_deref().unwrap_or("*");
-    format!("select on {}.{} for {}", shorten(&grant.connection), shorten(object), shorten(&grant.user))
+    let field = grant.field.as_deref().map(|field| format!(" ({})", shorten(field))).unwrap_or_default();
+    format!(
+        "select{field} on {}.{} for {}",
+        shorten(&grant.connection),
+        shorten(object),
+        shorten(&grant.user)
+    )
 }

@@ -64,6 +64,17 @@ impl State {
         rows.iter().map(connection).collect()
     }
 
+    /// Changes how a source is reached.
+    pub async fn set_connection_settings(&self, id: i64, settings: &serde_json::Value) -> Result<()> {
+        sqlx::query("UPDATE connections SET settings = $1 WHERE id = $2")
+            .bind(json(settings)?)
+            .bind(id)
+            .execute(&self.pool)
+            .await
+            .map_err(failed)?;
+        Ok(())
+    }
+
     /// Notes how a connection stands and who is logged in.
     pub async fn set_connection_status(&self, id: i64, status: &str, identity: Option<&str>) -> Result<()> {
         let connected_at = identity.map(|_| now_micros());
@@ -112,6 +123,7 @@ impl State {
             "DELETE FROM oauth_logins WHERE connection_id = $1",
             "DELETE FROM dropped_objects WHERE connection_id = $1",
             "DELETE FROM grants WHERE connection = (SELECT name FROM connections WHERE id = $1)",
+            "DELETE FROM field_grants WHERE connection = (SELECT name FROM connections WHERE id = $1)",
             "DELETE FROM connections WHERE id = $1",
         ] {
             sqlx::query(statement).bind(id).execute(&mut *transaction).await.map_err(failed)?;

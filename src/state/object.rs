@@ -47,6 +47,31 @@ impl State {
         rows.iter().map(object).collect()
     }
 
+    /// The objects of a connection, or of all, that have that name, or any: as [`State::objects`] gives them. Without
+    /// their fields, which are most of what there is to load, [`Object::fields`] is empty.
+    pub async fn objects_named(
+        &self,
+        connection: Option<&str>,
+        name: Option<&str>,
+        with_fields: bool,
+    ) -> Result<Vec<Object>> {
+        let fields = if with_fields { "objects.fields" } else { "'[]' AS fields" };
+        let named = [("connections.name", connection), ("objects.name", name)];
+        let named: Vec<_> = named.into_iter().filter_map(|(column, value)| Some((column, value?))).collect();
+        let conditions: Vec<_> =
+            named.iter().enumerate().map(|(at, (column, _))| format!("{column} = ${}", at + 1)).collect();
+        let only = if named.is_empty() { "" } else { "WHERE" };
+        let query = format!(
+            "SELECT objects.id, objects.connection_id, objects.name, objects.api, objects.label, {fields}, objects.import,
+                 objects.schema_version, objects.created_at, connections.name AS connection
+             FROM objects JOIN connections ON connections.id = objects.connection_id {only} {}
+             ORDER BY connections.name, objects.name",
+            conditions.join(" AND ")
+        );
+        let bound = named.iter().fold(sqlx::query(&query), |query, (_, value)| query.bind(value.to_string()));
+        bound.fetch_all(&self.pool).await.map_err(failed)?.iter().map(object).collect()
+    }
+
     /// `connection.object` of all objects by their ids.
     pub async fn object_names(&self) -> Result<HashMap<String, String>> {
         let rows = sqlx::query(
@@ -174,6 +199,9 @@ async fn remove(transaction: &mut Transaction<'static, Any>, id: &str) -> Result
         "DELETE FROM grants WHERE object = (SELECT name FROM objects WHERE id = $1) AND connection =
              (SELECT connections.name FROM connections
               JOIN objects ON objects.connection_id = connections.id WHERE objects.id = $1)",
+        "DELETE FROM field_grants WHERE object = (SELECT name FROM objects WHERE id = $1) AND connection =
+             (SELECT connections.name FROM connections
+              JOIN objects ON objects.connection_id = connections.id WHERE objects.id = $1)",
         "DELETE FROM health WHERE object_id = $1",
         "DELETE FROM objects WHERE id = $1",
     ] {
@@ -203,13 +231,14 @@ async fn rename_grants(
         return Ok(());
     }
     // The new name was free: rights on it are of nothing.
-    for statement in [
-        "DELETE FROM grants WHERE object = $3 AND object <> $2 AND connection =
-             (SELECT name FROM connections WHERE id = $1)",
-        "UPDATE grants SET object = $3 WHERE object = $2 AND connection =
-             (SELECT name FROM connections WHERE id = $1)",
-    ] {
-        sqlx::query(statement)
+    for statement in ["grants", "field_grants"].into_iter().flat_map(|table| {
+        let of = "(SELECT name FROM connections WHERE id = $1)";
+        [
+            format!("DELETE FROM {table} WHERE object = $3 AND object <> $2 AND connection = {of}"),
+            format!("UPDATE {table} SET object = $3 WHERE object = $2 AND connection = {of}"),
+        ]
+    }) {
+        sqlx::query(&statement)
             .bind(object.connection_id)
             .bind(old_name)
             .bind(&object.name)

@@ -169,10 +169,51 @@ impl State {
             .fetch_all(&self.pool)
             .await
             .map_err(failed)?;
-        let span = |row| {
-            Ok(Span { from: get(row, "from_release")?, to: get(row, "to_release")?, object: object(row)? })
-        };
         rows.iter().map(span).collect()
+    }
+
+    /// The same of one object.
+    pub async fn spans_of(&self, object_id: &str) -> Result<Vec<Span>> {
+        let query = "SELECT * FROM release_objects WHERE object_id = $1 ORDER BY from_release";
+        let rows = sqlx::query(query).bind(object_id).fetch_all(&self.pool).await.map_err(failed)?;
+        rows.iter().map(span).collect()
+    }
+
+    /// What releases said of all objects, without the fields, which are most of what there is to load, by release.
+    pub async fn span_heads(&self) -> Result<Vec<SpanHead>> {
+        self.heads("").await
+    }
+
+    /// What one release says of objects, without the fields.
+    pub async fn span_heads_of(&self, release: i64) -> Result<Vec<SpanHead>> {
+        // A number, so that it can stand in the text.
+        let of_release =
+            format!("WHERE from_release <= {release} AND (to_release IS NULL OR to_release > {release})");
+        self.heads(&of_release).await
+    }
+
+    /// What everybody reads now, without the fields.
+    pub async fn current_heads(&self) -> Result<Vec<SpanHead>> {
+        self.heads("WHERE to_release IS NULL").await
+    }
+
+    async fn heads(&self, only: &str) -> Result<Vec<SpanHead>> {
+        let query = format!(
+            "SELECT object_id, from_release, to_release, connection, name, version, row_count FROM release_objects {only}
+             ORDER BY from_release, connection, name"
+        );
+        let head = |row: &AnyRow| {
+            Ok(SpanHead {
+                from: get(row, "from_release")?,
+                to: get(row, "to_release")?,
+                object_id: get(row, "object_id")?,
+                connection: get(row, "connection")?,
+                name: get(row, "name")?,
+                version: get(row, "version")?,
+                rows: get(row, "row_count")?,
+            })
+        };
+        sqlx::query(&query).fetch_all(&self.pool).await.map_err(failed)?.iter().map(head).collect()
     }
 
     async fn find(&self, query: &str, bound: Bound<'_>) -> Result<Option<Release>> {
@@ -205,6 +246,25 @@ pub struct Span {
     pub to: Option<i64>,
     /// What they say.
     pub object: ReleaseObject,
+}
+
+/// A [`Span`] without the fields of the object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpanHead {
+    /// The first release that says so.
+    pub from: i64,
+    /// The first release after those that say so; `None` when the newest one does.
+    pub to: Option<i64>,
+    /// The object.
+    pub object_id: String,
+    /// Name of its connection then.
+    pub connection: String,
+    /// Its name then.
+    pub name: String,
+    /// Snapshot version.
+    pub version: i64,
+    /// Rows in it.
+    pub rows: i64,
 }
 
 enum Bound<'a> {
@@ -388,6 +448,10 @@ pub(super) async fn insert(
     .await
     .map_err(failed)?;
     Ok(())
+}
+
+fn span(row: &AnyRow) -> Result<Span> {
+    Ok(Span { from: get(row, "from_release")?, to: get(row, "to_release")?, object: object(row)? })
 }
 
 fn header(row: &AnyRow) -> Result<Release> {

@@ -60,13 +60,9 @@ impl State {
         commit(transaction).await
     }
 
-    /// What was removed of the objects that there are, by run.
-    pub async fn removals(&self) -> Result<Vec<Removal>> {
-        let rows = sqlx::query(
-            "SELECT removals.* FROM removals JOIN objects ON objects.id = removals.object_id ORDER BY run_id, seq",
-        )
-        .fetch_all(&self.pool)
-        .await;
+    /// What was removed of the objects that there are, by one run or all of them.
+    pub async fn removals(&self, run: Option<i64>) -> Result<Vec<Removal>> {
+        let rows = self.of_run("removals", run).await;
         let removal = |row: &AnyRow| {
             Ok(Removal {
                 run_id: get(row, "run_id")?,
@@ -76,17 +72,12 @@ impl State {
                 merged_into: get(row, "merged_into")?,
             })
         };
-        rows.map_err(failed)?.iter().map(removal).collect()
+        rows?.iter().map(removal).collect()
     }
 
-    /// What was set aside of the objects that there are, by run.
-    pub async fn quarantine(&self) -> Result<Vec<Quarantined>> {
-        let rows = sqlx::query(
-            "SELECT quarantine.* FROM quarantine JOIN objects ON objects.id = quarantine.object_id
-             ORDER BY run_id, seq",
-        )
-        .fetch_all(&self.pool)
-        .await;
+    /// What was set aside of the objects that there are, by one run or all of them.
+    pub async fn quarantine(&self, run: Option<i64>) -> Result<Vec<Quarantined>> {
+        let rows = self.of_run("quarantine", run).await;
         let quarantined = |row: &AnyRow| {
             Ok(Quarantined {
                 run_id: get(row, "run_id")?,
@@ -95,7 +86,16 @@ impl State {
                 record: get(row, "record")?,
             })
         };
-        rows.map_err(failed)?.iter().map(quarantined).collect()
+        rows?.iter().map(quarantined).collect()
+    }
+
+    async fn of_run(&self, table: &str, run: Option<i64>) -> Result<Vec<AnyRow>> {
+        let only = if run.is_some() { "WHERE run_id = $1" } else { "" };
+        let query = format!(
+            "SELECT {table}.* FROM {table} JOIN objects ON objects.id = {table}.object_id {only} ORDER BY run_id, seq"
+        );
+        let query = run.into_iter().fold(sqlx::query(&query), |query, run| query.bind(run));
+        query.fetch_all(&self.pool).await.map_err(failed)
     }
 }
 

@@ -142,6 +142,31 @@ impl State {
         rows.map_err(failed)?.iter().rev().map(run).collect()
     }
 
+    /// The newest runs that are wanted, oldest first. [`Run::fault`] and [`Run::summary`] are left out.
+    pub async fn runs_where(&self, wanted: &RunsWanted<'_>) -> Result<Vec<Run>> {
+        let counts = if wanted.with_counts { "counts" } else { "'{}' AS counts" };
+        let numbers = [("id", wanted.id), ("sync_id", wanted.sync)];
+        let texts = [("object", wanted.object), ("object_id", wanted.object_id), ("status", wanted.status)];
+        let numbers = numbers.into_iter().filter_map(|(column, value)| Some((column, value?)));
+        let texts = texts.into_iter().filter_map(|(column, value)| Some((column, value?)));
+        let (numbers, texts): (Vec<_>, Vec<_>) = (numbers.collect(), texts.collect());
+        let columns = numbers.iter().map(|(column, _)| column).chain(texts.iter().map(|(column, _)| column));
+        let conditions: Vec<_> =
+            columns.enumerate().map(|(at, column)| format!("{column} = ${}", at + 1)).collect();
+        let only = if conditions.is_empty() { "" } else { "WHERE" };
+        let query = format!(
+            "SELECT id, sync_id, object_id, object, mode, status, started_at, ended_at, {counts}, version, release_id, cause,
+                 remedy, NULL AS fault, NULL AS summary
+             FROM runs {only} {} ORDER BY id DESC LIMIT ${}",
+            conditions.join(" AND "),
+            conditions.len() + 1
+        );
+        let query = numbers.iter().fold(sqlx::query(&query), |query, (_, value)| query.bind(*value));
+        let query = texts.iter().fold(query, |query, (_, value)| query.bind(value.to_string()));
+        let rows = query.bind(wanted.newest).fetch_all(&self.pool).await;
+        rows.map_err(failed)?.iter().rev().map(run).collect()
+    }
+
     /// All runs of an object, oldest first.
     pub async fn runs_of(&self, object_id: &str) -> Result<Vec<Run>> {
         let rows = sqlx::query("SELECT * FROM runs WHERE object_id = $1 ORDER BY id")
@@ -245,6 +270,25 @@ impl State {
         .map_err(failed)?;
         rows.iter().map(|row| Ok((get(row, "object_id")?, get(row, "at")?))).collect()
     }
+}
+
+/// Which runs are wanted. `None` stands for any.
+#[derive(Debug, Clone, Default)]
+pub struct RunsWanted<'a> {
+    /// The run of that number.
+    pub id: Option<i64>,
+    /// Those of one sync.
+    pub sync: Option<i64>,
+    /// Those of an object, by the full name it had then.
+    pub object: Option<&'a str>,
+    /// Those of an object, by its id.
+    pub object_id: Option<&'a str>,
+    /// Those with that status.
+    pub status: Option<&'a str>,
+    /// At most so many.
+    pub newest: i64,
+    /// Whether what they counted is wanted, which is most of what there is to load; otherwise all is zero.
+    pub with_counts: bool,
 }
 
 fn run(row: &AnyRow) -> Result<Run> {

@@ -87,12 +87,13 @@ impl State {
     /// Removes a statement and the rights on it. Its past results stay as long as their releases do.
     pub async fn drop_statement(&self, dropped: &Statement) -> Result<()> {
         let mut transaction = self.begin().await?;
-        sqlx::query("DELETE FROM grants WHERE connection = $1 AND object = $2")
-            .bind(Statement::SCHEMA)
-            .bind(&dropped.name)
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed)?;
+        for rights in [
+            "DELETE FROM grants WHERE connection = $1 AND object = $2",
+            "DELETE FROM field_grants WHERE connection = $1 AND object = $2",
+        ] {
+            let query = sqlx::query(rights).bind(Statement::SCHEMA).bind(&dropped.name);
+            query.execute(&mut *transaction).await.map_err(failed)?;
+        }
         sqlx::query("DELETE FROM statements WHERE id = $1")
             .bind(&dropped.id)
             .execute(&mut *transaction)

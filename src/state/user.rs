@@ -61,6 +61,7 @@ impl State {
         for statement in [
             "DELETE FROM browser_sessions WHERE login = $1",
             "DELETE FROM grants WHERE login = $1",
+            "DELETE FROM field_grants WHERE login = $1",
             "DELETE FROM logins WHERE name = $1",
         ] {
             sqlx::query(statement).bind(name).execute(&mut *transaction).await.map_err(failed)?;
@@ -70,50 +71,70 @@ impl State {
 
     /// Gives a right; giving it twice is giving it once.
     pub async fn grant(&self, grant: &Grant) -> Result<()> {
-        sqlx::query(
-            "INSERT INTO grants (login, connection, object) VALUES ($1, $2, $3)
-             ON CONFLICT (login, connection, object) DO NOTHING",
-        )
-        .bind(&grant.user)
-        .bind(&grant.connection)
-        .bind(grant.object.as_deref().unwrap_or(ALL))
-        .execute(&self.pool)
-        .await
-        .map_err(failed)?;
+        let query = match grant.field {
+            None => {
+                "INSERT INTO grants (login, connection, object) VALUES ($1, $2, $3)
+                 ON CONFLICT (login, connection, object) DO NOTHING"
+            }
+            Some(_) => {
+                "INSERT INTO field_grants (login, connection, object, field) VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (login, connection, object, field) DO NOTHING"
+            }
+        };
+        let query = sqlx::query(query)
+            .bind(&grant.user)
+            .bind(&grant.connection)
+            .bind(grant.object.as_deref().unwrap_or(ALL));
+        let query = grant.field.as_deref().into_iter().fold(query, |query, field| query.bind(field));
+        query.execute(&self.pool).await.map_err(failed)?;
         Ok(())
     }
 
     /// Takes a right back. Revoking a whole connection takes the rights on its single objects too, as in
-    /// PostgreSQL's `REVOKE ... ON ALL TABLES IN SCHEMA`.
+    /// PostgreSQL's `REVOKE ... ON ALL TABLES IN SCHEMA`, and revoking an object those on its fields.
     pub async fn revoke(&self, grant: &Grant) -> Result<()> {
         let object = grant.object.as_deref().unwrap_or(ALL);
-        sqlx::query("DELETE FROM grants WHERE login = $1 AND connection = $2 AND (object = $3 OR $4 = '*')")
-            .bind(&grant.user)
-            .bind(&grant.connection)
-            .bind(object)
-            .bind(object)
-            .execute(&self.pool)
-            .await
-            .map_err(failed)?;
-        Ok(())
+        let mut transaction = self.begin().await?;
+        let tables: &[&str] =
+            if grant.field.is_some() { &["field_grants"] } else { &["grants", "field_grants"] };
+        for table in tables {
+            let only = if grant.field.is_some() { "AND field = $5" } else { "" };
+            let query = format!(
+                "DELETE FROM {table} WHERE login = $1 AND connection = $2 AND (object = $3 OR $4 = '*') {only}"
+            );
+            let query =
+                sqlx::query(&query).bind(&grant.user).bind(&grant.connection).bind(object).bind(object);
+            let query = grant.field.as_deref().into_iter().fold(query, |query, field| query.bind(field));
+            query.execute(&mut *transaction).await.map_err(failed)?;
+        }
+        commit(transaction).await
     }
 
     /// The rights of one login.
     pub async fn grants_of(&self, user: &str) -> Result<Vec<Grant>> {
-        let rows = sqlx::query("SELECT * FROM grants WHERE login = $1 ORDER BY connection, object")
-            .bind(user)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(failed)?;
+        let rows = sqlx::query(
+            "SELECT login, connection, object, NULL AS field FROM grants WHERE login = $1
+             UNION ALL SELECT login, connection, object, field FROM field_grants WHERE login = $2
+             ORDER BY connection, object, field",
+        )
+        .bind(user)
+        .bind(user)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed)?;
         rows.iter().map(grant).collect()
     }
 
     /// All rights.
     pub async fn grants(&self) -> Result<Vec<Grant>> {
-        let rows = sqlx::query("SELECT * FROM grants ORDER BY login, connection, object")
-            .fetch_all(&self.pool)
-            .await
-            .map_err(failed)?;
+        let rows = sqlx::query(
+            "SELECT login, connection, object, NULL AS field FROM grants
+             UNION ALL SELECT login, connection, object, field FROM field_grants
+             ORDER BY login, connection, object, field",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed)?;
         rows.iter().map(grant).collect()
     }
 }
@@ -134,5 +155,6 @@ fn grant(row: &AnyRow) -> Result<Grant> {
         user: get(row, "login")?,
         connection: get(row, "connection")?,
         object: Some(object).filter(|object| object != ALL),
+        field: get(row, "field")?,
     })
 }

@@ -20,17 +20,19 @@ pub(super) struct Fitted {
 /// old values is an error; another missing field is a warning.
 pub(super) fn fit(object: &Object, fields: &[FieldInfo]) -> Result<Fitted> {
     let mut fitted = Fitted { object: object.clone(), missing: Vec::new(), warnings: Vec::new() };
-    for field in &mut fitted.object.fields {
+    let Object { fields: known, import, .. } = &mut fitted.object;
+    for field in known {
+        let chosen = import.volatile_of.get(&field.api).copied();
         if !field.selected {
             if let Some(info) = fields.iter().find(|info| info.api == field.api) {
                 field.data_type = info.data_type.clone();
                 field.native_type = info.native_type.clone();
-                field.volatile = info.volatile;
+                field.volatile = chosen.unwrap_or(info.volatile);
             }
             continue;
         }
         let found = fields.iter().find(|info| info.api == field.api);
-        field.volatile = found.map_or(field.volatile, |info| info.volatile);
+        field.volatile = chosen.or(found.map(|info| info.volatile)).unwrap_or(field.volatile);
         let Some(info) = found else {
             if field.key_position.is_some() {
                 return Err(missing_key(object, &field.api, fields));

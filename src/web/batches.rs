@@ -199,7 +199,7 @@ async fn schedule(person: Person, mut form: Form) -> Answer {
         let arguments = [("time", maybe(Some(time))), ("time_zone", maybe(form.text("time_zone")))];
         match person.desk.call("set_schedule", &arguments).await {
             Ok(_) => return Ok(see_other("/batches", [Flash::good("The schedule is saved.")])),
-            Err(error) if error.kind() == Kind::Invalid => form.refuse(&error),
+            Err(error) if error.kind() == Kind::Invalid => form.refuse_among(&["time", "time_zone"], &error),
             Err(error) => return Err(error.into()),
         }
     }

@@ -21,7 +21,7 @@ use super::form::Form;
 use super::person::Person;
 use super::refusal::Refusal;
 use super::show::{counted, part};
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Result};
 
 pub(super) fn routes() -> Router<Arc<Web>> {
     Router::new()
@@ -29,6 +29,7 @@ pub(super) fn routes() -> Router<Arc<Web>> {
         .route("/connections/{connection}/login", post(log_in))
         .route("/connections/{connection}/invite", post(invite))
         .route("/connections/{connection}/secrets", post(change_secrets))
+        .route("/connections/{connection}/settings", post(change_settings))
         .route("/connections/{connection}/visibility", post(compare))
         .route("/connections/{connection}/accept", post(accept))
         .route("/connections/{connection}/disconnect", post(disconnect))
@@ -39,6 +40,12 @@ pub(super) fn routes() -> Router<Arc<Web>> {
 /// Where a connection is shown.
 pub(super) fn path_of(connection: &str) -> String {
     format!("/connections/{}", part(connection))
+}
+
+/// The page of a connection with one of its forms, which was refused.
+pub(super) async fn refused_at(person: &Person, connection: &str, form: &Form) -> Result<Response<Body>> {
+    let linked = Linked::load(person, connection).await?;
+    Ok(linked_page(person, &linked, form))
 }
 
 async fn show(person: Person, Path(connection): Path<String>) -> Result<Response<Body>, Refusal> {
@@ -90,18 +97,36 @@ async fn change_secrets(
         form.refuse(&Error::new(Kind::Invalid, "nothing was typed, so nothing was changed"));
         return Ok(linked_page(&person, &linked, &form));
     }
-    match set_secrets(&person, &connection, login, &form).await {
-        Ok(mut told) => {
-            told.insert(0, Flash::good("The secrets are kept, sealed."));
-            Ok(flash::see_other(&path_of(&connection), told))
-        }
-        Err(error) if error.kind() == Kind::Denied => Err(error.into()),
-        Err(error) => {
-            form.refuse(&error);
-            let linked = Linked::load(&person, &connection).await?;
-            Ok(linked_page(&person, &linked, &form))
+    let mut told = set_secrets(&person, &connection, login, &mut form).await?;
+    if !form.is_good() {
+        let linked = Linked::load(&person, &connection).await?;
+        return Ok(linked_page(&person, &linked, &form));
+    }
+    told.insert(0, Flash::good("The secrets are kept, sealed."));
+    Ok(flash::see_other(&path_of(&connection), told))
+}
+
+async fn change_settings(
+    person: Person,
+    Path(connection): Path<String>,
+    mut form: Form,
+) -> Result<Response<Body>, Refusal> {
+    person.must_be_admin()?;
+    let linked = Linked::load(&person, &connection).await?;
+    let settings = linked.connector.changes_of(&mut form);
+    if form.is_good() {
+        let arguments = [("connection", text(&connection)), ("settings", text(settings.to_string()))];
+        match person.desk.call("set_connection", &arguments).await {
+            Ok(called) => {
+                let done = Flash::good("The settings are saved, and the source answers under them.");
+                let told = [done].into_iter().chain(warnings(&called.notices));
+                return Ok(flash::see_other(&path_of(&connection), told));
+            }
+            Err(error) if error.kind() == Kind::Denied => return Err(error.into()),
+            Err(error) => linked.connector.refuse(&mut form, &error),
         }
     }
+    Ok(linked_page(&person, &linked, &form))
 }
 
 async fn compare(person: Person, Path(connection): Path<String>) -> Result<Response<Body>, Refusal> {
@@ -118,6 +143,11 @@ async fn accept(
     Path(connection): Path<String>,
     form: Form,
 ) -> Result<Response<Body>, Refusal> {
+    person.must_be_admin()?;
+    if !form.is_good() {
+        let linked = Linked::load(&person, &connection).await?;
+        return Ok(linked_page(&person, &linked, &form));
+    }
     let arguments = [("connection", text(&connection)), ("reason", maybe(form.text("reason")))];
     let called = person.desk.call("accept_visibility", &arguments).await?;
     let login = called.rows.first().map(|row| row.text_or_empty("login")).unwrap_or_default();

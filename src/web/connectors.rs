@@ -11,6 +11,7 @@ use maud::{Markup, html};
 
 use super::Web;
 use super::connection::connector::{Connector, Login};
+use super::connection::refused_at;
 use super::desk::{maybe, text};
 use super::flash::{self, Flash, warnings};
 use super::form::{Field, Form};
@@ -18,8 +19,8 @@ use super::layout::{self, Head, Nav};
 use super::person::Person;
 use super::refusal::Refusal;
 use super::show::{ago, badge, count, counted, empty, part};
-use crate::error::Result;
-use crate::model::Micros;
+use crate::error::{Kind, Result};
+use crate::model::{Micros, now_micros};
 
 pub(super) fn routes() -> Router<Arc<Web>> {
     Router::new().route("/connectors", get(list)).route("/connectors/{connector}", get(ask).post(connect))
@@ -38,15 +39,19 @@ struct Linked {
 
 async fn linked(person: &Person) -> Result<Vec<Linked>> {
     let sql =
-        "SELECT c.name, c.connector, c.status, c.health, c.identity, count(o.name) AS objects, sum(o.rows) AS rows, \
-                      min(o.synced_at) AS synced_at
+        "SELECT c.name, c.connector, c.status, c.health, c.identity, c.login_ends_at, count(o.name) AS objects, \
+                      sum(o.rows) AS rows, min(o.synced_at) AS synced_at
                FROM tributary.connection c LEFT JOIN tributary.object o ON o.connection = c.name
-               GROUP BY c.name, c.connector, c.status, c.health, c.identity ORDER BY c.name";
+               GROUP BY c.name, c.connector, c.status, c.health, c.identity, c.login_ends_at ORDER BY c.name";
     let rows = person.desk.rows(sql, Vec::new()).await?;
     let linked = |row: super::desk::Row<'_>| Linked {
         name: row.text_or_empty("name"),
         connector: row.text_or_empty("connector"),
-        status: state_of(&row.text_or_empty("status"), row.text("health").as_deref()),
+        status: state_of(
+            &row.text_or_empty("status"),
+            row.text("health").as_deref(),
+            row.moment("login_ends_at"),
+        ),
         identity: row.text("identity"),
         objects: row.number("objects").unwrap_or_default(),
         rows: row.number("rows").unwrap_or_default(),
@@ -55,10 +60,14 @@ async fn linked(person: &Person) -> Result<Vec<Linked>> {
     Ok(rows.iter().map(linked).collect())
 }
 
+/// A login that ends within this time, and that nobody can renew but a person, is told.
+const ENDS_SOON: Micros = 7 * 86_400 * 1_000_000;
+
 /// How a connection stands: what its last check found counts where it is logged in.
-fn state_of(status: &str, health: Option<&str>) -> String {
+pub(super) fn state_of(status: &str, health: Option<&str>, ends: Option<Micros>) -> String {
     match (status, health) {
         ("connected", Some("red")) => "needs you".into(),
+        ("connected", _) if ends.is_some_and(|ends| ends - now_micros() < ENDS_SOON) => "expiring".into(),
         ("connected", Some("amber")) => "attention".into(),
         _ => status.into(),
     }
@@ -191,12 +200,9 @@ async fn connect(
     let login = connector.logins.iter().enumerate().find(|(at, _)| way.as_deref() == Some(&at.to_string()));
     let login = login.map(|(_, login)| login).or(connector.logins.first());
     if let Some(login) = login {
-        match set_secrets(&person, &name, login, &form).await {
-            Ok(said) => told.extend(said),
-            Err(error) => {
-                told.push(Flash::bad(&error));
-                return Ok(flash::see_other(&format!("/connections/{}", part(&name)), told));
-            }
+        told.extend(set_secrets(&person, &name, login, &mut form).await?);
+        if !form.is_good() {
+            return Ok(refused_at(&person, &name, &form).await?);
         }
     }
     let to = match login {
@@ -207,22 +213,30 @@ async fn connect(
     Ok(flash::see_other(&to, told))
 }
 
-/// Keeps the secrets that a form brings, in the order in which they are asked for.
+/// Keeps the secrets that a form brings, in the order in which they are asked for, up to one that is refused: that is said
+/// at its field.
 pub(super) async fn set_secrets(
     person: &Person,
     connection: &str,
     login: &Login,
-    form: &Form,
+    form: &mut Form,
 ) -> Result<Vec<Flash>> {
     let mut told = Vec::new();
     for (name, _) in &login.asks {
-        let value = form.raw(&format!("secret.{name}"));
+        let key = format!("secret.{name}");
+        let value = form.raw(&key);
         if value.is_empty() {
             continue;
         }
         let arguments = [("connection", text(connection)), ("field", text(name)), ("value", text(value))];
-        let called = person.desk.call("set_secret", &arguments).await?;
-        told.extend(warnings(&called.notices));
+        match person.desk.call("set_secret", &arguments).await {
+            Ok(called) => told.extend(warnings(&called.notices)),
+            Err(error) if error.kind() == Kind::Denied => return Err(error),
+            Err(error) => {
+                form.refuse_field(&key, &error);
+                break;
+            }
+        }
     }
     Ok(told)
 }

@@ -7,12 +7,13 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{
     DataType, Int16Type, Int32Type, Int64Type, SchemaRef, TimeUnit, TimestampMicrosecondType,
 };
+use chrono_tz::Tz;
 use futures::StreamExt;
 use tokio::sync::mpsc;
 
 use crate::error::{Error, Kind, Result};
 use crate::model::Micros;
-use crate::query::{self, Engine, Execution, Notice, NoticeSender, ScalarValue, Session, SessionUser};
+use crate::query::{self, Engine, Execution, Notice, NoticeSender, ScalarValue, Session, SessionUser, Zone};
 
 /// The most rows that a page reads; what is beyond them is not fetched.
 pub(super) const MOST_ROWS: usize = 10_000;
@@ -132,6 +133,8 @@ pub(super) struct Rows {
     is_cut: bool,
     /// The values as PostgreSQL writes them, by batch and column, once asked for.
     printed: OnceLock<Vec<Vec<StringArray>>>,
+    /// The same in a zone, for the one that was asked for first.
+    local: OnceLock<Vec<Vec<StringArray>>>,
 }
 
 impl Rows {
@@ -174,12 +177,14 @@ impl Rows {
     }
 
     fn printed(&self) -> &[Vec<StringArray>] {
-        self.printed.get_or_init(|| {
-            let print = |column: &ArrayRef| {
-                query::print_values(column).unwrap_or_else(|error| unprinted(column, &error))
-            };
-            self.batches.iter().map(|batch| batch.columns().iter().map(print).collect()).collect()
-        })
+        self.printed.get_or_init(|| self.print(Zone::UTC))
+    }
+
+    fn print(&self, zone: Zone) -> Vec<Vec<StringArray>> {
+        let print = |column: &ArrayRef| {
+            query::print_values_in(column, zone).unwrap_or_else(|error| unprinted(column, &error))
+        };
+        self.batches.iter().map(|batch| batch.columns().iter().map(print).collect()).collect()
     }
 }
 
@@ -252,6 +257,13 @@ impl Row<'_> {
     /// The value of a column by its place, as PostgreSQL writes it with times in UTC; `None` when NULL.
     pub(super) fn shown(&self, index: usize) -> Option<String> {
         let printed = self.rows.printed().get(self.batch)?.get(index)?;
+        printed.is_valid(self.row).then(|| printed.value(self.row).to_string())
+    }
+
+    /// The same with times as they are in a zone. All rows of an answer are shown in one.
+    pub(super) fn shown_in(&self, index: usize, zone: Tz) -> Option<String> {
+        let local = self.rows.local.get_or_init(|| self.rows.print(Zone::Named(zone)));
+        let printed = local.get(self.batch)?.get(index)?;
         printed.is_valid(self.row).then(|| printed.value(self.row).to_string())
     }
 }

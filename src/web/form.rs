@@ -22,11 +22,32 @@ struct Said {
     hint: Option<String>,
 }
 
+/// Characters of a value that errors quote for certain.
+const QUOTED: usize = 12;
+/// Bytes of a line.
+const LONGEST_LINE: usize = 20_000;
+/// Fields of several lines.
+const AREAS: &[&str] = &["sql", "query", "filter"];
+
 impl Form {
     /// Reads `application/x-www-form-urlencoded`.
     pub(super) fn parse(body: &[u8]) -> Self {
-        let pairs = url::form_urlencoded::parse(body).into_owned().collect();
-        Form { pairs, ..Form::default() }
+        let pairs: Vec<(String, String)> = url::form_urlencoded::parse(body).into_owned().collect();
+        let mut form = Form { pairs, ..Form::default() };
+        form.refuse_long();
+        form
+    }
+
+    /// No line that a person types is that long. Texts of several lines have limits of their own.
+    fn refuse_long(&mut self) {
+        let is_line = |name: &str| {
+            !AREAS.contains(&name) && !name.starts_with("secret.") && !name.starts_with("setting.ssl")
+        };
+        let long = self.pairs.iter().filter(|(name, value)| value.len() > LONGEST_LINE && is_line(name));
+        let long: Vec<_> = long.map(|(name, _)| name.clone()).collect();
+        for name in long {
+            self.wrong(&name, format!("this is too long: at most {LONGEST_LINE} characters"));
+        }
     }
 
     /// A form that shows what is there now.
@@ -104,6 +125,37 @@ impl Form {
     pub(super) fn refuse_field(&mut self, name: &str, error: &Error) {
         let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
         self.wrong(name, format!("{}{hint}", error.what()));
+    }
+
+    /// Says what an error says, beside that one of some fields which it names or quotes; where it is none of them, beside
+    /// the first.
+    pub(super) fn refuse_among(&mut self, names: &[&str], error: &Error) {
+        if let Some(name) = self.quoted(names, error) {
+            return self.refuse_field(name, error);
+        }
+        let what = error.what();
+        let is_named = |name: &&&str| {
+            let plain = name.rsplit('.').next().unwrap_or(name);
+            what.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == plain)
+                || what.contains(&plain.replace('_', " "))
+        };
+        let found = names.iter().find(is_named).or(names.first());
+        match found.copied() {
+            Some(name) => self.refuse_field(name, error),
+            None => self.refuse(error),
+        }
+    }
+
+    /// That one of some fields whose value an error quotes.
+    pub(super) fn quoted<'n>(&self, names: &[&'n str], error: &Error) -> Option<&'n str> {
+        let begin = |typed: &str| typed.chars().take(QUOTED).collect::<String>();
+        let is_quoted = |name: &&&str| {
+            let typed = self.text(name).map(begin);
+            typed.is_some_and(|typed| {
+                ['`', '"'].iter().any(|quote| error.what().contains(&format!("{quote}{typed}")))
+            })
+        };
+        names.iter().find(is_quoted).copied()
     }
 
     /// Whether nothing is wrong.

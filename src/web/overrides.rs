@@ -28,6 +28,11 @@ pub(super) fn routes() -> Routes {
 }
 
 async fn list(person: Person, address: Address) -> Answer {
+    Ok(listed(&person, &address, &Form::default()).await?)
+}
+
+/// The overrides; `form` is one that was to be taken back and was not.
+async fn listed(person: &Person, address: &Address, form: &Form) -> Result<Reply> {
     let (object, page) = (address.text("object"), address.page());
     let is_past = address.text("show") == Some("ended");
     let sql = format!(
@@ -39,7 +44,7 @@ async fn list(person: Person, address: Address) -> Answer {
     );
     let past = ScalarValue::Boolean(Some(is_past));
     let rows = person.desk.rows(&sql, vec![past, text(object.unwrap_or_default())]).await?;
-    let finder = finder(&person, "/overrides/record", None, "Show the record").await?;
+    let finder = finder(person, "/overrides/record", None, "Show the record").await?;
     let body = html! {
         p.lead { "An override corrects one field of one record for everybody who reads it. Syncs leave it alone, and it is undone in one step." }
         @if person.is_admin { section.card { h2 { "Correct a record" } (finder) } }
@@ -50,28 +55,31 @@ async fn list(person: Person, address: Address) -> Answer {
         section.card {
             h2 { @if is_past { "Ended" } @else { "In force" } }
             @if rows.is_empty() { (empty("None", html! { @if is_past { "No override has ended." } @else { "Readers see what the sources say." } })) }
-            @else { (table(&rows, &person, is_past)) }
+            @else { (table(&rows, person, is_past, form)) }
             (show::pager(&link("/overrides", &[("object", object), ("show", address.text("show")), ("page", Some(""))]), page,
                 rows.len() as i64 > PAGE))
         }
     };
-    Ok(layout::page(&person, Nav::Overrides, "Overrides", body))
+    Ok(layout::form_page(form, layout::page(person, Nav::Overrides, "Overrides", body)))
 }
 
-fn table(rows: &Rows, person: &Person, is_past: bool) -> Markup {
+fn table(rows: &Rows, person: &Person, is_past: bool, form: &Form) -> Markup {
     html! {
         div.table tabindex="0" role="region" aria-label="Overrides" { table {
             thead { tr { th scope="col" { "Record" } th scope="col" { "Field" } th scope="col" { "Value" } th scope="col" { "Source said" }
                 th scope="col" { "Source says" } th scope="col" { "Status" } th scope="col" { "By" } th scope="col" { "Why" }
                 th scope="col" { @if is_past { "Ended" } @else { "Until" } }
                 @if person.is_admin && !is_past { th scope="col" { "Undo" } } } }
-            tbody { @for row in rows.iter().take(PAGE as usize) { (entry(&row, person, is_past)) } }
+            tbody { @for row in rows.iter().take(PAGE as usize) { (entry(&row, person, is_past, form)) } }
         } }
     }
 }
 
-fn entry(row: &Row<'_>, person: &Person, is_past: bool) -> Markup {
-    let (object, key) = (full_name(row), row.text_or_empty("key"));
+fn entry(row: &Row<'_>, person: &Person, is_past: bool, form: &Form) -> Markup {
+    let (object, key, id) = (full_name(row), row.text_or_empty("key"), row.text_or_empty("id"));
+    let nothing = Form::default();
+    let is_refused = !form.is_good() && form.raw("id") == id;
+    let form = if is_refused { form } else { &nothing };
     html! { tr {
         th scope="row" { a href=(link("/explain", &[("object", Some(&object)), ("key", Some(&key))])) { (object) " " span dir="auto" { (key) } } }
         td { code { (row.text_or_empty("field")) } }
@@ -85,13 +93,14 @@ fn entry(row: &Row<'_>, person: &Person, is_past: bool) -> Markup {
             (maybe_moment(person, row.moment("ended_at"))) div.small { (row.text_or_empty("ended_by")) " " (row.text_or_empty("end_reason")) }
         } @else { (maybe_moment(person, row.moment("expires_at"))) } }
         @if person.is_admin && !is_past { td {
-            details { summary { "Undo" }
+            details open[is_refused] { summary { "Undo" }
                 form.narrow method="post" action="/overrides/clear" {
                     (person.csrf())
+                    input type="hidden" name="id" value=(id);
                     input type="hidden" name="object" value=(object);
                     input type="hidden" name="key" value=(key);
                     input type="hidden" name="field" value=(row.text_or_empty("field"));
-                    label { span { "Reason" } input name="reason" maxlength="500" autocomplete="off"; }
+                    (Field::new(form, "reason", "Reason").id(format!("undo-{id}")).input())
                     button.danger { "Take it back" }
                 }
             }
@@ -225,7 +234,7 @@ async fn set(person: Person, address: Address, mut form: Form) -> Answer {
                 Err(error) if matches!(error.kind(), Kind::Denied | Kind::Internal) => {
                     return Err(error.into());
                 }
-                Err(error) => form.refuse_field("value", &error),
+                Err(error) => form.refuse_among(&["value", "reason", "expires"], &error),
             }
         }
     }
@@ -243,8 +252,11 @@ async fn moment(person: &Person, typed: &str) -> Result<ScalarValue> {
     Ok(ScalarValue::TimestampMicrosecond(at, Some("UTC".into())))
 }
 
-async fn clear(person: Person, form: Form) -> Answer {
+async fn clear(person: Person, address: Address, form: Form) -> Answer {
     person.must_be_admin()?;
+    if !form.is_good() {
+        return Ok(listed(&person, &address, &form).await?);
+    }
     let arguments = [
         ("object", text(form.raw("object"))),
         ("key", text(form.raw("key"))),

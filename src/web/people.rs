@@ -132,7 +132,8 @@ async fn person_page(person: &Person, name: &str, form: &Form) -> Result<Respons
         return Err(Error::new(Kind::NotFound, format!("there is nobody called `{shown}`")));
     };
     let (role, enabled) = (row.text_or_empty("role"), row.is("enabled"));
-    let sql = "SELECT connection, object FROM tributary.\"grant\" WHERE \"user\" = $1 ORDER BY connection, object NULLS FIRST";
+    let sql = "SELECT connection, object, field FROM tributary.\"grant\" WHERE \"user\" = $1 \
+               ORDER BY connection, object NULLS FIRST, field NULLS FIRST";
     let grants = person.desk.rows(sql, vec![text(name)]).await?;
     let sql = "SELECT connection, name FROM tributary.object ORDER BY connection, name LIMIT 2000";
     let objects = person.desk.rows(sql, Vec::new()).await?;
@@ -191,20 +192,25 @@ fn rights(
             } @else {
                 div.table {
                     table {
-                        thead { tr { th scope="col" { "Connection" } th scope="col" { "Object" } th { span.hidden { "Action" } } } }
+                        thead { tr { th scope="col" { "Connection" } th scope="col" { "Object" } th scope="col" { "Fields" } th { span.hidden { "Action" } } } }
                         tbody {
                             @for row in grants.iter() {
+                                @let field = row.text("field");
                                 @let (connection, object) = (row.text_or_empty("connection"), row.text("object"));
                                 @let target = object.as_ref().map_or(connection.clone(), |object| format!("{connection}.{object}"));
                                 tr {
                                     th scope="row" { (connection) }
                                     td { @match &object { Some(object) => (object), None => i { "everything" } } }
+                                    td { @match &field { Some(field) => span.mono { (field) }, None => i { "all" } } }
                                     td.num {
                                         @if person.is_admin {
                                             form method="post" action={ (path) "/grants" } {
                                                 (person.csrf())
                                                 input type="hidden" name="target" value=(target);
-                                                button name="then" value="revoke" { "Revoke" span.hidden { " " (target) } }
+                                                @if let Some(field) = &field { input type="hidden" name="fields" value=(field); }
+                                                button name="then" value="revoke" {
+                                                    "Revoke" span.hidden { " " (target) @if let Some(field) = &field { " " (field) } }
+                                                }
                                             }
                                         }
                                     }
@@ -223,6 +229,7 @@ fn rights(
                         (form.summary())
                         div.row {
                             (Field::new(form, "target", "Let them read").select(&options))
+                            (Field::new(form, "fields", "Only these fields").mono().placeholder("id, name").input())
                             div.field.end { button.main name="then" value="grant" { "Grant" } }
                         }
                     }
@@ -234,12 +241,13 @@ fn rights(
 
 fn login(person: &Person, name: &str, role: &str, enabled: bool, form: &Form) -> Markup {
     let path = path_of(name);
-    let roles = Form::of([("role", role.to_string())]);
+    let now = Form::of([("role", role.to_string())]);
+    let roles = if form.error("role").is_some() { form } else { &now };
     html! {
         form.card method="post" action={ (path) "/role" } {
             h2 { "Role" }
             (person.csrf())
-            (Field::new(&roles, "role", "What they may do").select(ROLES))
+            (Field::new(roles, "role", "What they may do").select(ROLES))
             p.hint { "Their sessions end with the change." }
             button { "Change the role" }
         }
@@ -282,10 +290,20 @@ fn back(name: &str, result: Result<()>, done: &str) -> Result<Response<Body>, Re
     Ok(flash::see_other(&path_of(name), [told]))
 }
 
-async fn set_role(person: Person, Path(name): Path<String>, form: Form) -> Result<Response<Body>, Refusal> {
-    let arguments = [("user", text(&name)), ("role", text(form.raw("role")))];
-    let result = person.desk.call("set_role", &arguments).await.map(drop);
-    back(&name, result, "The role is changed.")
+async fn set_role(
+    person: Person,
+    Path(name): Path<String>,
+    mut form: Form,
+) -> Result<Response<Body>, Refusal> {
+    person.must_be_admin()?;
+    if form.is_good() {
+        let arguments = [("user", text(&name)), ("role", text(form.raw("role")))];
+        match person.desk.call("set_role", &arguments).await {
+            Ok(_) => return back(&name, Ok(()), "The role is changed."),
+            Err(error) => form.refuse_field("role", &error),
+        }
+    }
+    Ok(person_page(&person, &name, &form).await?)
 }
 
 async fn set_password(
@@ -296,7 +314,8 @@ async fn set_password(
     person.must_be_admin()?;
     if form.raw("password").is_empty() {
         form.wrong("password", "a password is needed");
-    } else {
+    }
+    if form.is_good() {
         let sql = format!("ALTER USER {} PASSWORD {}", ident(&name), literal(form.raw("password")));
         match person.desk.run(&sql).await {
             Ok(()) => return back(&name, Ok(()), "The password is set, and their browsers are logged out."),
@@ -315,17 +334,32 @@ async fn allow(person: Person, Path(name): Path<String>, form: Form) -> Result<R
     back(&name, result, done)
 }
 
-async fn grant(person: Person, Path(name): Path<String>, form: Form) -> Result<Response<Body>, Refusal> {
-    let target = form.raw("target");
+async fn grant(person: Person, Path(name): Path<String>, mut form: Form) -> Result<Response<Body>, Refusal> {
+    person.must_be_admin()?;
+    let target = form.required("target", "what they may read");
     let on = match target.split_once('.') {
         Some((connection, object)) => format!("{}.{}", ident(connection), ident(object)),
-        None => format!("ALL TABLES IN SCHEMA {}", ident(target)),
+        None => format!("ALL TABLES IN SCHEMA {}", ident(&target)),
     };
-    let (sql, done) = match form.raw("then") {
-        "revoke" => (format!("REVOKE SELECT ON {on} FROM {}", ident(&name)), "Revoked."),
-        _ => (format!("GRANT SELECT ON {on} TO {}", ident(&name)), "Granted."),
-    };
-    back(&name, person.desk.run(&sql).await, done)
+    let fields: Vec<_> =
+        form.raw("fields").split(',').map(str::trim).filter(|field| !field.is_empty()).map(ident).collect();
+    let fields = if fields.is_empty() { String::new() } else { format!(" ({})", fields.join(", ")) };
+    if !fields.is_empty() && !target.contains('.') {
+        form.wrong("fields", "choose one object to name fields of it");
+    }
+    if form.is_good() {
+        let (sql, done) = match form.raw("then") {
+            "revoke" => (format!("REVOKE SELECT{fields} ON {on} FROM {}", ident(&name)), "Revoked."),
+            _ => (format!("GRANT SELECT{fields} ON {on} TO {}", ident(&name)), "Granted."),
+        };
+        match person.desk.run(&sql).await {
+            Ok(()) => return back(&name, Ok(()), done),
+            Err(error) if error.kind() == Kind::Denied => return Err(error.into()),
+            Err(error) if error.sqlstate() == "42703" => form.refuse_field("fields", &error),
+            Err(error) => form.refuse_field("target", &error),
+        }
+    }
+    Ok(person_page(&person, &name, &form).await?)
 }
 
 async fn drop_it(person: Person, Path(name): Path<String>) -> Result<Response<Body>, Refusal> {

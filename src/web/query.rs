@@ -79,7 +79,7 @@ pub(super) async fn preview(person: &Person, sql: &str) -> (Markup, StatusCode) 
             let shown = html! {
                 section.card { h2 { "Preview" }
                     p.small { (told(&answered, PREVIEWED)) }
-                    (grid(&answered.rows, PREVIEWED, "Preview"))
+                    (grid(&answered.rows, PREVIEWED, "Preview", person.zone))
                 }
             };
             (shown, StatusCode::OK)
@@ -108,7 +108,10 @@ async fn run(person: Person, mut form: Form) -> Answer {
             (html! {}, StatusCode::UNPROCESSABLE_ENTITY)
         }
         Err(error) if error.kind() == Kind::Internal => return Err(error.into()),
-        Err(error) => (refused(&error, &sql), StatusCode::UNPROCESSABLE_ENTITY),
+        Err(error) => {
+            form.refuse_field("sql", &error);
+            (refused(&error, &sql), StatusCode::UNPROCESSABLE_ENTITY)
+        }
     };
     Ok(page(&person, &form, &below, status).await?)
 }
@@ -226,7 +229,7 @@ fn results(person: &Person, form: &Form, answered: &Answered) -> Markup {
             }
             @if answered.rows.schema().is_some() {
                 @if !answered.rows.is_empty() { (chart::drawn(person, form, &answered.rows)) }
-                (grid(&answered.rows, SHOWN, "Result"))
+                (grid(&answered.rows, SHOWN, "Result", person.zone))
                 @if answered.rows.is_cut() { p.small { "There are more rows: download them as CSV or Parquet." } }
             }
         }

@@ -122,9 +122,8 @@ async fn find(person: &Person, name: &str) -> Result<Option<(String, String)>> {
 }
 
 async fn objects(person: &Person) -> Result<Rows> {
-    let sql = format!(
-        "SELECT connection, name AS object FROM tributary.object WHERE unique_fields <> '' ORDER BY 1, 2 LIMIT {OBJECTS}"
-    );
+    let sql =
+        format!("SELECT connection, name AS object FROM tributary.object ORDER BY 1, 2 LIMIT {OBJECTS}");
     person.desk.rows(&sql, vec![]).await
 }
 

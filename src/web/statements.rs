@@ -179,6 +179,10 @@ async fn create(person: Person, mut form: Form) -> Answer {
 fn refuse(form: &mut Form, error: &Error) {
     let what = error.what().to_lowercase();
     let is_of_query = error.detail().is_some_and(|detail| detail.starts_with("in the query"));
+    let lines = ["unique_fields", "time_zone", "keep_days", "description", "name"];
+    if let Some(name) = form.quoted(&lines, error) {
+        return form.refuse_field(name, error);
+    }
     match () {
         () if error.kind() == Kind::AlreadyExists => form.refuse_field("name", error),
         () if is_of_query || error.position().is_some() || error.sqlstate().starts_with("42") => {
@@ -187,7 +191,7 @@ fn refuse(form: &mut Form, error: &Error) {
         () if what.contains("unique") => form.refuse_field("unique_fields", error),
         () if what.contains("zone") => form.refuse_field("time_zone", error),
         () if what.contains("keep_days") => form.refuse_field("keep_days", error),
-        () => form.refuse(error),
+        () => form.refuse_among(&["name", "description", "query"], error),
     }
 }
 

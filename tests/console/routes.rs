@@ -7,7 +7,7 @@ use super::server;
 use super::visitor::{ANALYST, ANALYST_PASSWORD, Page, Visitor};
 
 /// What people reach who are not logged in, each for a reason of its own and with tests of its own.
-const OPEN: &[&str] = &[
+pub(super) const OPEN: &[&str] = &[
     "/login",
     "/setup/{token}",
     "/health",
@@ -24,10 +24,10 @@ const FOR_ALL: &[&str] = &["/logout", "/account", "/query", "/query/download"];
 const OF_SYSTEM: &[&str] = &["/connectors", "/connections", "/people", "/audit"];
 
 /// A path with the methods that it takes.
-struct Route {
-    path: String,
-    reads: bool,
-    writes: bool,
+pub(super) struct Route {
+    pub(super) path: String,
+    pub(super) reads: bool,
+    pub(super) writes: bool,
 }
 
 impl Route {
@@ -113,7 +113,7 @@ async fn nobody_gets_further_than_they_may() {
 }
 
 /// Every `.route("path", get(...).post(...))` in the sources of the console.
-fn routes() -> Vec<Route> {
+pub(super) fn routes() -> Vec<Route> {
     let mut found = Vec::new();
     for file in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
         let text = fs::read_to_string(&file).unwrap();

@@ -1,8 +1,7 @@
 //! A browser without a person: it keeps its session and sends what it is told to.
 
-use reqwest::header::HeaderMap;
-
 use crate::oauth::{browser, web_of};
+pub(super) use crate::support::seen::Seen;
 use crate::support::server::Server;
 
 pub(super) struct Guest {
@@ -10,30 +9,6 @@ pub(super) struct Guest {
     pub(super) client: reqwest::Client,
     /// The session, as it is sent back.
     pub(super) cookie: Option<String>,
-}
-
-pub(super) struct Seen {
-    pub(super) status: u16,
-    pub(super) headers: HeaderMap,
-    pub(super) text: String,
-}
-
-impl Seen {
-    pub(super) async fn of(request: reqwest::RequestBuilder) -> Self {
-        let response = request.send().await.unwrap();
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Seen { status, headers, text: response.text().await.unwrap() }
-    }
-
-    pub(super) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
-    }
-
-    /// The whole cookie of the session that it sets.
-    pub(super) fn session(&self) -> Option<String> {
-        let cookies = self.headers.get_all("set-cookie").iter().map(|value| value.to_str().unwrap());
-        cookies.into_iter().find(|cookie| cookie.starts_with("tributary-session=")).map(str::to_string)
-    }
 }
 
 /// The body of a form.

@@ -6,6 +6,7 @@ use std::path::Path;
 use tributary::demo::hubspot::{self, CLIENT_ID, CLIENT_SECRET, Limits, RegisteredApp, Running};
 
 use super::{browser, consent};
+pub(super) use crate::support::seen::Seen;
 use crate::support::server::{Builder, Server};
 
 /// A server that browsers reach, in front of a simulated HubSpot that knows its address.
@@ -14,30 +15,6 @@ struct Stage {
     server: Server,
     web: String,
     _folder: tempfile::TempDir,
-}
-
-/// What a browser got.
-pub(super) struct Seen {
-    pub(super) status: u16,
-    pub(super) headers: reqwest::header::HeaderMap,
-    pub(super) text: String,
-}
-
-impl Seen {
-    pub(super) async fn of(request: reqwest::RequestBuilder) -> Self {
-        let response = request.send().await.unwrap();
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Seen { status, headers, text: response.text().await.unwrap() }
-    }
-
-    pub(super) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
-    }
-
-    /// The cookie that was set, as the browser sends it back.
-    pub(super) fn cookie(&self) -> &str {
-        self.header("set-cookie").split(';').next().unwrap()
-    }
 }
 
 /// A server whose connector is reached at `base`, with an app of the operator.

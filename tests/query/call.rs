@@ -117,7 +117,7 @@ async fn people_and_rights_are_handed_on() {
     assert!(matches!(&statements[2], AdminStatement::DropUser { if_exists: true, .. }));
     assert!(matches!(&statements[3], AdminStatement::Grant { targets, users }
         if targets.len() == 2 && users.len() == 2 && targets[0].object.as_deref() == Some("opportunity")));
-    let all = GrantTarget { connection: "crm".into(), object: None };
+    let all = GrantTarget { connection: "crm".into(), object: None, fields: Vec::new() };
     assert!(matches!(&statements[4], AdminStatement::Revoke { targets, .. } if targets[..] == [all.clone()]));
     drop(statements);
     for (sql, state) in [

@@ -17,6 +17,12 @@ pub(super) fn of_table(catalog: &Catalog, table: &CatalogTable) -> Option<Vec<St
     (!readers.is_empty()).then(|| [vec![owner], readers].concat())
 }
 
+/// The rights on a column beside those on its table; `None` where there are none.
+pub(super) fn of_column(catalog: &Catalog, table: &CatalogTable, column: &str) -> Option<Vec<String>> {
+    let readers: Vec<_> = catalog.readers_of(table, column).into_iter().map(|role| item(role, "r")).collect();
+    (!readers.is_empty()).then_some(readers)
+}
+
 /// The rights on a schema: who may read a table in it may name it.
 pub(super) fn of_schema(catalog: &Catalog, schema: &str) -> Option<Vec<String>> {
     let tables = catalog.facts.tables.iter().filter(|table| table.schema == schema);

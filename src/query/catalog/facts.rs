@@ -16,7 +16,7 @@ pub struct CatalogFacts {
     pub schemas: Vec<CatalogSchema>,
     /// The objects of the release, and the system's own tables.
     pub tables: Vec<CatalogTable>,
-    /// Rights as they were given.
+    /// Rights as they were given; those on a field with the name of its column in this release.
     pub grants: Vec<Grant>,
     /// Oids of the procedures, in the order of `Verbs::describe`.
     pub procedures: Vec<u32>,

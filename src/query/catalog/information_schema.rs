@@ -7,6 +7,7 @@ mod privileges;
 mod routines;
 mod schemas;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
@@ -51,6 +52,8 @@ struct View<'a> {
 struct Class {
     row: Row,
     schema: String,
+    /// Whether the right is on all columns.
+    is_whole: bool,
 }
 
 impl View<'_> {
@@ -71,19 +74,31 @@ impl View<'_> {
         all.filter(|right| right.grantee.is_empty() || right.grantee == *name).collect()
     }
 
-    /// Tables and views on which the user has a right.
+    /// Tables and views on which, or on columns of which, the user has a right.
     fn classes(&self) -> Result<Vec<Class>> {
+        let mut of_columns = HashSet::new();
+        if !self.is_admin() && self.catalog.facts.grants.iter().any(|grant| grant.field.is_some()) {
+            let columns = self.catalog.all("pg_attribute")?.into_iter();
+            let held = columns.filter(|row| !self.holds(row.texts("attacl").as_deref()).is_empty());
+            of_columns.extend(held.map(|row| row.oid("attrelid")));
+        }
         let mut classes = Vec::new();
         for row in self.catalog.all("pg_class")? {
             if !matches!(row.text("relkind"), "r" | "v" | "f" | "p") {
                 continue;
             }
-            if self.is_admin() || !self.holds(row.texts("relacl").as_deref()).is_empty() {
+            let is_whole = self.is_admin() || !self.holds(row.texts("relacl").as_deref()).is_empty();
+            if is_whole || of_columns.contains(&row.oid("oid")) {
                 let schema = self.catalog.schema_name(row.oid("relnamespace"))?;
-                classes.push(Class { row, schema });
+                classes.push(Class { row, schema, is_whole });
             }
         }
         Ok(classes)
+    }
+
+    /// Whether the user has a right on a column of the class.
+    fn shows(&self, class: &Class, column: &Row) -> bool {
+        class.is_whole || !self.holds(column.texts("attacl").as_deref()).is_empty()
     }
 
     /// The rights on something as the standard lists them: those that concern the user. Where none were given, the

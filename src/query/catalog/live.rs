@@ -267,11 +267,7 @@ impl Catalog {
 
     /// Whether a login may read a table.
     pub(super) fn may_read(&self, role: &str, is_admin: bool, table: &CatalogTable) -> bool {
-        let covers = |grant: &Grant| {
-            grant.user == role
-                && grant.connection == table.schema
-                && grant.object.as_deref().is_none_or(|object| object == table.name)
-        };
+        let covers = |grant: &Grant| grant.user == role && grant.covers(&table.schema, &table.name);
         match table.readers {
             _ if is_admin => true,
             Readers::Everybody => true,
@@ -286,6 +282,17 @@ impl Catalog {
         let granted = table.readers == Readers::Granted;
         let names = roles.map(|role| role.name.as_str());
         names.filter(|role| granted && self.may_read(role, false, table)).collect()
+    }
+
+    /// Those who may read a column because it was granted to them by itself.
+    pub(super) fn readers_of(&self, table: &CatalogTable, column: &str) -> Vec<&str> {
+        let roles = self.facts.roles.iter().filter(|role| !role.is_admin);
+        let is_granted = |role: &str| {
+            let of_role = self.facts.grants.iter().filter(|grant| grant.user == role);
+            of_role.into_iter().any(|grant| grant.names(&table.schema, &table.name, column))
+        };
+        let granted = table.readers == Readers::Granted;
+        roles.map(|role| role.name.as_str()).filter(|role| granted && is_granted(role)).collect()
     }
 
     /// Notes how many bytes tables take up. Counts once.

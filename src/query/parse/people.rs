@@ -102,16 +102,34 @@ fn revoke(cursor: &mut Cursor<'_>) -> Result<AdminStatement> {
     Ok(AdminStatement::Revoke { targets, users: names(cursor)? })
 }
 
-/// `SELECT ON [TABLE] a.b, c.d` or `SELECT ON ALL TABLES IN SCHEMA a`
+/// `SELECT [(field, ...)] ON [TABLE] a.b, c.d` or `SELECT ON ALL TABLES IN SCHEMA a`
 fn targets(cursor: &mut Cursor<'_>) -> Result<Vec<GrantTarget>> {
     if !cursor.take("select") {
         let what = "only SELECT can be granted and revoked: tributary is read-only";
         return Err(Error::new(Kind::Unsupported, what).with_position(cursor.position()));
     }
+    let position = cursor.position();
+    let fields = match cursor.take_token(&Token::LParen) {
+        true => {
+            let fields = names(cursor)?;
+            if !cursor.take_token(&Token::RParen) {
+                let error =
+                    Error::new(Kind::Invalid, "`)` is expected after the fields").with_sqlstate("42601");
+                return Err(error.with_position(cursor.position()));
+            }
+            fields
+        }
+        false => Vec::new(),
+    };
     cursor.expect("on")?;
     if cursor.take_all(&["all", "tables", "in", "schema"]) || cursor.take("schema") {
-        let schemas = names(cursor)?;
-        return Ok(schemas.into_iter().map(|connection| GrantTarget { connection, object: None }).collect());
+        if !fields.is_empty() {
+            let error = Error::new(Kind::Invalid, "column privileges are only valid for relations");
+            return Err(error.with_sqlstate("0LP01").with_position(position));
+        }
+        let schemas = names(cursor)?.into_iter();
+        let whole = |connection| GrantTarget { connection, object: None, fields: Vec::new() };
+        return Ok(schemas.map(whole).collect());
     }
     cursor.take("table");
     let mut targets = Vec::new();
@@ -126,7 +144,7 @@ fn targets(cursor: &mut Cursor<'_>) -> Result<Vec<GrantTarget>> {
             let error = Error::new(Kind::Invalid, "name the connection, too").with_sqlstate("42601");
             return Err(error.with_hint("write connection.object").with_position(position));
         };
-        targets.push(GrantTarget { connection, object });
+        targets.push(GrantTarget { connection, object, fields: fields.clone() });
         if !cursor.take_token(&Token::Comma) {
             return Ok(targets);
         }

@@ -97,6 +97,15 @@ impl Session {
         }
     }
 
+    /// The version of definitions and rights as they are now. A plan made with others is old: what was revoked since is
+    /// not read. Admins read everything.
+    async fn rights(&self) -> Result<Option<i64>> {
+        match self.who.is_admin {
+            true => Ok(None),
+            false => self.engine.system.catalog_version().await.map(Some),
+        }
+    }
+
     /// The plan with the types of its parameters: the ones it does not tell are text.
     pub(super) async fn prepare_query(
         &self,
@@ -107,12 +116,13 @@ impl Session {
         let (id, zone) = (release.release().id, self.settings.lock().zone());
         if declared.is_empty() && Self::placeholders(parsed).is_empty() {
             let catalog = self.catalog_of(parsed, &release).await?;
+            let rights = self.rights().await?;
             let plan = self.plan(parsed, release, Parameters::default(), false).await?;
             let schema = Some(Self::result_schema(parsed, &plan));
             let plan = Deep::new(plan, parsed.tokens());
             let path = self.search_path();
             let answer = OnceLock::new();
-            let planned = Some(Arc::new(Planned { release: id, zone, path, catalog, plan, answer }));
+            let planned = Some(Arc::new(Planned { release: id, zone, path, catalog, rights, plan, answer }));
             // What answers with the time of its statement is planned for each.
             let lasts = |plan: &LogicalPlan| !system::is_of_moment(plan) && !relation::is_in(plan);
             let plan = planned.filter(|planned| lasts(&planned.plan));
@@ -213,6 +223,7 @@ impl Session {
         let cached = prepared.plan.clone();
         let path = self.search_path();
         let catalog = self.catalog_of(&prepared.parsed, &release).await?;
+        let rights = if cached.is_some() { self.rights().await? } else { None };
         let cached = cached.filter(|planned| {
             let same_catalog = match (&planned.catalog, &catalog) {
                 (Some(then), Some(now)) => Arc::ptr_eq(then, now),
@@ -221,6 +232,7 @@ impl Session {
             planned.release == release.release().id
                 && planned.zone == zone
                 && planned.path == path
+                && planned.rights == rights
                 && same_catalog
         });
         if let Some(answer) = cached.as_ref().and_then(|planned| planned.answer.get()) {

@@ -1,9 +1,14 @@
 //! Batches and their steps as tables.
 
+use std::collections::HashSet;
+
+use datafusion::common::TableReference;
+
 use crate::error::Result;
 use crate::model::{Batch, BatchStep, FieldType};
 use crate::service::App;
 use crate::service::cells::{Cell, Columns, time};
+use crate::service::system::NOT_TOLD;
 
 use FieldType::{Boolean as B, Int64 as I, Text as T, TimestampTz as Z};
 
@@ -49,9 +54,22 @@ pub(in crate::service) async fn rows(app: &App) -> Result<Vec<Vec<Cell>>> {
 }
 
 /// The rows of `tributary.batch_step` whose names pass `sees`.
-pub(in crate::service) async fn step_rows(app: &App, sees: impl Fn(&str) -> bool) -> Result<Vec<Vec<Cell>>> {
-    let steps = app.state.newest_batch_steps(SHOWN_STEPS).await?;
-    Ok(steps.into_iter().filter(|step| sees(&step.name)).map(step_row).collect())
+/// Why a step failed is not told where its object is one of `hidden`: the run tells it without values.
+pub(in crate::service) async fn step_rows(
+    app: &App,
+    sees: impl Fn(&str) -> bool,
+    hidden: &HashSet<(String, String)>,
+) -> Result<Vec<Vec<Cell>>> {
+    let mut steps = app.state.newest_batch_steps(SHOWN_STEPS).await?;
+    steps.retain(|step| sees(&step.name));
+    for step in &mut steps {
+        let name = TableReference::parse_str(&step.name);
+        let named = (name.schema().unwrap_or_default().to_string(), name.table().to_string());
+        if step.cause.is_some() && hidden.contains(&named) {
+            step.cause = Some(NOT_TOLD.into());
+        }
+    }
+    Ok(steps.into_iter().map(step_row).collect())
 }
 
 /// A batch as a row of `tributary.batch`. Why it failed is told step by step, to those who may see them.

@@ -49,7 +49,8 @@ impl Row {
 pub(crate) async fn rows(app: &App) -> Result<Vec<Row>> {
     let connections: HashMap<_, _> =
         app.state.connections().await?.into_iter().map(|c| (c.id, c.name)).collect();
-    let objects: HashMap<_, _> = app.state.objects().await?.into_iter().map(|o| (o.id, o.name)).collect();
+    let objects = app.state.objects_named(None, None, false).await?;
+    let objects: HashMap<_, _> = objects.into_iter().map(|object| (object.id, object.name)).collect();
     let checks = app.state.checks().await?;
     let row = |health: Health| {
         let connection = connections.get(&health.connection_id)?.clone();

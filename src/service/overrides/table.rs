@@ -10,6 +10,7 @@ use crate::model::{FieldType, Object, ObjectField, Override, ReleaseObject};
 use crate::query::{parse_value, print_values};
 use crate::service::App;
 use crate::service::cells::{Cell, Columns, time};
+use crate::service::system::{Named, Sight};
 
 use FieldType::{Boolean as B, Int64 as I, Text as T, TimestampTz as Z};
 
@@ -35,6 +36,10 @@ pub(in crate::service) const COLUMNS: Columns = &[
     ("end_reason", T),
 ];
 
+/// The places of columns that hold a value of the field, and of the one that compares two.
+const VALUES: [usize; 3] = [5, 6, 7];
+const SOURCE_CHANGED: usize = 8;
+
 /// What is known of an override in force.
 #[derive(Clone)]
 enum Now {
@@ -45,19 +50,18 @@ enum Now {
     Unfit(Unfit),
 }
 
-/// The overrides in force and the newest `ended` of the others, oldest first, of the objects that `sees` lets through.
-pub(in crate::service) async fn rows(
-    app: &App,
-    ended: i64,
-    sees: impl Fn(&str, &str) -> bool,
-) -> Result<Vec<Vec<Cell>>> {
+/// The overrides in force and the newest `ended` of the others, oldest first, of the objects that are seen.
+pub(in crate::service) async fn rows(app: &App, ended: i64, sight: &Sight) -> Result<Vec<Vec<Cell>>> {
     let known = app.state.overrides(ended).await?;
+    if known.is_empty() {
+        return Ok(Vec::new());
+    }
     let objects: HashMap<String, Object> =
         app.state.objects().await?.into_iter().map(|object| (object.id.clone(), object)).collect();
     let newest = app.state.newest_release().await?;
     let mut now: HashMap<i64, Now> = HashMap::new();
     for published in newest.iter().flat_map(|release| &release.objects) {
-        if published.overrides.is_some() && sees(&published.connection, &published.name) {
+        if published.overrides.is_some() && sight.sees(&published.connection, &published.name) {
             let active: Vec<_> = known
                 .iter()
                 .filter(|one| one.object_id == published.object_id && one.to_release.is_none())
@@ -71,7 +75,18 @@ pub(in crate::service) async fn rows(
             Some(object) => (object.connection.clone(), object.name.clone()),
             None => then(&one.object),
         };
-        sees(&connection, &name).then(|| cells(one, connection, name, object, now.get(&one.id)))
+        sight.sees(&connection, &name).then(|| {
+            let field =
+                object.and_then(|object| object.fields.iter().find(|field| field.column == one.column));
+            let named = Named { id: &one.object_id, connection: &connection, object: &name };
+            let is_hidden = sight.hides(named, field.map(|field| field.api.as_str()));
+            let mut cells = cells(one, connection, name, object, now.get(&one.id));
+            if is_hidden {
+                VALUES.into_iter().for_each(|place| cells[place] = Cell::Text(None));
+                cells[SOURCE_CHANGED] = Cell::Bool(None);
+            }
+            cells
+        })
     };
     Ok(known.iter().filter_map(row).collect())
 }

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use super::{Asked, connection_param, optional_text, text, verb, warn};
 use crate::error::Result;
 use crate::model::{Connection, FieldType};
-use crate::query::VerbSignature;
+use crate::query::{NoticeSender, VerbSignature};
 use crate::secret::Secret;
 use crate::service::cells::{Cell, Columns, batch};
 use crate::service::connection::LoggedIn;
@@ -64,6 +64,18 @@ pub(super) fn signatures() -> Vec<VerbSignature> {
             vec![connection_param(), text("field", "which secret"), text("value", "the secret").secret()],
         ),
         verb(
+            "set_connection",
+            "changes how the source of a connection is reached, after trying it",
+            CONNECTION,
+            vec![
+                connection_param(),
+                text(
+                    "settings",
+                    "JSON object of the settings that change, without secrets; null takes one away",
+                ),
+            ],
+        ),
+        verb(
             "disconnect",
             "revokes the login of a connection at the source and forgets its secrets",
             CONNECTION,
@@ -99,25 +111,21 @@ async fn dispatch(asked: &Asked) -> Result<RecordBatch> {
             row.extend([open.into(), invite.into()]);
             batch(CONNECT, vec![row])
         }
+        "set_connection" => {
+            let settings = call.text("settings").unwrap_or_default();
+            let changed = app.set_connection(actor, connection, settings).await?;
+            tell_other(notices, &changed);
+            connection_row(app, &changed.connection)
+        }
         "set_secret" => {
             let secret = Secret::new(call.text("value").unwrap_or_default().to_string());
             let field = call.text("field").unwrap_or_default();
-            let LoggedIn { connection, trouble, is_other } =
-                app.set_secret(actor, connection, field, secret).await?;
-            if let Some(trouble) = trouble {
+            let kept = app.set_secret(actor, connection, field, secret).await?;
+            if let Some(trouble) = &kept.trouble {
                 warn(notices, format!("the secret is kept, but the login could not be tried: {trouble}"));
             }
-            if is_other {
-                warn(
-                    notices,
-                    format!(
-                        "this login may see other records than the one before: CALL check_visibility('{0}') compares, \
-                         CALL accept_visibility('{0}') accepts; until then syncs remove no rows",
-                        connection.name
-                    ),
-                );
-            }
-            connection_row(app, &connection)
+            tell_other(notices, &kept);
+            connection_row(app, &kept.connection)
         }
         "disconnect" => {
             let (connection, trouble) = app.disconnect(actor, connection).await?;
@@ -132,6 +140,20 @@ async fn dispatch(asked: &Asked) -> Result<RecordBatch> {
         "drop_connection" => connection_row(app, &app.drop_connection(actor, connection).await?),
         "discover" => discover(app, actor, connection).await,
         _ => Err(asked.unknown()),
+    }
+}
+
+/// Says that somebody else is logged in.
+fn tell_other(notices: &NoticeSender, logged_in: &LoggedIn) {
+    if logged_in.is_other {
+        warn(
+            notices,
+            format!(
+                "this login may see other records than the one before: CALL check_visibility('{0}') compares, \
+                 CALL accept_visibility('{0}') accepts; until then syncs remove no rows",
+                logged_in.connection.name
+            ),
+        );
     }
 }
 

@@ -1,7 +1,7 @@
 //! Single rows of the system tables.
 
-use super::{Cell, Fate, Sight, time};
-use crate::model::{Period, Release, ReleaseObject, Run};
+use super::{Cell, time};
+use crate::model::{Period, Run};
 use crate::source;
 use crate::state::DroppedObject;
 use crate::sync::Ongoing;
@@ -94,19 +94,6 @@ pub(super) fn run_row(run: Run, object: Option<String>, ongoing: Option<Ongoing>
     ]
 }
 
-pub(super) fn release_row(release: &Release, sight: &Sight, fate: &Fate) -> Vec<Cell> {
-    let visible = || release.objects.iter().filter(|object| sight.sees(&object.connection, &object.name));
-    let mut row = vec![
-        release.id.into(),
-        time(release.published_at),
-        release.cause.as_str().into(),
-        (visible().count() as i64).into(),
-        visible().map(|object| object.rows).sum::<i64>().into(),
-    ];
-    row.extend(fate.cells(release.id));
-    row
-}
-
 pub(super) fn period_row(period: Period) -> Vec<Cell> {
     vec![
         period.name.into(),
@@ -115,18 +102,4 @@ pub(super) fn period_row(period: Period) -> Vec<Cell> {
         period.frozen_by.into(),
         period.reason.into(),
     ]
-}
-
-pub(super) fn release_objects(release: &Release, sight: &Sight) -> Vec<Vec<Cell>> {
-    let visible = release.objects.iter().filter(|object| sight.sees(&object.connection, &object.name));
-    let row = |object: &ReleaseObject| {
-        vec![
-            release.id.into(),
-            object.connection.as_str().into(),
-            object.name.as_str().into(),
-            object.version.into(),
-            object.rows.into(),
-        ]
-    };
-    visible.map(row).collect()
 }

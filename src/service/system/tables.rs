@@ -38,6 +38,7 @@ pub(super) const TABLES: &[(&str, Columns)] = &[
             ("secrets", T),
             ("new_login", T),
             ("login_before", T),
+            ("login_ends_at", Z),
         ],
     ),
     (
@@ -92,6 +93,7 @@ pub(super) const TABLES: &[(&str, Columns)] = &[
             ("volatile", B),
             ("note", T),
             ("column_name", T),
+            ("mask", T),
         ],
     ),
     (
@@ -187,7 +189,8 @@ pub(super) const TABLES: &[(&str, Columns)] = &[
     ("alert", alert::COLUMNS),
     ("setting", &[("name", T), ("value", T), ("description", T)]),
     ("user", &[("name", T), ("role", T), ("enabled", B)]),
-    ("grant", &[("user", T), ("connection", T), ("object", T)]),
+    ("grant", &[("user", T), ("connection", T), ("object", T), ("field", T)]),
+    ("mask", &[("connection", T), ("object", T), ("field", T), ("mask", T)]),
     ("session", &[("id", I), ("user", T), ("address", T), ("since", Z), ("active", B)]),
     ("audit", &[("at", Z), ("actor", T), ("verb", T), ("arguments", T), ("outcome", T)]),
 ];

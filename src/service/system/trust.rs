@@ -1,12 +1,13 @@
 //! The tables that tell what syncs removed, set aside and measured.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use super::{Cell, Columns, Sight};
+use super::{Cell, Columns, NOT_TOLD, Named, Sight};
 use crate::error::{Error, Kind, Result};
-use crate::model::{FieldType, Object, ReleaseObject, Run};
+use crate::model::{FieldType, Object, Run};
 use crate::service::App;
 use crate::service::gate::rules;
+use crate::state::SpanHead;
 
 use FieldType::{Boolean as B, Int64 as I, Text as T};
 
@@ -54,13 +55,14 @@ pub(super) async fn visibility(app: &App, sight: &Sight) -> Result<Vec<Vec<Cell>
     Ok(app.state.visibility().await?.into_iter().map(row).collect())
 }
 
-/// The rows of one of these tables that a user may see.
+/// The rows of one of these tables that a user may see, of one run or of all.
 pub(super) async fn rows(
     app: &App,
     table: &str,
     objects: Vec<Object>,
     runs: Vec<Run>,
     sight: &Sight,
+    run: Option<i64>,
 ) -> Result<Vec<Vec<Cell>>> {
     let names: HashMap<_, _> =
         objects.iter().map(|object| (object.id.as_str(), object.full_name())).collect();
@@ -69,7 +71,8 @@ pub(super) async fn rows(
     Ok(match table {
         "removal" => {
             let published: HashMap<_, _> = runs.iter().map(|run| (run.id, run.release.is_some())).collect();
-            let removals = app.state.removals().await?.into_iter().filter(|removal| seen(&removal.object_id));
+            let removals =
+                app.state.removals(run).await?.into_iter().filter(|removal| seen(&removal.object_id));
             let row = |removal: crate::model::Removal| {
                 vec![
                     removal.run_id.into(),
@@ -83,15 +86,20 @@ pub(super) async fn rows(
             removals.map(row).collect()
         }
         "quarantine" => {
-            let rows = app.state.quarantine().await?.into_iter().filter(|row| seen(&row.object_id));
+            let rows = app.state.quarantine(run).await?.into_iter().filter(|row| seen(&row.object_id));
+            let hidden: HashSet<_> = objects
+                .iter()
+                .filter(|object| sight.hides(Named::now(object), None))
+                .map(|object| object.id.as_str())
+                .collect();
             let row = |row: crate::model::Quarantined| {
-                vec![row.run_id.into(), name(&row.object_id).into(), row.reason.into(), row.record.into()]
+                let record = Some(row.record).filter(|_| !hidden.contains(row.object_id.as_str()));
+                vec![row.run_id.into(), name(&row.object_id).into(), row.reason.into(), record.into()]
             };
             rows.map(row).collect()
         }
         "misfit" => runs.iter().flat_map(misfits).collect(),
-        "gate_result" => runs.iter().flat_map(verdicts).collect(),
-        _ => objects.iter().flat_map(gate).collect(),
+        _ => runs.iter().flat_map(verdicts).collect(),
     })
 }
 
@@ -124,7 +132,8 @@ fn verdicts(run: &Run) -> Vec<Vec<Cell>> {
     run.counts.verdicts.iter().map(row).collect()
 }
 
-fn gate(object: &Object) -> Vec<Vec<Cell>> {
+/// The rules of an object.
+pub(super) fn gate(object: &Object) -> Vec<Vec<Cell>> {
     let row = |rule| {
         let mut row: Vec<Cell> = vec![object.connection.as_str().into(), object.name.as_str().into()];
         row.extend(crate::service::registry::rule_row(rule));
@@ -133,13 +142,14 @@ fn gate(object: &Object) -> Vec<Vec<Cell>> {
     rules(object).into_iter().map(row).collect()
 }
 
-/// How an object stands, and what there is to say about that: what readers have when the newest run gave nothing.
+/// How an object stands, and what there is to say about that: what readers have when the newest run gave nothing. No
+/// values are told where some `is_hidden`.
 pub(super) fn standing(
-    object: &Object,
-    published: Option<&ReleaseObject>,
-    runs: &[Run],
+    published: Option<&SpanHead>,
+    run: Option<&Run>,
+    is_hidden: bool,
 ) -> (String, Option<String>) {
-    let Some(run) = runs.iter().find(|run| run.object_id == object.id) else {
+    let Some(run) = run else {
         let state = if published.is_some() { "current" } else { "never synced" };
         return (state.into(), None);
     };
@@ -147,7 +157,10 @@ pub(super) fn standing(
         "succeeded" | "succeeded with warnings" => return ("current".into(), None),
         status => status,
     };
-    let cause = run.cause.as_deref().unwrap_or("no cause is known");
+    let cause = match is_hidden {
+        true => NOT_TOLD,
+        false => run.cause.as_deref().unwrap_or("no cause is known"),
+    };
     let readers = match (word, published) {
         ("capped", _) => String::new(),
         (_, Some(published)) => format!("; readers have the {} rows published before", published.rows),

@@ -167,16 +167,49 @@ impl Connector {
         settings.into()
     }
 
+    /// The same for settings that are there already: one that was emptied is taken away.
+    pub(in crate::web) fn changes_of(&self, form: &mut Form) -> serde_json::Value {
+        let mut settings = self.settings_of(form);
+        if let Some(settings) = settings.as_object_mut() {
+            for setting in &self.settings {
+                settings.entry(setting.name.clone()).or_insert(serde_json::Value::Null);
+            }
+        }
+        settings
+    }
+
+    /// A form that shows the settings of a connection.
+    pub(in crate::web) fn form_of(&self, settings: &serde_json::Value) -> Form {
+        let mut form = Form::default();
+        for setting in &self.settings {
+            match settings.get(&setting.name) {
+                Some(serde_json::Value::String(text)) => {
+                    form.set(&format!("setting.{}", setting.name), text.clone())
+                }
+                Some(serde_json::Value::Null) | None => {}
+                Some(other) => form.set(&format!("setting.{}", setting.name), other.to_string()),
+            }
+        }
+        form
+    }
+
     /// Says what an error says: beside the field that it names, if it names one.
     pub(in crate::web) fn refuse(&self, form: &mut Form, error: &Error) {
         let named = |name: &str| error.what().contains(&format!("`{name}`"));
-        if let Some(setting) = self.settings.iter().find(|setting| named(&setting.name)) {
+        let about = || self.settings.iter().filter(|setting| named(&setting.name));
+        // Of several that do not go together it is the one that was typed.
+        let typed = about().find(|setting| form.text(&setting.key()).is_some());
+        if let Some(setting) = typed.or_else(|| about().next()) {
             return form.refuse_field(&format!("setting.{}", setting.name), error);
         }
         let name = form.raw("name").to_string();
         match !name.is_empty() && named(&name) && self.name != name {
             true => form.refuse_field("name", error),
-            false => form.refuse(error),
+            false => {
+                let keys: Vec<_> =
+                    self.settings.iter().map(Setting::key).filter(|key| form.has(key)).collect();
+                form.refuse_among(&keys.iter().map(String::as_str).collect::<Vec<_>>(), error);
+            }
         }
     }
 
@@ -273,6 +306,11 @@ impl Connector {
 }
 
 impl Setting {
+    /// Its name in a form.
+    pub(in crate::web) fn key(&self) -> String {
+        format!("setting.{}", self.name)
+    }
+
     /// What nearly everybody fills in.
     fn is_usual(&self) -> bool {
         self.required || matches!(self.name.as_str(), "port" | "sslmode" | "login" | "rows")

@@ -8,6 +8,7 @@ use super::connector::Connector;
 use super::path_of;
 use crate::error::{Error, Kind, Result};
 use crate::model::Micros;
+use crate::web::connectors::state_of;
 use crate::web::desk::{Rows, text};
 use crate::web::form::{Field, Form};
 use crate::web::layout::{self, Head, Nav};
@@ -23,6 +24,8 @@ pub(super) struct Linked {
     account: Option<String>,
     settings: Option<String>,
     connected_at: Option<Micros>,
+    /// When the login ends for good; `None` where it renews itself, or nobody knows.
+    ends_at: Option<Micros>,
     created_at: Option<Micros>,
     secrets: String,
     /// Somebody else, who waits to be accepted, and who was there before.
@@ -49,7 +52,12 @@ impl Linked {
         Ok(Linked {
             name: name.into(),
             connector: Connector::named(desk, &row.text_or_empty("connector")).await?,
-            status: row.text_or_empty("status"),
+            status: state_of(
+                &row.text_or_empty("status"),
+                row.text("health").as_deref(),
+                row.moment("login_ends_at"),
+            ),
+            ends_at: row.moment("login_ends_at"),
             identity: row.text("identity"),
             account: row.text("account"),
             settings: row.text("settings"),
@@ -76,7 +84,7 @@ impl Linked {
 pub(super) fn linked_page(person: &Person, linked: &Linked, form: &Form) -> Response<Body> {
     let path = path_of(&linked.name);
     let body = html! {
-        @if let Some((login, before)) = &linked.other { (review(person, linked, login, before)) }
+        @if let Some((login, before)) = &linked.other { (review(person, linked, login, before, form)) }
         @for row in linked.health.iter() {
             div class={ "note " (if row.text_or_empty("state") == "red" { "bad" } else { "warn" }) } {
                 p {
@@ -93,7 +101,7 @@ pub(super) fn linked_page(person: &Person, linked: &Linked, form: &Form) -> Resp
             }
             div {
                 (who(person, linked))
-                @if person.is_admin { (logins(person, linked, form)) }
+                @if person.is_admin { (logins(person, linked, form)) (settings(person, linked, form)) }
             }
         }
     };
@@ -122,6 +130,7 @@ fn who(person: &Person, linked: &Linked) -> Markup {
                 dt { "Who" }
                 dd { @match &linked.identity { Some(identity) => { "Connected as " b { (identity) } } None => "Nobody is logged in" } }
                 @if let Some(at) = linked.connected_at { dt { "Since" } dd { (moment(person, at)) " (" (ago(at)) ")" } }
+                @if let Some(at) = linked.ends_at { dt { "Ends" } dd { (moment(person, at)) ": log in again before" } }
                 dt { "Account" } dd { (maybe(linked.account.as_deref())) }
                 @if let Some(login) = by_grant.filter(|_| linked.is_connected()) {
                     dt { "Scopes" }
@@ -132,6 +141,32 @@ fn who(person: &Person, linked: &Linked) -> Markup {
                     dt { "Settings" } dd { code { (settings) } }
                 }
                 @if let Some(at) = linked.created_at { dt { "Made" } dd { (moment(person, at)) } }
+            }
+        }
+    }
+}
+
+/// How the source is reached.
+fn settings(person: &Person, linked: &Linked, form: &Form) -> Markup {
+    let path = path_of(&linked.name);
+    let is_sent = linked.connector.settings.iter().any(|setting| form.has(&setting.key()));
+    let now = linked.settings.as_deref().and_then(|settings| serde_json::from_str(settings).ok());
+    let now = linked.connector.form_of(&now.unwrap_or_default());
+    let form = if is_sent { form } else { &now };
+    html! {
+        @if !linked.connector.settings.is_empty() {
+            div.card {
+                h2 { "Settings" }
+                details.more open[is_sent] {
+                    summary { "Change how the source is reached" }
+                    form method="post" action={ (path) "/settings" } {
+                        (person.csrf())
+                        @if is_sent { (form.summary()) }
+                        (linked.connector.settings_fields(form))
+                        p.hint { @if linked.is_connected() { "They are tried first: nothing changes where the source does not answer." } }
+                        button.main { "Save and test" }
+                    }
+                }
             }
         }
     }
@@ -150,7 +185,7 @@ fn logins(person: &Person, linked: &Linked, form: &Form) -> Markup {
                 @if linked.is_connected() && !linked.objects.is_empty() {
                     p.hint { "Nothing is removed before you have seen what the new login does not show, and accepted it." }
                 }
-                (form.summary())
+                @if form.has("way") { (form.summary()) }
                 @if oauth && can_begin {
                     div.row.gap {
                         form method="post" action={ (path) "/login" } {
@@ -220,7 +255,7 @@ fn objects(person: &Person, linked: &Linked) -> Markup {
 }
 
 /// What somebody else who logged in shows and hides.
-fn review(person: &Person, linked: &Linked, login: &str, before: &str) -> Markup {
+fn review(person: &Person, linked: &Linked, login: &str, before: &str, form: &Form) -> Markup {
     let path = path_of(&linked.name);
     html! {
         div.card.review {
@@ -248,8 +283,7 @@ fn review(person: &Person, linked: &Linked, login: &str, before: &str) -> Markup
                     form method="post" action={ (path) "/visibility" } { (person.csrf()) button { "Compare with before" } }
                     form.row method="post" action={ (path) "/accept" } {
                         (person.csrf())
-                        label.hidden for="accept-reason" { "Reason" }
-                        input.search #accept-reason type="text" name="reason" placeholder="Reason, for the audit" maxlength="500";
+                        (Field::new(form, "reason", "Reason").id("accept-reason").placeholder("for the audit").input())
                         button.main { "Accept" }
                     }
                 }

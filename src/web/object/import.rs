@@ -229,13 +229,18 @@ async fn save_now(person: &Person, known: &Known, mut form: Form) -> Result<Resp
                 };
                 return Ok(flash::see_other(&to, told));
             }
+            Err(error) if form.quoted(&["cursor_field", "frequency", "new_fields"], &error).is_some() => {
+                form.refuse_among(&["cursor_field", "frequency", "new_fields"], &error);
+            }
             Err(error) if error.what().contains("max_rows") => form.refuse_field("max_rows", &error),
             Err(error) if error.what().contains("cursor") => form.refuse_field("cursor_field", &error),
             Err(error) if error.what().contains("frequency") => form.refuse_field("frequency", &error),
             Err(error) if error.what().contains("filter") || error.sqlstate().starts_with("42") => {
                 form.refuse_field("filter", &error);
             }
-            Err(error) => form.refuse(&error),
+            Err(error) => {
+                form.refuse_among(&["filter", "cursor_field", "max_rows", "frequency", "new_fields"], &error)
+            }
         }
     }
     let page = import_page(person, known, &form, &Form::default(), None).await?;
@@ -268,7 +273,7 @@ pub(super) async fn set_rule(
             Err(error) if error.what().contains("allow") || error.what().contains("limit") => {
                 form.refuse_field("max", &error);
             }
-            Err(error) => form.refuse(&error),
+            Err(error) => form.refuse_among(&["rule", "max", "field"], &error),
         }
     }
     let page = import_page(&person, &known, &now(&known)?, &form, None).await?;

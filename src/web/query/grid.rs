@@ -1,6 +1,9 @@
 //! Rows as a table. Values are text whatever they hold, and a page stays small whatever they are.
 
+use std::sync::Arc;
+
 use arrow::datatypes::{DataType, Field};
+use chrono_tz::Tz;
 use maud::{Markup, html};
 
 use super::super::cells::value;
@@ -13,8 +16,8 @@ const MOST_BYTES: usize = 300_000;
 /// Of a single value.
 const MOST_CHARACTERS: usize = 20_000;
 
-/// Rows as a table named `label`, at most `most` of them.
-pub(in super::super) fn grid(rows: &Rows, most: usize, label: &str) -> Markup {
+/// Rows as a table named `label`, at most `most` of them, with times in `zone` and as UTC in their titles.
+pub(in super::super) fn grid(rows: &Rows, most: usize, label: &str, zone: Tz) -> Markup {
     let Some(schema) = rows.schema() else { return html! {} };
     let fields: Vec<_> = schema.fields().iter().collect();
     let (mut bytes, mut shown) = (0, 0);
@@ -23,8 +26,13 @@ pub(in super::super) fn grid(rows: &Rows, most: usize, label: &str) -> Markup {
         if bytes > MOST_BYTES {
             break;
         }
-        let cells: Vec<_> = (0..fields.len()).map(|place| row.shown(place).map(short)).collect();
-        bytes += cells.iter().flatten().map(String::len).sum::<usize>() + 20 * cells.len();
+        let cell = |(place, field): (usize, &&Arc<Field>)| {
+            let exact = if is_moment(field) { row.shown(place) } else { None };
+            (row.shown_in(place, zone).map(short), exact)
+        };
+        let cells: Vec<_> = fields.iter().enumerate().map(cell).collect();
+        bytes += cells.iter().filter_map(|(cell, _)| cell.as_ref()).map(String::len).sum::<usize>()
+            + 20 * cells.len();
         body.push(cells);
         shown += 1;
     }
@@ -34,7 +42,7 @@ pub(in super::super) fn grid(rows: &Rows, most: usize, label: &str) -> Markup {
                 th.num[is_number(field)] scope="col" { (field.name()) small { (column_type(field)) } }
             } } }
             tbody { @for cells in &body { tr { @for (cell, field) in cells.iter().zip(&fields) {
-                td.num[is_number(field)] { (value(cell.as_deref())) }
+                td.num[is_number(field)] title=[cell.1.as_ref()] { (value(cell.0.as_deref())) }
             } } } }
         } }
         @if rows.is_empty() { p.muted { "No rows." } }
@@ -47,6 +55,11 @@ fn short(text: String) -> String {
         None => text,
         Some((cut, _)) => format!("{} … ({} more characters)", &text[..cut], text[cut..].chars().count()),
     }
+}
+
+/// Whether values of a column are points in time, which look different in each zone.
+fn is_moment(field: &Field) -> bool {
+    matches!(field.data_type(), DataType::Timestamp(_, Some(_)))
 }
 
 /// Whether values of a column are numbers.

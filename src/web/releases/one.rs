@@ -156,7 +156,7 @@ pub(super) async fn freeze(person: Person, mut form: Form, Path(release): Path<S
                     [Flash::good("Frozen: it is kept for good.")],
                 ));
             }
-            Err(error) if is_of_typing(&error) => form.refuse_field("period", &error),
+            Err(error) if is_of_typing(&error) => form.refuse_among(&["period", "reason"], &error),
             Err(error) => return Err(error.into()),
         }
     }
@@ -170,6 +170,9 @@ fn is_of_typing(error: &Error) -> bool {
 pub(super) async fn unfreeze(person: Person, form: Form, Path(release): Path<String>) -> Answer {
     person.must_be_admin()?;
     let id = id_of(&release)?;
+    if !form.is_good() {
+        return Ok(page(&person, id, &form, StatusCode::UNPROCESSABLE_ENTITY).await?);
+    }
     let period = text(form.raw("period"));
     person.desk.call("unfreeze", &[("period", period), ("reason", maybe(form.text("reason")))]).await?;
     Ok(see_other(&format!("/releases/{id}"), [Flash::good("It is frozen no more.")]))

@@ -6,10 +6,10 @@ use maud::{Markup, html};
 use super::super::address::link;
 use super::super::cells::{self, value};
 use super::super::chart::{self, Chart, Series};
-use super::super::desk::{Row, Rows, maybe, text};
+use super::super::desk::{Row, Rows, text};
 use super::super::flash::Flash;
-use super::super::form::Form;
-use super::super::layout::Nav;
+use super::super::form::{Field, Form};
+use super::super::layout::{Nav, form_page};
 use super::super::person::Person;
 use super::super::show::{self, badge, count, maybe_count, maybe_moment};
 use super::super::views::{Answer, Reply, below, number};
@@ -47,7 +47,7 @@ struct Parts {
 }
 
 pub(super) async fn show(person: Person, Path(run): Path<String>) -> Answer {
-    Ok(page(&person, id_of(&run)?).await?)
+    Ok(page(&person, id_of(&run)?, &Form::default()).await?)
 }
 
 fn id_of(text: &str) -> Result<i64> {
@@ -60,7 +60,8 @@ fn unknown(run: &str) -> Error {
         .with_hint("it may be older than what is kept, or of an object that you may not read")
 }
 
-async fn page(person: &Person, id: i64) -> Result<Reply> {
+/// A run; `form` is a decision that was refused.
+async fn page(person: &Person, id: i64, form: &Form) -> Result<Reply> {
     let found = person.desk.rows("SELECT * FROM tributary.run WHERE id = $1", vec![number(id)]).await?;
     let run = found.iter().next().ok_or_else(|| unknown(&id.to_string()))?;
     let object = run.text("object").unwrap_or_default();
@@ -68,7 +69,7 @@ async fn page(person: &Person, id: i64) -> Result<Reply> {
     let status = run.text("status").unwrap_or_default();
     let body = html! {
         (told(person, &run, &status))
-        @if status == "held" && person.is_admin { (decision(person, id, &parts)) }
+        @if status == "held" && person.is_admin { (decision(person, id, &parts, form)) }
         section.card { h2 { "Counts" } dl.numbers { @for (column, words) in COUNTS {
             @let number = run.number(column);
             @if number.is_some_and(|number| number != 0) || matches!(*column, "rows_read" | "inserted" | "updated" | "deleted" | "rows" | "calls") {
@@ -81,7 +82,8 @@ async fn page(person: &Person, id: i64) -> Result<Reply> {
         @if !parts.quarantine.is_empty() { (quarantine(&parts.quarantine)) }
         (history(&parts.earlier, &object))
     };
-    Ok(below(person, Nav::Runs, ("/runs", "Runs"), &format!("Run #{id} of {object}"), body))
+    let shown = below(person, Nav::Runs, ("/runs", "Runs"), &format!("Run #{id} of {object}"), body);
+    Ok(form_page(form, shown))
 }
 
 async fn parts(person: &Person, id: i64, object: &str) -> Result<Parts> {
@@ -131,7 +133,7 @@ fn told(person: &Person, run: &Row<'_>, status: &str) -> Markup {
     }
 }
 
-fn decision(person: &Person, id: i64, parts: &Parts) -> Markup {
+fn decision(person: &Person, id: i64, parts: &Parts, form: &Form) -> Markup {
     let gone = parts.removals.len() as i64;
     let failed = parts.gate.iter().filter(|rule| !rule.is("passed")).count();
     html! {
@@ -145,8 +147,8 @@ fn decision(person: &Person, id: i64, parts: &Parts) -> Markup {
             }
             form.decide method="post" action=(format!("/runs/{id}/approve")) {
                 (person.csrf())
-                label { span { "Reason " small { "(kept in the audit)" } }
-                    input name="reason" required maxlength="500" autocomplete="off" placeholder="checked with sales: territory was sold"; }
+                (Field::new(form, "reason", "Reason").required().hint("Kept in the audit")
+                    .placeholder("checked with sales: territory was sold").input())
                 div.buttons {
                     button.main { "Publish it" }
                     button.danger formaction=(format!("/runs/{id}/reject")) { "Drop what it read" }
@@ -268,17 +270,21 @@ fn history(earlier: &Rows, object: &str) -> Markup {
 }
 
 pub(super) async fn approve(person: Person, form: Form, Path(run): Path<String>) -> Answer {
-    decide(&person, &form, &run, "approve").await
+    decide(&person, form, &run, "approve").await
 }
 
 pub(super) async fn reject(person: Person, form: Form, Path(run): Path<String>) -> Answer {
-    decide(&person, &form, &run, "reject").await
+    decide(&person, form, &run, "reject").await
 }
 
-async fn decide(person: &Person, form: &Form, run: &str, verb: &str) -> Answer {
+async fn decide(person: &Person, mut form: Form, run: &str, verb: &str) -> Answer {
     person.must_be_admin()?;
     let id = id_of(run)?;
-    person.desk.call(verb, &[("run", number(id)), ("reason", maybe(form.text("reason")))]).await?;
+    let reason = form.required("reason", "a reason");
+    if !form.is_good() {
+        return Ok(page(person, id, &form).await?);
+    }
+    person.desk.call(verb, &[("run", number(id)), ("reason", text(reason))]).await?;
     let told = if verb == "approve" {
         "Published: readers see it now."
     } else {

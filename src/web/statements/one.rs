@@ -96,7 +96,7 @@ async fn results(person: &Person, statement: &Row<'_>, name: &str) -> Result<Mar
                 a href=(link("/query", &[("sql", Some(&sql))])) { "Open in the query page" }
             }
             @if rows.len() > ROWS { p.small { "The first " (count(ROWS as i64)) " rows." } }
-            (grid(&rows, ROWS, "Result"))
+            (grid(&rows, ROWS, "Result", person.zone))
         }
     })
 }

@@ -15,6 +15,7 @@ macro_rules! checks {
         pub(in crate::query::catalog) const ALL: &[Spec] = &[
             $(spec($name, (2, 3), Bool, |scope, values| check(scope, values, &$object)),)*
             spec("has_column_privilege", (3, 4), Bool, column),
+            spec("has_any_column_privilege", (2, 3), Bool, any_column),
             spec("pg_has_role", (2, 3), Bool, member),
             spec("has_parameter_privilege", (2, 3), Bool, |scope, values| {
                 let (user, _) = user(scope, values, 2)?;
@@ -26,7 +27,6 @@ macro_rules! checks {
 
 checks! {
     "has_table_privilege" TABLE;
-    "has_any_column_privilege" TABLE;
     "has_sequence_privilege" TABLE;
     "has_schema_privilege" SCHEMA;
     "has_database_privilege" DATABASE;
@@ -59,6 +59,15 @@ const TABLE: Object = Object {
     what: "relation",
     everybody: &[],
     accepted: &["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER", "RULE", "USAGE"],
+};
+const COLUMN: Object = Object {
+    relation: "pg_attribute",
+    name: "attname",
+    acl: "attacl",
+    reg: "",
+    what: "column",
+    everybody: &[],
+    accepted: &["SELECT", "INSERT", "UPDATE", "REFERENCES"],
 };
 const SCHEMA: Object = Object {
     relation: "pg_namespace",
@@ -224,18 +233,17 @@ fn allowed(scope: &Scope, role: i64, object: &Object, row: &Row, wanted: &[(Stri
     Ok(wanted.iter().any(has))
 }
 
-/// `has_column_privilege([user,] table, column, privilege)`: rights are on tables only.
+/// `has_column_privilege([user,] table, column, privilege)`: a right on the table, or on the column itself.
 fn column(scope: &Scope, values: &[Value]) -> Result<Value> {
     let (role, skipped) = user(scope, values, 3)?;
-    let accepted = ["SELECT", "INSERT", "UPDATE", "REFERENCES"];
-    let wanted = wanted(values[skipped + 2].str(), &accepted)?;
+    let wanted = wanted(values[skipped + 2].str(), COLUMN.accepted)?;
     let Some(table) = row(scope, &TABLE, &values[skipped])? else { return Ok(Value::Null) };
     let columns = scope.catalog.find_all("pg_attribute", "attrelid", table.oid("oid"))?;
     let is_it = |row: &&Row| match &values[skipped + 1] {
         Value::Text(name) => row.text("attname") == name,
         other => row.oid("attnum") == other.int(),
     };
-    if !columns.iter().any(|row| is_it(&row)) {
+    let Some(column) = columns.iter().find(is_it) else {
         return match &values[skipped + 1] {
             Value::Text(name) => {
                 let table = table.text("relname");
@@ -244,8 +252,22 @@ fn column(scope: &Scope, values: &[Value]) -> Result<Value> {
             }
             _ => Ok(Value::Null),
         };
+    };
+    let is_allowed =
+        allowed(scope, role, &TABLE, &table, &wanted)? || allowed(scope, role, &COLUMN, column, &wanted)?;
+    Ok(Value::Bool(is_allowed))
+}
+
+/// `has_any_column_privilege([user,] table, privilege)`
+fn any_column(scope: &Scope, values: &[Value]) -> Result<Value> {
+    let (role, skipped) = user(scope, values, 2)?;
+    let wanted = wanted(values[skipped + 1].str(), COLUMN.accepted)?;
+    let Some(table) = row(scope, &TABLE, &values[skipped])? else { return Ok(Value::Null) };
+    let mut is_allowed = allowed(scope, role, &TABLE, &table, &wanted)?;
+    for column in scope.catalog.find_all("pg_attribute", "attrelid", table.oid("oid"))? {
+        is_allowed = is_allowed || allowed(scope, role, &COLUMN, &column, &wanted)?;
     }
-    allowed(scope, role, &TABLE, &table, &wanted).map(Value::Bool)
+    Ok(Value::Bool(is_allowed))
 }
 
 /// `pg_has_role([user,] role, privilege)`: an admin is a member of every role, everybody of his own.

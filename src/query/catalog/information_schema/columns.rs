@@ -175,7 +175,7 @@ fn columns(view: &View<'_>, shape: &'static Shape) -> Result<RecordBatch> {
     for class in view.classes()? {
         for column in view.catalog.find_all("pg_attribute", "attrelid", class.row.oid("oid"))? {
             let number = column.oid("attnum");
-            if number < 1 || column.is("attisdropped") {
+            if number < 1 || column.is("attisdropped") || !view.shows(&class, &column) {
                 continue;
             }
             let told = known(view, &mut types, column.oid("atttypid"), column.oid("atttypmod"))?;

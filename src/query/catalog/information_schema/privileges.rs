@@ -87,7 +87,11 @@ fn columns(view: &View<'_>, shape: &'static Shape) -> Result<RecordBatch> {
             if column.oid("attnum") < 1 || column.is("attisdropped") {
                 continue;
             }
-            for right in &rights {
+            // A right on both, the table and the column, is one.
+            let own = column.texts("attacl").map(|items| view.listed(Some(items), "")).unwrap_or_default();
+            let own = own.into_iter().filter(|own| !rights.iter().any(|right| right.grantee == own.grantee));
+            let own: Vec<_> = own.collect();
+            for right in rights.iter().chain(&own) {
                 rows.push(&[
                     (&right.grantor).into(),
                     grantee(right).into(),

@@ -159,6 +159,7 @@ fn attributes(catalog: &Catalog, shape: &'static Shape) -> Result<RecordBatch> {
             "attislocal",
             "attinhcount",
             "attcollation",
+            "attacl",
         ],
     );
     for table in &catalog.facts.tables {
@@ -191,6 +192,7 @@ fn attributes(catalog: &Catalog, shape: &'static Shape) -> Result<RecordBatch> {
                 true.into(),
                 0.into(),
                 row.oid("typcollation").into(),
+                (if is_index { None } else { acl::of_column(catalog, table, &column.name) }).into(),
             ]);
             Ok(())
         };

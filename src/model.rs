@@ -292,6 +292,12 @@ pub struct RunCounts {
     pub calls: u64,
     /// Calls that were expected before the run, where the source could tell.
     pub expected_calls: Option<u64>,
+    /// What the source was asked for, without secrets.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<String>,
+    /// The run that it went on with, where that had broken off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resumed_from: Option<i64>,
     /// Bytes written to the object store.
     pub bytes_written: u64,
     /// Warnings for people.

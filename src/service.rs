@@ -20,6 +20,7 @@ mod link;
 mod metrics;
 mod mirror;
 mod node;
+mod notice;
 mod object;
 mod optimize;
 mod overrides;

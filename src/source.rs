@@ -16,7 +16,7 @@ use futures::stream::BoxStream;
 use crate::error::Result;
 use crate::model::{FieldType, Micros};
 
-pub use condition::mask;
+pub use condition::{fields as fields_in, mask};
 pub use connectors::{ConnectorInfo, Connectors, LoginInfo, SettingInfo};
 pub use offer::{adopt, offer};
 
@@ -137,6 +137,8 @@ pub struct Capabilities {
     pub get: bool,
     /// A record that is there may be hidden from the login: one that is not found need not be deleted.
     pub hides: bool,
+    /// A filter is decided on values as they are kept: one that did not fit its type counts as NULL.
+    pub filters_kept: bool,
 }
 
 /// One field to read: where it comes from, how it is called in the batch, and its type.
@@ -173,6 +175,26 @@ pub enum What {
 #[serde(transparent)]
 pub struct Watermark(pub serde_json::Value);
 
+/// A place in a full read at which a later one can go on. Opaque to everything but the source that made it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Bookmark(pub serde_json::Value);
+
+/// Whether a full read can be gone on with, should it break off.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Resume {
+    /// Nobody keeps what was read.
+    #[default]
+    Never,
+    /// From the beginning; pages tell where a later read may go on, where the source can.
+    Begin,
+    /// From a place of an earlier read of the same. The watermark at the end is that of the beginning of the earlier
+    /// one: what changed since then in the rows before the place is not seen.
+    ///
+    /// An error of the kind `Unsupported` says that the source does not go on from there any more.
+    From(Bookmark),
+}
+
 /// One read of one object.
 #[derive(Debug, Clone)]
 pub struct Read {
@@ -192,6 +214,8 @@ pub struct Read {
     pub max_rows: Option<u64>,
     /// How many rows there are, where the source was asked before.
     pub expected_rows: Option<u64>,
+    /// Whether a full read can be gone on with.
+    pub resume: Resume,
 }
 
 impl Read {
@@ -249,12 +273,26 @@ pub struct Page {
     pub capped: bool,
     /// Calls of the source's API since the page before.
     pub calls: u64,
+    /// Where a later read goes on that has everything of the pages before this one.
+    pub from: Option<Bookmark>,
+    /// What the source was asked for, for people and without secrets; told once for each kind of request.
+    pub asked: Vec<String>,
 }
 
 impl Page {
     /// Rows of which there is nothing more to say.
     pub fn of(lane: usize, rows: RecordBatch) -> Self {
-        Page { lane, rows, gone: None, watermark: None, misfits: Vec::new(), capped: false, calls: 0 }
+        Page {
+            lane,
+            rows,
+            gone: None,
+            watermark: None,
+            misfits: Vec::new(),
+            capped: false,
+            calls: 0,
+            from: None,
+            asked: Vec::new(),
+        }
     }
 }
 

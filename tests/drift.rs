@@ -171,7 +171,7 @@ async fn a_renamed_field_is_read_under_both_names_by_its_releases() {
     world.server.rows(&["CALL set_import('crm', 'deal', filter => 'amount > 50 OR amount IS NULL')"]);
     world.sync("diff");
     let runs = || world.server.rows(&["SELECT mode FROM tributary.run ORDER BY id DESC LIMIT 1"]);
-    assert_eq!(runs(), "full", "the filter is new");
+    assert_eq!(runs(), "diff", "the filter is new, and decided on what is stored");
 
     let renamed = world.server.rows(&["CALL rename_field('crm', 'deal', 'amount', 'value')"]);
     assert!(renamed.contains("\"value\" > 50"), "{renamed}");

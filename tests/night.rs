@@ -9,6 +9,7 @@ mod batch;
 mod clock;
 mod cut;
 mod held;
+mod kept;
 mod reproduced;
 mod statement;
 mod swept;

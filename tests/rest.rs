@@ -16,7 +16,7 @@ use serde_json::json;
 use tributary::catalog::{Catalog, parse};
 use tributary::error::Result;
 use tributary::source::rest::{Options, Patience};
-use tributary::source::{Connectors, Page, Read, ReadField, Source, Watermark, What};
+use tributary::source::{Connectors, Page, Read, ReadField, Resume, Source, Watermark, What};
 
 use server::Server;
 
@@ -79,6 +79,7 @@ async fn pages(source: &Arc<dyn Source>, what: What) -> Result<Vec<Page>> {
         filter: None,
         max_rows: None,
         expected_rows: None,
+        resume: Resume::Never,
     };
     source.read(read).collect::<Vec<_>>().await.into_iter().collect()
 }

@@ -18,7 +18,7 @@ use tributary::catalog::Catalog;
 use tributary::error::Error;
 use tributary::model::{FieldType, Filter};
 use tributary::source::rest::Options;
-use tributary::source::{Connectors, Misfit, Page, Read, ReadField, Source, Watermark, What};
+use tributary::source::{Connectors, Misfit, Page, Read, ReadField, Resume, Source, Watermark, What};
 
 use crate::support::postgres::{Database, PASSWORD, USER};
 
@@ -61,6 +61,7 @@ async fn everything(source: &dyn Source, object: &str) -> Read {
         filter: None,
         max_rows: None,
         expected_rows: None,
+        resume: Resume::Never,
     }
 }
 
@@ -82,6 +83,7 @@ fn full(object: &str, fields: &[(&str, &str)]) -> Read {
         filter: None,
         max_rows: None,
         expected_rows: None,
+        resume: Resume::Never,
     }
 }
 

@@ -4,6 +4,8 @@
 mod definition;
 mod gate;
 mod held;
+mod refilter;
+mod resume;
 mod scripts;
 mod settings;
 mod vendors;

@@ -3,7 +3,7 @@
 use super::Micros;
 
 /// One refresh of everything daily, its release, and the statements on it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Batch {
     /// Grows by one.
     pub id: i64,

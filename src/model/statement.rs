@@ -42,13 +42,13 @@ impl Statement {
 }
 
 /// One computation of a statement, with all that is needed to repeat it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct StatementRun {
     /// Grows by one.
     pub id: i64,
     /// The statement.
     pub statement_id: String,
-    /// Its name at that time.
+    /// Its name, the last one it had.
     pub statement: String,
     /// The batch that computed it; `None` when somebody asked.
     pub batch: Option<i64>,

@@ -33,6 +33,7 @@ pub(super) const COLUMNS: Columns = &[
     ("by", T),
     ("detail", T),
     ("committed_at", Z),
+    ("request", T),
 ];
 
 /// One thing that happened.
@@ -49,6 +50,8 @@ struct Event {
     by: Option<String>,
     detail: Option<String>,
     committed_at: Option<Micros>,
+    /// What the source was asked for by the run.
+    request: Option<String>,
 }
 
 /// The object that is asked about.
@@ -285,5 +288,6 @@ fn cells(event: Event) -> Vec<Cell> {
         event.by.into(),
         event.detail.into(),
         time(event.committed_at),
+        event.request.into(),
     ]
 }

@@ -26,6 +26,13 @@ pub(super) struct RuleChange {
     pub(super) off: bool,
 }
 
+/// What a person decides about a held run.
+#[derive(Debug, Clone, Copy)]
+enum Decision {
+    Approve,
+    Reject,
+}
+
 /// One rule as it applies.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Applies {
@@ -66,31 +73,44 @@ impl App {
         object: Option<&str>,
         reason: Option<&str>,
     ) -> Result<Run> {
-        let arguments = serde_json::json!({ "run": run, "object": object.map(shorten), "reason": reason });
-        self.audited(actor, "approve", &arguments.to_string(), async {
-            let (run, object) = self.held_run(run, object).await?;
-            let cause = decided("approved", actor, reason, &run);
-            if let Some(release) = self.syncer.approve(&object, &run, &cause).await? {
-                self.announce(release);
-            }
-            self.watch.alerts.notify_one();
-            self.decided_run(run.id).await
-        })
-        .await
+        self.decide(actor, Decision::Approve, run, object, reason).await
     }
 
     /// Goes back to what is published.
     pub(super) async fn reject(
-        &self,
+        self: &Arc<Self>,
         actor: &Actor,
         run: Option<i64>,
         object: Option<&str>,
         reason: Option<&str>,
     ) -> Result<Run> {
+        self.decide(actor, Decision::Reject, run, object, reason).await
+    }
+
+    async fn decide(
+        self: &Arc<Self>,
+        actor: &Actor,
+        decision: Decision,
+        run: Option<i64>,
+        object: Option<&str>,
+        reason: Option<&str>,
+    ) -> Result<Run> {
+        let (verb, done) = match decision {
+            Decision::Approve => ("approve", "approved"),
+            Decision::Reject => ("reject", "rejected"),
+        };
         let arguments = serde_json::json!({ "run": run, "object": object.map(shorten), "reason": reason });
-        self.audited(actor, "reject", &arguments.to_string(), async {
+        self.audited(actor, verb, &arguments.to_string(), async {
             let (run, object) = self.held_run(run, object).await?;
-            self.syncer.reject(&object, &run, &decided("rejected", actor, reason, &run)).await?;
+            let cause = decided(done, actor, reason, &run);
+            match decision {
+                Decision::Approve => {
+                    if let Some(release) = self.syncer.approve(&object, &run, &cause).await? {
+                        self.announce(release);
+                    }
+                }
+                Decision::Reject => self.syncer.reject(&object, &run, &cause).await?,
+            }
             self.watch.alerts.notify_one();
             self.decided_run(run.id).await
         })

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::App;
 use crate::error::Result;
-use crate::model::{Connection, Object, Override, Period, Statement};
+use crate::model::{Batch, Connection, Object, Override, Period, Statement, StatementRun};
 use crate::state::{DEFAULT_RETENTION_DAYS, ErasureEntry};
 
 /// Says that a definition is gone on purpose.
@@ -16,6 +16,10 @@ pub(super) const DROPPED: &str = "dropped.json";
 pub(super) const SETTINGS: &str = "catalog/settings";
 /// The folder of when batches run.
 pub(super) const SCHEDULE: &str = "catalog/schedule";
+/// The folder of computations of statements.
+pub(super) const COMPUTATIONS: &str = "catalog/computations";
+/// The folder of batches that have ended.
+pub(super) const BATCHES: &str = "catalog/batches";
 /// The folder of overrides.
 pub(super) const OVERRIDES: &str = "catalog/overrides";
 
@@ -86,6 +90,16 @@ impl App {
     pub(super) async fn mirror_statement_dropped(&self, statement: &Statement) {
         let gone = serde_json::json!({ "dropped": true });
         self.mirror(&statement_name(&statement.id, DROPPED), &gone).await;
+    }
+
+    /// Keeps a copy of a computation whose result is published: all that is needed to repeat it.
+    pub(super) async fn mirror_computation(&self, run: &StatementRun) {
+        self.mirror(&computation_name(run), run).await;
+    }
+
+    /// Keeps a copy of a batch that has ended.
+    pub(super) async fn mirror_batch(&self, batch: &Batch) {
+        self.mirror(&batch_name(batch.id), batch).await;
     }
 
     /// Keeps a copy of who is kept out, without the key.
@@ -185,6 +199,16 @@ impl App {
                 self.mirror_statement(&statement).await;
             }
         }
+        for run in self.state.published_results().await? {
+            if !kept.contains(&computation_name(&run)) {
+                self.mirror_computation(&run).await;
+            }
+        }
+        for batch in self.state.ended_batches().await? {
+            if !kept.contains(&batch_name(batch.id)) {
+                self.mirror_batch(&batch).await;
+            }
+        }
         for erasure in self.state.erasures().await? {
             if !kept.contains(&erasure_name(erasure.id)) {
                 self.mirror_erasure(&erasure).await;
@@ -244,6 +268,14 @@ pub(super) fn overrides_folder(object_id: &str) -> String {
 
 fn statement_name(id: &str, file: &str) -> String {
     format!("catalog/statements/{id}/{file}")
+}
+
+fn computation_name(run: &StatementRun) -> String {
+    format!("{COMPUTATIONS}/{:020}/definition.json", run.id)
+}
+
+fn batch_name(id: i64) -> String {
+    format!("{BATCHES}/{id:020}/definition.json")
 }
 
 fn erasure_name(id: i64) -> String {

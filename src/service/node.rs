@@ -81,7 +81,7 @@ impl App {
     }
 
     /// Serves what another process published.
-    async fn catch_up(&self) -> Result<()> {
+    pub(super) async fn catch_up(&self) -> Result<()> {
         let Some(engine) = self.engine.get() else { return Ok(()) };
         if self.state.newest_release_id().await?.is_none_or(|newest| newest <= engine.newest().id) {
             return Ok(());
@@ -108,11 +108,13 @@ async fn tidy(app: Weak<App>) {
 async fn follow(app: Weak<App>) {
     let mut stayed = Instant::now();
     let mut is_away = false;
+    let mut heard = None;
     loop {
         let Some(pause) = app.upgrade().map(|app| FOLLOW_EVERY.min(app.lease / 3)) else { return };
         tokio::time::sleep(pause).await;
         let Some(app) = app.upgrade() else { return };
         let followed = async {
+            heard = Some(app.hear(heard).await?);
             app.catch_up().await?;
             if stayed.elapsed() >= app.lease / 3 {
                 app.state.stay(app.lease).await?;

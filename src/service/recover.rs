@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::App;
-use super::mirror::{DROPPED, KeptSchedule, OVERRIDES, Overrides, Retention, SCHEDULE, SETTINGS};
+use super::mirror::{
+    BATCHES, COMPUTATIONS, DROPPED, KeptSchedule, OVERRIDES, Overrides, Retention, SCHEDULE, SETTINGS,
+};
 use crate::error::{Error, Kind, Result};
 use crate::model::{Object, Override, Release};
 use crate::snapshot::Damage;
@@ -53,6 +55,8 @@ impl App {
             connections: self.newest("catalog/connections", &mut recovered).await?,
             objects: self.newest("catalog/objects", &mut recovered).await?,
             statements: self.newest("catalog/statements", &mut recovered).await?,
+            computations: self.newest(COMPUTATIONS, &mut recovered).await?,
+            batches: self.newest(BATCHES, &mut recovered).await?,
             erasures: self.newest("catalog/erasures", &mut recovered).await?,
             periods: self.newest("catalog/periods", &mut recovered).await?,
             releases: self.all_releases(&mut recovered).await?,

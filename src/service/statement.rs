@@ -8,6 +8,7 @@ mod verify;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::turn::Turn;
 use super::{Actor, App, list, shorten};
 use crate::error::{Error, Kind, Result, did_you_mean};
 use crate::model::{
@@ -108,21 +109,78 @@ impl App {
         .await
     }
 
+    /// Gives a statement another name. Past releases keep the old one; past results stay its own.
+    pub(super) async fn rename_statement(
+        &self,
+        actor: &Actor,
+        name: &str,
+        new_name: &str,
+    ) -> Result<Statement> {
+        let arguments = serde_json::json!({ "name": shorten(name), "new_name": shorten(new_name) });
+        self.audited(actor, "rename_statement", &arguments.to_string(), async {
+            let statement = self.statement(name).await?;
+            check_name("a statement", new_name)?;
+            // What is computed meanwhile would be published under the old name.
+            let turn = Turn::try_take(&self.state, compute::LEASE, self.lease).await?;
+            let turn = turn.ok_or_else(|| {
+                Error::new(Kind::Conflict, "statements are being computed")
+                    .with_hint("rename it when the computation has ended")
+            })?;
+            let renamed = self.rename_alone(&statement, new_name).await;
+            turn.give_back().await;
+            self.watch.alerts.notify_one();
+            renamed
+        })
+        .await
+    }
+
+    /// Renames while nobody computes.
+    async fn rename_alone(&self, statement: &Statement, new_name: &str) -> Result<Statement> {
+        let siblings = self.state.statements().await?;
+        let readers = self.readers_of(statement, &siblings).await?;
+        if !readers.is_empty() {
+            let what = format!("cannot rename {}: other statements read it", statement.full_name());
+            return Err(Error::new(Kind::Conflict, what)
+                .with_sqlstate("2BP01")
+                .with_detail(format!("read by {}", readers.join(", ")))
+                .with_hint("their queries name it: alter those to read something else first"));
+        }
+        let version = statement.version + 1;
+        let renamed = Statement { name: new_name.to_string(), version, ..statement.clone() };
+        self.state.rename_statement(statement, new_name).await?;
+        self.mirror_statement(&renamed).await;
+        let newest = self.state.newest_release().await?;
+        let published = newest.iter().flat_map(|release| &release.objects);
+        let published = published.filter(|object| object.object_id == statement.id);
+        let changes: Vec<_> =
+            published.map(|object| ReleaseObject { name: new_name.to_string(), ..object.clone() }).collect();
+        let cause = format!("rename_statement {} to {new_name}", statement.name);
+        self.publish_definition(&cause, &changes, &[]).await?;
+        self.state.catalog_changed().await?;
+        Ok(renamed)
+    }
+
+    /// Full names of the statements that read one.
+    async fn readers_of(&self, statement: &Statement, siblings: &[Statement]) -> Result<Vec<String>> {
+        let release = self.drafted(siblings, None).await?;
+        let mut readers = Vec::new();
+        for other in siblings.iter().filter(|other| other.id != statement.id) {
+            // What cannot be read at all does not read this.
+            let reads = self.reads_of(other, &release).await.unwrap_or_default();
+            if reads.iter().any(|object| object.object_id == statement.id) {
+                readers.push(other.full_name());
+            }
+        }
+        Ok(readers)
+    }
+
     /// Removes a statement from the newest release on. Past releases stay readable for as long as they are kept.
     pub(super) async fn drop_statement(&self, actor: &Actor, name: &str) -> Result<Statement> {
         let arguments = serde_json::json!({ "name": shorten(name) }).to_string();
         self.audited(actor, "drop_statement", &arguments, async {
             let statement = self.statement(name).await?;
             let siblings = self.state.statements().await?;
-            let release = self.drafted(&siblings, None).await?;
-            let mut readers = Vec::new();
-            for other in siblings.iter().filter(|other| other.id != statement.id) {
-                // What cannot be read at all does not read this.
-                let reads = self.reads_of(other, &release).await.unwrap_or_default();
-                if reads.iter().any(|object| object.object_id == statement.id) {
-                    readers.push(other.full_name());
-                }
-            }
+            let readers = self.readers_of(&statement, &siblings).await?;
             if !readers.is_empty() {
                 let what = format!("cannot drop {}: other statements read it", statement.full_name());
                 return Err(Error::new(Kind::Conflict, what)

@@ -210,7 +210,6 @@ impl App {
     /// Tells who listens on the channel `tributary_sync`, and may read of the connection, that a sync has ended. Its
     /// outcome is the status of its runs, or `partial` where they ended differently.
     async fn tell_of_sync(&self, connection: &str, objects: &[String], sync: i64, outcome: &Result<Outcome>) {
-        let Some(engine) = self.engine.get() else { return };
         let runs = outcome.as_ref().map_or(&[][..], |outcome| &outcome.runs);
         let word = match runs {
             [] => "failed",
@@ -222,8 +221,10 @@ impl App {
         let payload = serde_json::json!({
             "connection": connection, "sync": sync, "release": release, "outcome": word,
         });
-        let objects: Vec<&str> = objects.iter().map(String::as_str).collect();
-        engine.notify("tributary_sync", &payload.to_string(), connection, &objects).await;
+        let readers = Some((connection, objects));
+        if let Err(error) = self.notify_listeners("tributary_sync", &payload.to_string(), readers).await {
+            tracing::warn!(error = ?error, "the sessions of other nodes are not told of a sync");
+        }
     }
 
     /// Notes what a sync says about the login of its connection.

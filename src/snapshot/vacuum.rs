@@ -18,6 +18,7 @@ use serde::Deserialize;
 use super::delta::{Entries, TableState};
 use super::dv::Descriptor;
 use super::failure;
+use super::kept::{KEPT, KEPT_FOR};
 use super::log::{self, Landed, LoggedFile};
 use super::mirror::MIRRORS;
 use super::parquet_write::Folder;
@@ -101,6 +102,7 @@ impl Table {
         let mut garbage = Garbage::of(listing, |file| {
             let Some(path) = relative(&root, &file.location) else { return false };
             match is_data(path) {
+                _ if path.starts_with(KEPT) => modified(file) < now_micros() - KEPT_FOR,
                 // Nobody could be told that the files of a first version are gone: the next commit makes the table.
                 true => newest.is_some() && !used.contains(path) && modified(file) < keep.since,
                 false => checkpoints.contains(path),

@@ -239,7 +239,7 @@ fn like(text: &str, pattern: &str) -> bool {
 }
 
 /// The fields that a condition names, once for each time.
-pub(super) fn fields<'a>(filter: &'a Filter, found: &mut Vec<&'a str>) {
+pub fn fields<'a>(filter: &'a Filter, found: &mut Vec<&'a str>) {
     match filter {
         Filter::And(parts) | Filter::Or(parts) => parts.iter().for_each(|part| fields(part, found)),
         Filter::Not(part) => fields(part, found),

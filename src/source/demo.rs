@@ -120,6 +120,7 @@ impl Source for DemoSource {
             deleted: false,
             get: false,
             hides: false,
+            filters_kept: true,
         })
     }
 

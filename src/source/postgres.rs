@@ -102,6 +102,7 @@ impl Source for PostgresSource {
             deleted: false,
             get: true,
             hides: relation.hides_rows,
+            filters_kept: false,
         })
     }
 

@@ -17,6 +17,7 @@ mod explain;
 mod guard;
 mod inflate;
 pub(crate) mod limit;
+mod mark;
 mod out;
 mod outcome;
 mod page;
@@ -254,6 +255,7 @@ impl Source for RestSource {
             get: reads.get.is_some() && described.key.len() == 1,
             // Which records a login sees is up to the vendor's rights, and none tells what it hides.
             hides: true,
+            filters_kept: true,
         })
     }
 

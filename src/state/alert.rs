@@ -3,7 +3,8 @@
 //! An alert is raised with its messages, and cleared with theirs, in one transaction: whatever ends in between, nobody
 //! is told twice and nobody is forgotten. Of one cause at most one alert is open.
 
-use sqlx::any::AnyRow;
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::query::Query;
 use sqlx::{Any, Transaction};
 
 use super::{State, commit, failed, get, lock, next};
@@ -14,6 +15,15 @@ const SELECT: &str = "SELECT alerts.*,
         (SELECT min(sent_at) FROM messages WHERE alert_id = alerts.id) AS sent_at,
         (SELECT max(error) FROM messages WHERE alert_id = alerts.id AND sent_at IS NULL) AS send_error
     FROM alerts";
+
+/// What is done to one message that has not left, whose name takes the first three places.
+fn of_message(verb: &str) -> String {
+    format!("{verb} WHERE alert_id = $1 AND channel = $2 AND event = $3 AND sent_at IS NULL")
+}
+
+fn named<'q>(text: &'q str, message: &'q Message, channel: &'q str) -> Query<'q, Any, AnyArguments<'q>> {
+    sqlx::query(text).bind(message.alert.id).bind(channel).bind(message.event.as_str())
+}
 
 impl State {
     /// Raises an alert, with one message to each of `channels`; its number, or `None` when the cause has one that is
@@ -169,17 +179,8 @@ impl State {
 
     /// Notes that a message was sent.
     pub async fn message_sent(&self, message: &Message, channel: &str, now: Micros) -> Result<()> {
-        sqlx::query(
-            "UPDATE messages SET sent_at = $1, error = NULL WHERE alert_id = $2 AND channel = $3 AND event = $4",
-        )
-        .bind(now)
-        .bind(message.alert.id)
-        .bind(channel)
-        .bind(message.event.as_str())
-        .execute(&self.pool)
-        .await
-        .map_err(failed)?;
-        Ok(())
+        let text = of_message("UPDATE messages SET sent_at = $4, error = NULL");
+        self.change_message(named(&text, message, channel).bind(now)).await
     }
 
     /// Notes that a message could not be sent, and when to try again.
@@ -190,32 +191,17 @@ impl State {
         why: &str,
         again_at: Micros,
     ) -> Result<()> {
-        sqlx::query(
-            "UPDATE messages SET error = $1, due_at = $2, tries = tries + 1
-             WHERE alert_id = $3 AND channel = $4 AND event = $5 AND sent_at IS NULL",
-        )
-        .bind(why)
-        .bind(again_at)
-        .bind(message.alert.id)
-        .bind(channel)
-        .bind(message.event.as_str())
-        .execute(&self.pool)
-        .await
-        .map_err(failed)?;
-        Ok(())
+        let text = of_message("UPDATE messages SET error = $4, due_at = $5, tries = tries + 1");
+        self.change_message(named(&text, message, channel).bind(why).bind(again_at)).await
     }
 
     /// Gives a message up that nobody needs any more.
     pub async fn drop_message(&self, message: &Message, channel: &str) -> Result<()> {
-        sqlx::query(
-            "DELETE FROM messages WHERE alert_id = $1 AND channel = $2 AND event = $3 AND sent_at IS NULL",
-        )
-        .bind(message.alert.id)
-        .bind(channel)
-        .bind(message.event.as_str())
-        .execute(&self.pool)
-        .await
-        .map_err(failed)?;
+        self.change_message(named(&of_message("DELETE FROM messages"), message, channel)).await
+    }
+
+    async fn change_message<'q>(&self, query: Query<'q, Any, AnyArguments<'q>>) -> Result<()> {
+        query.execute(&self.pool).await.map_err(failed)?;
         Ok(())
     }
 

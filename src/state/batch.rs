@@ -1,7 +1,9 @@
 //! Batches, their steps, and what is to be told of them.
 
 use chrono::NaiveDate;
-use sqlx::any::AnyRow;
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::query::Query;
+use sqlx::{Any, Transaction};
 
 use super::{State, commit, failed, get, lock, next};
 use crate::error::{Error, Kind, Result};
@@ -23,6 +25,33 @@ pub struct BatchMessage {
     pub tries: u32,
     /// When it is to be tried.
     pub due_at: Micros,
+}
+
+/// Enters a batch that has ended, as it is.
+pub(super) async fn insert_ended(transaction: &mut Transaction<'static, Any>, batch: &Batch) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO batches (id, name, night, started_by, actor, due_at, status, queued_at, started_at, ended_at,
+             release_id, result_release, cancelled_by, cause)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+    )
+    .bind(batch.id)
+    .bind(&batch.name)
+    .bind(batch.night.as_deref())
+    .bind(&batch.started_by)
+    .bind(&batch.actor)
+    .bind(batch.due_at)
+    .bind(&batch.status)
+    .bind(batch.queued_at)
+    .bind(batch.started_at)
+    .bind(batch.ended_at)
+    .bind(batch.release)
+    .bind(batch.result_release)
+    .bind(batch.cancelled_by.as_deref())
+    .bind(batch.cause.as_deref())
+    .execute(&mut **transaction)
+    .await
+    .map_err(failed)?;
+    Ok(())
 }
 
 impl State {
@@ -137,14 +166,12 @@ impl State {
 
     /// One batch.
     pub async fn batch(&self, id: i64) -> Result<Option<Batch>> {
-        let row = sqlx::query("SELECT * FROM batches WHERE id = $1").bind(id);
-        row.fetch_optional(&self.pool).await.map_err(failed)?.as_ref().map(batch).transpose()
+        self.one_batch(sqlx::query("SELECT * FROM batches WHERE id = $1").bind(id)).await
     }
 
     /// The batch of that name.
     pub async fn batch_named(&self, name: &str) -> Result<Option<Batch>> {
-        let row = sqlx::query("SELECT * FROM batches WHERE name = $1").bind(name);
-        row.fetch_optional(&self.pool).await.map_err(failed)?.as_ref().map(batch).transpose()
+        self.one_batch(sqlx::query("SELECT * FROM batches WHERE name = $1").bind(name)).await
     }
 
     /// The newest batches, oldest first.
@@ -156,13 +183,23 @@ impl State {
         rows.map_err(failed)?.iter().rev().map(batch).collect()
     }
 
+    /// All batches that have ended, oldest first.
+    pub async fn ended_batches(&self) -> Result<Vec<Batch>> {
+        let rows = sqlx::query("SELECT * FROM batches WHERE ended_at IS NOT NULL ORDER BY id");
+        rows.fetch_all(&self.pool).await.map_err(failed)?.iter().map(batch).collect()
+    }
+
     /// The batch whose turn it is: one that was begun, else the first that waits.
     pub async fn open_batch(&self) -> Result<Option<Batch>> {
-        let row = sqlx::query(
+        self.one_batch(sqlx::query(
             "SELECT * FROM batches WHERE status IN ('queued', 'running')
              ORDER BY CASE status WHEN 'running' THEN 0 ELSE 1 END, id LIMIT 1",
-        );
-        row.fetch_optional(&self.pool).await.map_err(failed)?.as_ref().map(batch).transpose()
+        ))
+        .await
+    }
+
+    async fn one_batch<'q>(&self, query: Query<'q, Any, AnyArguments<'q>>) -> Result<Option<Batch>> {
+        query.fetch_optional(&self.pool).await.map_err(failed)?.as_ref().map(batch).transpose()
     }
 
     /// The steps of a batch in their order.

@@ -5,9 +5,11 @@ use sqlx::{Any, Transaction};
 use super::erasure::{self, ErasureEntry};
 use super::object::insertion;
 use super::release::{close, insert};
-use super::{State, commit, failed, json, overrides, period, retention, statement};
+use super::{State, batch, commit, failed, json, overrides, period, retention, statement};
 use crate::error::Result;
-use crate::model::{Connection, Object, Override, Period, Release, ReleaseObject, Statement};
+use crate::model::{
+    Batch, Connection, Object, Override, Period, Release, ReleaseObject, Statement, StatementRun,
+};
 
 /// What a state is rebuilt from.
 #[derive(Debug, Default)]
@@ -24,8 +26,12 @@ pub struct Rebuild {
     pub retention_days: Option<i64>,
     /// When batches run, as text.
     pub schedule: Option<String>,
-    /// Their runs are not among what is rebuilt.
+    /// Those that there are.
     pub statements: Vec<Statement>,
+    /// What was computed and published, also of statements that are gone.
+    pub computations: Vec<StatementRun>,
+    /// Batches that have ended.
+    pub batches: Vec<Batch>,
     /// They go on keeping out whom they name.
     pub erasures: Vec<ErasureEntry>,
     /// As they are known, whether they have ended or not.
@@ -50,6 +56,15 @@ impl State {
         }
         for kept in &known.statements {
             statement::insertion(kept)?.execute(&mut *transaction).await.map_err(failed)?;
+        }
+        for computed in &known.computations {
+            // It may have been renamed since.
+            let now = known.statements.iter().find(|statement| statement.id == computed.statement_id);
+            let name = now.map_or(&computed.statement, |now| &now.name);
+            statement::insert_computed(&mut transaction, computed, name).await?;
+        }
+        for ended in &known.batches {
+            batch::insert_ended(&mut transaction, ended).await?;
         }
         let mut before: &[ReleaseObject] = &[];
         for release in &known.releases {
@@ -80,6 +95,8 @@ impl State {
         for known in &known.overrides {
             overrides::insert(&mut transaction, known, true).await?;
         }
+        let computations = known.computations.iter().map(|computed| computed.id).max();
+        let batches = known.batches.iter().map(|batch| batch.id).max();
         let overrides = known.overrides.iter().map(|known| known.id).max();
         let erasures = known.erasures.iter().map(|erased| erased.id).max();
         let connections = known.connections.iter().map(|connection| connection.id).max();
@@ -91,8 +108,9 @@ impl State {
             ("release", releases),
             ("run", runs),
             ("sync", runs),
-            // Their tables are among those.
-            ("statement_run", runs),
+            // Their tables are among those, but for what was dropped.
+            ("statement_run", runs.max(computations)),
+            ("batch", batches),
             ("erasure", erasures),
             ("override", overrides),
         ] {

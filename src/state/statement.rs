@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use sqlx::Any;
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
+use sqlx::{Any, Transaction};
 
 use super::failure::{already, failed};
 use super::{State, commit, get, get_json, json, next};
@@ -33,6 +33,38 @@ pub(super) fn insertion(statement: &Statement) -> Result<Query<'_, Any, AnyArgum
     .bind(statement.version)
     .bind(statement.created_at)
     .bind(&statement.created_by))
+}
+
+/// Enters a computation that was published, of the statement that is called `name` now.
+pub(super) async fn insert_computed(
+    transaction: &mut Transaction<'static, Any>,
+    run: &StatementRun,
+    name: &str,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO statement_runs (id, statement_id, statement, batch_id, actor, query, time_zone, status,
+             started_at, ended_at, read_release, read_at, reads, result, result_release, owner)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 'recovered')",
+    )
+    .bind(run.id)
+    .bind(&run.statement_id)
+    .bind(name)
+    .bind(run.batch)
+    .bind(&run.actor)
+    .bind(&run.query)
+    .bind(&run.time_zone)
+    .bind(&run.status)
+    .bind(run.started_at)
+    .bind(run.ended_at)
+    .bind(run.read_release)
+    .bind(run.read_at)
+    .bind(json(&run.reads)?)
+    .bind(run.result.as_ref().map(json).transpose()?)
+    .bind(run.result_release)
+    .execute(&mut **transaction)
+    .await
+    .map_err(failed)?;
+    Ok(())
 }
 
 impl State {
@@ -75,13 +107,48 @@ impl State {
         .await
         .map_err(failed)?;
         match done.rows_affected() {
-            0 => {
-                let what =
-                    format!("statement `{}` was changed by somebody else at the same time", changed.name);
-                Err(Error::new(Kind::Conflict, what).with_hint("look at it again, then repeat the change"))
-            }
+            0 => Err(changed_meanwhile(changed)),
             _ => Ok(()),
         }
+    }
+
+    /// Gives a statement another name, with the rights on it and all its runs.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when the name is taken, `Conflict` when it was changed or dropped meanwhile.
+    pub async fn rename_statement(&self, statement: &Statement, new_name: &str) -> Result<()> {
+        let mut transaction = self.begin().await?;
+        let done =
+            sqlx::query("UPDATE statements SET name = $1, version = $2 WHERE id = $3 AND version = $4")
+                .bind(new_name)
+                .bind(statement.version + 1)
+                .bind(&statement.id)
+                .bind(statement.version)
+                .execute(&mut *transaction)
+                .await
+                .map_err(|error| already(error, || format!("statement `{new_name}`")))?;
+        if done.rows_affected() == 0 {
+            return Err(changed_meanwhile(statement));
+        }
+        // The new name was free: rights on it are of nothing.
+        let of_new = "DELETE FROM grants WHERE connection = $1 AND object = $3 AND object <> $2";
+        let rights = "UPDATE grants SET object = $3 WHERE connection = $1 AND object = $2";
+        for text in [of_new, rights] {
+            sqlx::query(text)
+                .bind(Statement::SCHEMA)
+                .bind(&statement.name)
+                .bind(new_name)
+                .execute(&mut *transaction)
+                .await
+                .map_err(failed)?;
+        }
+        sqlx::query("UPDATE statement_runs SET statement = $1 WHERE statement_id = $2")
+            .bind(new_name)
+            .bind(&statement.id)
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
+        commit(transaction).await
     }
 
     /// Removes a statement and the rights on it. Its past results stay as long as their releases do.
@@ -208,6 +275,16 @@ impl State {
         rows.iter().map(|row| run(row).map(|run| (run.statement_id.clone(), run))).collect()
     }
 
+    /// All computations whose result is published, oldest first.
+    pub async fn published_results(&self) -> Result<Vec<StatementRun>> {
+        let rows = sqlx::query(
+            "SELECT * FROM statement_runs WHERE result IS NOT NULL AND result_release IS NOT NULL ORDER BY id",
+        )
+        .fetch_all(&self.pool)
+        .await;
+        rows.map_err(failed)?.iter().map(run).collect()
+    }
+
     /// Releases that results keep, with the names of their statements.
     pub async fn releases_of_results(&self, now: Micros) -> Result<Vec<(i64, String)>> {
         let rows = sqlx::query(
@@ -284,6 +361,11 @@ impl State {
         .map_err(failed)?;
         Ok(done.rows_affected())
     }
+}
+
+fn changed_meanwhile(statement: &Statement) -> Error {
+    let what = format!("statement `{}` was changed by somebody else at the same time", statement.name);
+    Error::new(Kind::Conflict, what).with_hint("look at it again, then repeat the change")
 }
 
 fn statement(row: &AnyRow) -> Result<Statement> {

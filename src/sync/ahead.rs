@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use super::drift::{self, Fitted};
+use super::kept::{Keeping, Kept};
+use super::lease::Work;
 use super::plan::{self, Current, Mark, Marks, Plan};
 use super::{Request, Syncer};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::model::{FieldType, Object, ObjectField, Run};
 use crate::snapshot::{Snapshot, Table, WriteSpec};
-use crate::source::{Capabilities, Expected, Read, ReadField, What};
+use crate::source::{Capabilities, Expected, Read, ReadField, Resume, What};
 
 pub(super) struct Ahead {
     /// The object, with its fields as the source has them now.
@@ -27,6 +29,8 @@ pub(super) struct Ahead {
     pub(super) expected_rows: Option<u64>,
     /// Whether the source counted what the read is to deliver, and not more.
     pub(super) counts_all: bool,
+    /// What becomes of its rows should the read break off.
+    pub(super) keeping: Keeping,
 }
 
 impl Ahead {
@@ -45,7 +49,7 @@ impl Ahead {
         let spec = WriteSpec { columns: columns(&object, &missing), key: object.key_columns() };
         let suspended = request.keeps_rows.as_deref();
         let plan = plan::plan(request.mode, &object, &spec.columns, can, current.as_ref(), suspended);
-        Ok(Ahead {
+        let mut ahead = Ahead {
             object,
             missing,
             warnings,
@@ -57,11 +61,46 @@ impl Ahead {
             plan,
             expected_rows: None,
             counts_all: false,
-        })
+            keeping: Keeping::default(),
+        };
+        ahead.decide_on_filter(request).await?;
+        ahead.look_for_kept(syncer, request).await?;
+        Ok(ahead)
+    }
+
+    /// Reads everything where the source cannot be told exactly what a changed filter lets in: it would read that.
+    async fn decide_on_filter(&mut self, request: &Request) -> Result<()> {
+        let Some(more) = self.more()? else { return Ok(()) };
+        if request.source.expect(&more).await?.is_some_and(|expected| !expected.is_exact) {
+            let why = Error::new(Kind::Unsupported, "the source cannot be asked for what the filter lets in");
+            self.plan_in_full(&why);
+        }
+        Ok(())
+    }
+
+    /// The read of what a changed filter lets in, where there is such.
+    pub(super) fn more(&self) -> Result<Option<Read>> {
+        let Some(more) = self.plan.refilter.as_ref().and_then(|refilter| refilter.more.clone()) else {
+            return Ok(None);
+        };
+        let read = self.read()?;
+        Ok(Some(Read { what: What::Full, filter: Some(more), expected_rows: None, ..read }))
+    }
+
+    /// Looks what an earlier run left of the read that is next.
+    async fn look_for_kept(&mut self, syncer: &Syncer, request: &Request) -> Result<()> {
+        self.keeping = Keeping::look(syncer, request, self).await?;
+        self.plan.reasons.extend(self.keeping.kept.as_ref().map(Kept::told));
+        Ok(())
     }
 
     /// Plans a full read instead, because the source cannot answer the diff.
-    pub(super) fn turn_full(&mut self, why: &Error) {
+    pub(super) async fn turn_full(&mut self, work: Work<'_>, why: &Error) -> Result<()> {
+        self.plan_in_full(why);
+        self.look_for_kept(work.syncer, work.request).await
+    }
+
+    fn plan_in_full(&mut self, why: &Error) {
         let suspended = self.plan.suspended.take();
         let (columns, current) = (&self.spec.columns, self.current.as_ref());
         self.plan = plan::in_full(&self.object, columns, self.can, current, suspended.as_deref(), why);
@@ -93,6 +132,7 @@ impl Ahead {
             filter,
             max_rows: object.import.max_rows.filter(|_| self.plan.what == What::Full),
             expected_rows: self.expected_rows,
+            resume: Resume::Never,
         })
     }
 
@@ -121,9 +161,21 @@ impl Ahead {
     /// What the run will take, where the source can tell. Deletions are listed by one call at least; how many there
     /// are, no source tells.
     pub(super) async fn expect(&self, request: &Request) -> Result<Option<Expected>> {
-        let expected = request.source.expect(&self.read()?).await?;
+        let mut expected = request.source.expect(&self.read()?).await?;
+        if let Some(more) = self.more()? {
+            let more = request.source.expect(&more).await?;
+            expected = expected.zip(more).map(|(changes, more)| Expected {
+                rows: changes.rows + more.rows,
+                calls: changes.calls + more.calls,
+                spent: changes.spent + more.spent,
+                ..changes
+            });
+        }
         let deletions = u64::from(self.plan.deleted_since.is_some());
-        Ok(expected.map(|expected| Expected { calls: expected.calls + deletions, ..expected }))
+        // Those of the rows that are kept were made.
+        let made = self.keeping.kept.as_ref().map_or(0, |kept| kept.calls);
+        let calls = |calls: u64| (calls + deletions).saturating_sub(made).max(1);
+        Ok(expected.map(|expected| Expected { calls: calls(expected.calls), ..expected }))
     }
 }
 

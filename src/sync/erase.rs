@@ -24,9 +24,18 @@ impl Syncer {
         let result = tokio::select! {
             biased;
             error = lease::keep_lease(self, object_id, name, fence) => Err(error),
-            result = table.erase(&erasure) => result,
+            result = erase(table, &erasure) => result,
         };
         self.state.release_lease(object_id, fence).await?;
         result
     }
+}
+
+/// The record may be in what is kept of a read that broke off.
+async fn erase(table: &Table, erasure: &Erasure) -> Result<Erased> {
+    table.drop_kept().await?;
+    if !table.exists().await? {
+        return Ok(Erased::default());
+    }
+    table.erase(erasure).await
 }

@@ -9,7 +9,7 @@ use super::ahead::Ahead;
 use super::erased::Suppression;
 use super::lease::{Work, lost};
 use super::run::tell;
-use super::transfer::note_misfits;
+use super::transfer::{note_misfits, note_requests};
 use crate::error::Result;
 use crate::model::Run;
 use crate::snapshot::{Commit, Counts, Snapshot};
@@ -80,6 +80,7 @@ async fn patch(
         let page = page?;
         run.counts.calls += page.calls;
         arrived += page.rows.num_rows() as u64;
+        note_requests(run, page.asked);
         note_misfits(run, page.misfits, erased.is_none());
         let rows = match &erased {
             Some(erased) => erased.keep(page.rows)?.0,

@@ -1,7 +1,8 @@
 //! Which read answers a request.
 
+use super::refilter::{Refilter, refilter};
 use crate::error::{Error, Kind, Result};
-use crate::model::{FieldType, Object};
+use crate::model::{FieldType, Object, ObjectField};
 use crate::snapshot::Snapshot;
 use crate::source::{Capabilities, Watermark, What};
 
@@ -51,7 +52,7 @@ pub(super) enum Write {
 }
 
 /// The read and the write of one run, and why it is not what was asked for.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Plan {
     pub(super) what: What,
     /// Since when deletions are read, before `what` is: of a record that is both, the later word counts.
@@ -63,6 +64,8 @@ pub(super) struct Plan {
     pub(super) recast: bool,
     /// Columns that the stored rows lack: they are read alone before the changes are.
     pub(super) fill: Vec<String>,
+    /// What another filter than that of the stored rows needs.
+    pub(super) refilter: Option<Refilter>,
     /// Told to the person and kept in the run.
     pub(super) reasons: Vec<String>,
 }
@@ -165,6 +168,34 @@ impl Current {
             && filled.is_none_or(|filled| filled.contains(column))
     }
 
+    /// Whether the rows are those of today's definition.
+    fn is_of(&self, object: &Object) -> bool {
+        self.mark.as_ref().is_some_and(|mark| mark.definition == Definition::of(object))
+    }
+
+    /// What a filter needs that is another one than that of the rows; `None` where nothing else may be changed with
+    /// it, or it cannot be said.
+    fn refilter(
+        &self,
+        object: &Object,
+        columns: &[(String, FieldType)],
+        can: Capabilities,
+        is_suspended: bool,
+    ) -> Option<Refilter> {
+        let (was, now) = (&self.mark.as_ref()?.definition, Definition::of(object));
+        let is_other = was.filter != now.filter && was.cursor == now.cursor && was.key == now.key;
+        if !is_other || is_suspended || object.import.max_rows.is_some() || has_other_types(columns, self) {
+            return None;
+        }
+        let read = |text: &Option<String>| match text {
+            Some(text) => crate::filter::parse(text, &object.fields).ok().map(Some),
+            None => Some(None),
+        };
+        let (old, new) = (read(&was.filter)?, read(&now.filter)?);
+        let is_kept = |field: &ObjectField| field.selected && self.is_filled(&field.column);
+        refilter(old.as_ref(), new.as_ref(), object, &is_kept, can.filters_kept)
+    }
+
     /// Where the changes since then start.
     pub(super) fn since(&self) -> Option<Watermark> {
         self.mark.as_ref()?.since.clone()
@@ -195,7 +226,7 @@ pub(super) fn plan(
             None
         }
         (Mode::Diff | Mode::Sweep, Some(current)) => {
-            match why_not_diff(object, columns, can, current, suspended.is_some()) {
+            match changed(object, columns, can, current, suspended.is_some()) {
                 Ok(found) => Some(found),
                 Err(reason) => {
                     reasons.push(format!("read in full: {reason}"));
@@ -207,14 +238,17 @@ pub(super) fn plan(
     let recast = current.is_some_and(|current| has_other_types(columns, current));
     let is_suspended = suspended.is_some();
     let suspended = suspended.map(str::to_string);
-    if let Some((watermark, fill)) = since {
+    if let Some(Changed { since: watermark, fill, refilter }) = since {
         if !fill.is_empty() {
             reasons.push(format!("read alone for the rows that are there: {}", names(object, &fill)));
+        }
+        if refilter.is_some() {
+            reasons.push("the filter changed: read is what it lets in, removed what it leaves out".into());
         }
         let reads_deletions = can.deleted && !is_suspended;
         let deleted_since = current.filter(|_| reads_deletions).and_then(Current::deleted_since);
         let (what, write) = (What::Since(watermark), Write::Upsert);
-        return Plan { what, deleted_since, write, suspended, recast, fill, reasons };
+        return Plan { what, deleted_since, write, suspended, recast, fill, refilter, reasons };
     }
     // A read that stops at a maximum cannot tell what has gone, so it must not remove anything.
     let may_stop = object.import.max_rows.is_some() && !object.import.delete_all_before_sync;
@@ -225,23 +259,38 @@ pub(super) fn plan(
     }
     let write = if keeps_rows { Write::Upsert } else { Write::Replace };
     let recast = recast && keeps_rows;
-    Plan { what: What::Full, deleted_since: None, write, suspended, recast, fill: Vec::new(), reasons }
+    let (what, fill) = (What::Full, Vec::new());
+    Plan { what, deleted_since: None, write, suspended, recast, fill, refilter: None, reasons }
 }
 
-fn why_not_diff(
+/// How the stored rows are gone on with.
+struct Changed {
+    since: Watermark,
+    fill: Vec<String>,
+    refilter: Option<Refilter>,
+}
+
+/// How the stored rows are gone on with, or why not.
+fn changed(
     object: &Object,
     columns: &[(String, FieldType)],
     can: Capabilities,
     current: &Current,
     is_suspended: bool,
-) -> Result<(Watermark, Vec<String>), &'static str> {
+) -> Result<Changed, &'static str> {
     if object.import.delete_all_before_sync {
         return Err("all records are deleted before each sync");
     }
     if object.import.cursor.is_none() || !can.since {
         return Err("the object has no cursor field to read changes by");
     }
-    let Some(fill) = to_fill(object, columns, current) else {
+    let refilter = current.refilter(object, columns, can, is_suspended);
+    let known = match (current.is_of(object), &refilter) {
+        (true, _) => to_fill(object, columns, current),
+        (false, Some(_)) => columns_to_fill(columns, current).filter(Vec::is_empty),
+        (false, None) => None,
+    };
+    let Some(fill) = known else {
         return Err("its fields, key, filter or cursor changed since the last sync");
     };
     if !fill.is_empty() && object.import.max_rows.is_some() {
@@ -250,7 +299,8 @@ fn why_not_diff(
     if !is_suspended && current.mark.as_ref().is_some_and(|mark| mark.unpruned) {
         return Err("rows that may be gone were kept by the last sync");
     }
-    current.since().map(|since| (since, fill)).ok_or("the last sync left no watermark")
+    let since = current.since().ok_or("the last sync left no watermark")?;
+    Ok(Changed { since, fill, refilter })
 }
 
 /// The plan of a run whose diff the source cannot answer: the same run, read in full.
@@ -270,9 +320,14 @@ pub(super) fn in_full(
 /// The columns that rows of the table lack of today's definition; `None` when they are no rows of it: another key, another
 /// filter, a type that does not hold the old values, a field that the source lost or that was deselected.
 fn to_fill(object: &Object, columns: &[(String, FieldType)], current: &Current) -> Option<Vec<String>> {
-    if current.mark.as_ref().is_none_or(|mark| mark.definition != Definition::of(object)) {
+    if !current.is_of(object) {
         return None;
     }
+    columns_to_fill(columns, current)
+}
+
+/// The same of the columns alone.
+fn columns_to_fill(columns: &[(String, FieldType)], current: &Current) -> Option<Vec<String>> {
     let is_lost = |(name, _): &(String, FieldType)| {
         current.is_filled(name) && columns.iter().all(|(column, _)| column != name)
     };
@@ -312,7 +367,7 @@ fn names(object: &Object, columns: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ImportSettings, ObjectField};
+    use crate::model::ImportSettings;
 
     fn object() -> Object {
         let field = ObjectField {
@@ -342,8 +397,14 @@ mod tests {
         }
     }
 
-    const CAN: Capabilities =
-        Capabilities { since: true, keys: true, deleted: false, get: true, hides: false };
+    const CAN: Capabilities = Capabilities {
+        since: true,
+        keys: true,
+        deleted: false,
+        get: true,
+        hides: false,
+        filters_kept: false,
+    };
 
     fn columns() -> Vec<(String, FieldType)> {
         vec![("id".into(), FieldType::Int32)]
@@ -389,10 +450,15 @@ mod tests {
     fn a_changed_definition_makes_a_diff_a_full_replacement() {
         let before = current(&object());
         let mut changed = object();
-        changed.import.filter = Some("id > 3".into());
+        changed.import.cursor = Some("created_at".into());
         let plan = planned(Mode::Diff, &changed, &before);
         assert_eq!((plan.what, plan.write), (What::Full, Write::Replace));
-        assert!(plan.reasons[0].contains("filter"));
+        assert!(plan.reasons[0].contains("cursor"));
+        let mut narrower = object();
+        narrower.import.filter = Some("id > 3".into());
+        let plan = planned(Mode::Diff, &narrower, &before);
+        assert_eq!((plan.what, plan.write), (What::Since(Watermark(7.into())), Write::Upsert));
+        assert!(plan.refilter.is_some_and(|refilter| refilter.keep.is_some() && refilter.more.is_none()));
     }
 
     #[test]

@@ -10,12 +10,12 @@ use super::erased::Suppression;
 use super::lease::{Work, leased, lost};
 use super::plan::{Marks, Write};
 use super::settle::{self, Committed};
-use super::transfer::{Changes, Deletions, Received, Transfer};
-use super::{Mode, Progress, ProgressSender, Request, Syncer, cancelled, gate, patch};
-use crate::error::{Kind, Result};
+use super::transfer::{Changes, Deletions, Received, Transfer, note_requests};
+use super::{Mode, Progress, ProgressSender, Request, Syncer, cancelled, gate, patch, refilter, resume};
+use crate::error::{Error, Kind, Result};
 use crate::model::{Fault, Object, Run, now_micros};
 use crate::snapshot::{Commit, Prepared, Snapshot};
-use crate::source::What;
+use crate::source::{Gone, What};
 
 /// How a run ended.
 pub(super) struct Ended {
@@ -122,6 +122,7 @@ pub(super) async fn transfer(work: Work<'_>, object: &Object, run: &mut Run) -> 
     // Before the changes are read: a record that changes meanwhile is among them, whole.
     patch::fill(work, &ahead, run).await?;
     let changes = begin_reading(work, &mut ahead, run).await?;
+    let (changes, left) = refilter(work, &ahead, changes).await?;
     let erasures = syncer.state.erasures_of(ahead.object.connection_id, &ahead.object.api).await?;
     let erased = Suppression::new(&syncer.digester, &ahead.object, &ahead.read()?.fields, erasures)?;
     let writer = match ahead.plan.write {
@@ -135,12 +136,20 @@ pub(super) async fn transfer(work: Work<'_>, object: &Object, run: &mut Run) -> 
         live: &syncer.live,
         removes: ahead.plan.suspended.is_none(),
     };
-    let Received { prepared, watermark, capped, told, quarantined } =
-        transfer.receive(writer, deletions.gone, changes, run).await?;
-    let marks = Marks { since: watermark, deleted: deletions.watermark };
+    let Received { prepared, watermark, capped, mut told, quarantined } = transfer
+        .receive(
+            writer,
+            left.into_iter().chain(deletions.gone).collect(),
+            changes,
+            resume::keeper(work, &ahead, run),
+            run,
+        )
+        .await?;
+    let marks = Marks { since: watermark.clone(), deleted: deletions.watermark };
     count(run, &prepared);
     if let Some(held) = gate::unusable(&ahead.object, prepared.counts()) {
         prepared.discard().await?;
+        resume::forget(&ahead).await;
         run.counts.total = ahead.snapshot.as_ref().map_or(0, |snapshot| snapshot.rows());
         let (cause, remedy) = (Some(held.cause), Some(held.remedy));
         let (object, status) = (ahead.object, "held");
@@ -157,9 +166,10 @@ pub(super) async fn transfer(work: Work<'_>, object: &Object, run: &mut Run) -> 
         return Err(lost(&ahead.object.full_name()));
     }
     let mark = ahead.mark(marks, capped)?;
-    let commit = Commit { run_id: run.id, fence, watermark: Some(mark) };
+    let mut commit = Commit { run_id: run.id, fence, watermark: Some(mark) };
     let removed = prepared.counts().deleted > 0 || ahead.plan.write == Write::Replace;
     let mut snapshot = prepared.commit(commit.clone()).await?;
+    resume::forget(&ahead).await;
     syncer.state.put_quarantine(&quarantined).await?;
     let (mut removed, mut counted) = (removed, ahead.counted(run, capped));
     if request.mode == Mode::Sweep && ahead.plan.mode() == Mode::Diff {
@@ -170,6 +180,11 @@ pub(super) async fn transfer(work: Work<'_>, object: &Object, run: &mut Run) -> 
         (snapshot, counted) = (swept.snapshot, swept.counted);
     }
     let erased = erased.as_ref();
+    if let (Some(since), Some(_)) = (&watermark, run.counts.resumed_from) {
+        let caught_up = resume::catch_up(work, &ahead, since, erased, run).await?;
+        counted = counted.map(|(counted, _)| (counted, caught_up.snapshot.rows()));
+        (snapshot, commit, told) = (caught_up.snapshot, caught_up.commit, caught_up.told);
+    }
     let committed = Committed { snapshot, commit, capped, removed, counted, told, erased };
     settle::settle(work, ahead, committed, run).await
 }
@@ -182,13 +197,14 @@ async fn read_deletions(work: Work<'_>, ahead: &mut Ahead, run: &mut Run) -> Res
     };
     let deletions = match deletions {
         Err(error) if error.kind() == Kind::Unsupported => {
-            ahead.turn_full(&error);
+            ahead.turn_full(work, &error).await?;
             expect(work, ahead, run).await?;
             Deletions::default()
         }
         deletions => deletions?,
     };
     run.counts.calls += deletions.calls;
+    note_requests(run, deletions.asked.clone());
     Ok(deletions)
 }
 
@@ -206,18 +222,35 @@ async fn begin_reading(work: Work<'_>, ahead: &mut Ahead, run: &mut Run) -> Resu
         tell(progress, &ahead.object, warning.clone());
         run.counts.warnings.push(warning);
     }
-    let mut changes = Changes::new(request, wanted);
-    if let Err(error) = changes.look().await {
-        if error.kind() != Kind::Unsupported || ahead.plan.what == What::Full {
-            return Err(error);
-        }
-        ahead.turn_full(&error);
-        run.mode = ahead.plan.mode().as_str().into();
-        tell(progress, &ahead.object, ahead.plan.reasons[0].clone());
-        expect(work, ahead, run).await?;
-        changes = Changes::new(request, ahead.read()?);
+    if ahead.plan.what == What::Full {
+        return resume::begin(work, ahead, run, wanted).await;
     }
-    Ok(changes)
+    let mut changes = Changes::new(request, wanted);
+    match changes.look().await {
+        Err(error) if error.kind() == Kind::Unsupported => {
+            ahead.turn_full(work, &error).await?;
+            run.mode = ahead.plan.mode().as_str().into();
+            tell(progress, &ahead.object, ahead.plan.reasons[0].clone());
+            expect(work, ahead, run).await?;
+            let wanted = ahead.read()?;
+            resume::begin(work, ahead, run, wanted).await
+        }
+        looked => looked.map(|()| changes),
+    }
+}
+
+/// Where the filter changed: the stored rows that it leaves out, and the changes behind what it lets in.
+async fn refilter(work: Work<'_>, ahead: &Ahead, changes: Changes) -> Result<(Changes, Vec<Gone>)> {
+    let changes = changes.behind(work.request, ahead.more()?);
+    let keep = ahead.plan.refilter.as_ref().and_then(|refilter| refilter.keep.as_ref());
+    let (Some(filter), Some(snapshot)) = (keep, &ahead.snapshot) else { return Ok((changes, Vec::new())) };
+    let left = refilter::left(&ahead.table, snapshot, &ahead.object, filter).await?;
+    let left = left.ok_or_else(|| {
+        let what =
+            format!("the filter of `{}` leaves out more than a million rows", ahead.object.full_name());
+        Error::new(Kind::Limit, what).with_hint("CALL sync(..., 'full') reads by the new filter")
+    })?;
+    Ok((changes, left))
 }
 
 /// Notes and tells what a run will take, where its source knows.

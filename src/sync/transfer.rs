@@ -8,6 +8,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 
 use super::erased::Suppression;
+use super::kept::{Keeper, Replay};
 use super::prune::Told;
 use super::run::tell;
 use super::{Live, ProgressSender, Request};
@@ -20,6 +21,8 @@ use crate::source::{Gone, Misfit, Page, Read, Watermark, What};
 const PROGRESS_EVERY: Duration = Duration::from_secs(2);
 /// Rows set aside that are kept of one run.
 const QUARANTINED: usize = 100;
+/// Requests that are kept of one run.
+const REQUESTS: usize = 8;
 /// Characters that are kept of a value set aside.
 const SHOWN_CHARS: usize = 200;
 
@@ -41,6 +44,8 @@ pub(super) struct Deletions {
     pub(super) watermark: Option<Watermark>,
     /// Calls of the source's API that it took.
     pub(super) calls: u64,
+    /// What was asked for.
+    pub(super) asked: Vec<String>,
 }
 
 impl Deletions {
@@ -54,6 +59,7 @@ impl Deletions {
         while let Some(page) = pages.next().await {
             let page = page?;
             deletions.calls += page.calls;
+            deletions.asked.extend(page.asked);
             deletions.gone.extend(page.gone);
             deletions.watermark = page.watermark.or(deletions.watermark);
         }
@@ -65,11 +71,15 @@ impl Deletions {
 pub(super) struct Changes {
     pages: BoxStream<'static, Result<Page>>,
     first: Option<Page>,
+    /// What an earlier run read of it.
+    earlier: Option<Replay>,
+    /// What comes before, without being part of it.
+    more: Option<BoxStream<'static, Result<Page>>>,
 }
 
 impl Changes {
     pub(super) fn new(request: &Request, read: Read) -> Self {
-        Changes { pages: request.source.read(read), first: None }
+        Changes { pages: request.source.read(read), first: None, earlier: None, more: None }
     }
 
     /// Waits for the first page, or the reason why there is none.
@@ -78,12 +88,31 @@ impl Changes {
         Ok(())
     }
 
+    /// These pages follow those of an earlier run.
+    pub(super) fn after(self, earlier: Option<Replay>) -> Self {
+        Changes { earlier, ..self }
+    }
+
+    /// Reads something else first: its rows count like these, and nothing else of it does.
+    pub(super) fn behind(self, request: &Request, read: Option<Read>) -> Self {
+        Changes { more: read.map(|read| request.source.read(read)), ..self }
+    }
+
     async fn next(&mut self) -> Result<Option<Page>> {
         match self.first.take() {
             Some(page) => Ok(Some(page)),
             None => self.pages.next().await.transpose(),
         }
     }
+}
+
+/// What was taken of the pages so far, beside their rows.
+struct Taken {
+    told: Told,
+    quarantined: Vec<Quarantined>,
+    watermark: Option<Watermark>,
+    capped: bool,
+    last_told: Instant,
 }
 
 /// What pages need on their way into a writer.
@@ -102,39 +131,95 @@ impl Transfer<'_> {
         &self,
         mut writer: Writer,
         deleted: Vec<Gone>,
-        mut changes: Changes,
+        changes: Changes,
+        mut keeper: Option<Keeper>,
         run: &mut Run,
     ) -> Result<Received> {
-        let (mut told, mut quarantined) = (Told::default(), Vec::new());
+        let (told, quarantined, last_told) = (Told::default(), Vec::new(), Instant::now());
+        let mut taken = Taken { told, quarantined, watermark: None, capped: false, last_told };
         for gone in deleted {
-            self.remove(&mut writer, gone, &mut told).await?;
+            self.remove(&mut writer, gone, &mut taken.told).await?;
         }
-        let (mut watermark, mut capped) = (None, false);
-        let mut last_told = Instant::now();
-        while let Some(page) = changes.next().await? {
-            run.counts.read += page.rows.num_rows() as u64;
-            run.counts.calls += page.calls;
-            self.live.note(run);
-            // A sample may be of a record that was erased.
-            note_misfits(run, page.misfits, self.erased.is_none());
-            watermark = page.watermark.or(watermark);
-            capped |= page.capped;
-            if let Some(gone) = page.gone {
-                self.remove(&mut writer, gone, &mut told).await?;
-            }
-            self.set_aside(&page.rows, run, &mut quarantined);
-            let (rows, left_out) = match self.erased {
-                Some(erased) => erased.keep(page.rows)?,
-                None => (page.rows, 0),
+        if let Err(error) = self.take(&mut writer, changes, keeper.as_mut(), &mut taken, run).await {
+            let kept = match keeper {
+                Some(keeper) => keeper.stop().await,
+                None => None,
             };
-            run.counts.erased += left_out;
-            write(&mut writer, page.lane, rows).await?;
-            if last_told.elapsed() >= PROGRESS_EVERY {
-                last_told = Instant::now();
-                tell(self.progress, self.object, format!("{} rows read", run.counts.read));
+            if let Some(kept) = kept {
+                run.counts
+                    .warnings
+                    .push(format!("{kept} records are kept: the next sync within a day goes on from there"));
+            }
+            return Err(error);
+        }
+        let Taken { told, quarantined, watermark, capped, .. } = taken;
+        Ok(Received { prepared: writer.prepare().await?, watermark, capped, told, quarantined })
+    }
+
+    async fn take(
+        &self,
+        writer: &mut Writer,
+        mut changes: Changes,
+        mut keeper: Option<&mut Keeper>,
+        taken: &mut Taken,
+        run: &mut Run,
+    ) -> Result<()> {
+        if let Some(mut earlier) = changes.earlier.take() {
+            let misfits = earlier.begin(run);
+            note_misfits(run, misfits, self.erased.is_none());
+            while let Some(rows) = earlier.next().await? {
+                self.take_page(writer, Page::of(0, rows), None, taken, run).await?;
             }
         }
-        Ok(Received { prepared: writer.prepare().await?, watermark, capped, told, quarantined })
+        if let Some(mut more) = changes.more.take() {
+            while let Some(page) = more.next().await.transpose()? {
+                let page = Page { watermark: None, ..page };
+                self.take_page(writer, page, None, taken, run).await?;
+            }
+        }
+        while let Some(page) = changes.next().await? {
+            if let Some(keeper) = &mut keeper {
+                keeper.page(&page, run).await;
+            }
+            self.take_page(writer, page, keeper.as_deref_mut(), taken, run).await?;
+        }
+        Ok(())
+    }
+
+    async fn take_page(
+        &self,
+        writer: &mut Writer,
+        page: Page,
+        keeper: Option<&mut Keeper>,
+        taken: &mut Taken,
+        run: &mut Run,
+    ) -> Result<()> {
+        run.counts.read += page.rows.num_rows() as u64;
+        run.counts.calls += page.calls;
+        note_requests(run, page.asked);
+        self.live.note(run);
+        // A sample may be of a record that was erased.
+        note_misfits(run, page.misfits, self.erased.is_none());
+        taken.watermark = page.watermark.or(taken.watermark.take());
+        taken.capped |= page.capped;
+        if let Some(gone) = page.gone {
+            self.remove(writer, gone, &mut taken.told).await?;
+        }
+        self.set_aside(&page.rows, run, &mut taken.quarantined);
+        let (rows, left_out) = match self.erased {
+            Some(erased) => erased.keep(page.rows)?,
+            None => (page.rows, 0),
+        };
+        run.counts.erased += left_out;
+        if let Some(keeper) = keeper {
+            keeper.rows(&rows);
+        }
+        write(writer, page.lane, rows).await?;
+        if taken.last_told.elapsed() >= PROGRESS_EVERY {
+            taken.last_told = Instant::now();
+            tell(self.progress, self.object, format!("{} rows read", run.counts.read));
+        }
+        Ok(())
     }
 
     async fn remove(&self, writer: &mut Writer, gone: Gone, told: &mut Told) -> Result<()> {
@@ -185,6 +270,15 @@ pub(super) fn record(rows: &RecordBatch, row: usize) -> String {
     let fields = schema.fields().iter().zip(rows.columns());
     serde_json::Value::Object(fields.map(|(field, column)| (field.name().clone(), value(column))).collect())
         .to_string()
+}
+
+/// Keeps what the source was asked for.
+pub(super) fn note_requests(run: &mut Run, asked: Vec<String>) {
+    for request in asked {
+        if run.counts.requests.len() < REQUESTS && !run.counts.requests.contains(&request) {
+            run.counts.requests.push(request);
+        }
+    }
 }
 
 async fn write(writer: &mut Writer, lane: usize, rows: RecordBatch) -> Result<()> {

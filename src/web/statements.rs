@@ -31,6 +31,7 @@ pub(super) fn routes() -> Routes {
         .route("/statements/{statement}/edit", get(one::edit).post(one::save))
         .route("/statements/{statement}/compute", post(one::compute))
         .route("/statements/{statement}/verify", post(one::verify))
+        .route("/statements/{statement}/rename", post(one::rename))
         .route("/statements/{statement}/drop", post(one::drop_it))
 }
 

@@ -8,7 +8,7 @@ use arrow::util::display::array_value_to_string;
 use futures::StreamExt;
 use tributary::error::{Error, Kind};
 use tributary::model::Filter;
-use tributary::source::{Expected, Page, Read, ReadField, Source, Watermark, What, Why};
+use tributary::source::{Expected, Page, Read, ReadField, Resume, Source, Watermark, What, Why};
 
 /// Rows by key: the values of the other fields as text.
 pub(crate) type Table = BTreeMap<String, Vec<Option<String>>>;
@@ -71,6 +71,7 @@ impl Replica {
             filter: self.filter.clone().filter(|_| !only_key),
             max_rows: self.max_rows,
             expected_rows: None,
+            resume: Resume::Never,
         })
     }
 

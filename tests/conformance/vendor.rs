@@ -43,6 +43,11 @@ impl Vendor {
         Vendor::with(name, 7, Size { deals, ..Size::default() }, 2_000).await
     }
 
+    /// One with so many deals, a hundred a page.
+    pub(crate) async fn in_pages(name: &str, seed: u64, deals: usize) -> Self {
+        Vendor::with(name, seed, Size { deals, ..Size::default() }, 100).await
+    }
+
     async fn with(name: &str, seed: u64, size: Size, page_rows: usize) -> Self {
         match name {
             "hubspot" => {

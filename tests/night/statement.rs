@@ -6,7 +6,7 @@ use crate::support::postgres::{self, Database};
 use crate::support::server::Server;
 
 /// A server with a table of deals, synced.
-async fn served() -> (Database, Server) {
+pub(super) async fn served() -> (Database, Server) {
     let database = postgres::database().await;
     database
         .execute(
@@ -26,7 +26,7 @@ async fn served() -> (Database, Server) {
     (database, server)
 }
 
-const OWNERS: &str = "CALL create_statement('by_owner', $$SELECT owner, count(*) AS deals, sum(amount) AS total \
+pub(super) const OWNERS: &str = "CALL create_statement('by_owner', $$SELECT owner, count(*) AS deals, sum(amount) AS total \
     FROM deal GROUP BY owner$$, unique_fields => 'owner', description => 'Deals of each owner')";
 
 #[tokio::test(flavor = "multi_thread")]

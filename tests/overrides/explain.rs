@@ -68,6 +68,9 @@ async fn a_record_tells_when_it_came_what_changed_and_why_it_went() {
     );
     assert!(first.contains("\"amount\": 96.25, \"flag\": false") && first.ends_with("|t|t"), "{first}");
 
+    let asked = explained(&world, "request", "77 ) WHERE (event = 'first seen'");
+    assert!(asked.contains("COPY (SELECT ") && asked.contains("FROM \"public\".\"deal\""), "{asked}");
+
     // A table like any other.
     assert_eq!(
         world.server.rows(&[

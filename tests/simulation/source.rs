@@ -185,7 +185,14 @@ impl Source for Script {
     }
 
     async fn can(&self, _object: &str) -> Result<Capabilities> {
-        Ok(Capabilities { since: true, keys: false, deleted: false, get: false, hides: false })
+        Ok(Capabilities {
+            since: true,
+            keys: false,
+            deleted: false,
+            get: false,
+            hides: false,
+            filters_kept: false,
+        })
     }
 
     fn read(&self, read: Read) -> BoxStream<'static, Result<Page>> {

@@ -47,6 +47,49 @@ async fn of_two_nodes_one_syncs_an_object_and_both_serve_the_result() {
     assert_eq!(seen(&first), truth(&database).await);
 }
 
+/// What a session that listens on both channels hears.
+async fn listening(node: &Server) -> (tokio_postgres::Client, tokio::sync::mpsc::UnboundedReceiver<String>) {
+    let (client, mut connection) = node.config().connect(tokio_postgres::NoTls).await.unwrap();
+    let (sender, heard) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let mut messages = futures::stream::poll_fn(move |context| connection.poll_message(context));
+        while let Some(Ok(message)) = futures::StreamExt::next(&mut messages).await {
+            if let tokio_postgres::AsyncMessage::Notification(told) = message {
+                sender.send(format!("{} {}", told.channel(), told.payload())).ok();
+            }
+        }
+    });
+    client.batch_execute("LISTEN tributary_batch; LISTEN tributary_sync").await.unwrap();
+    (client, heard)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_told_on_every_node() {
+    let (bucket, state, database) = (Bucket::new(Kind::S3), postgres::database().await, source().await);
+    let first = node(&state, &bucket, None);
+    adopt(&first, &database);
+    let second = node(&state, &bucket, Some(&first));
+    let (here, mut heard_here) = listening(&first).await;
+    let (there, mut heard_there) = listening(&second).await;
+    // The second node looks every second, from when it looked first.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    first.rows(&["CALL sync('crm','full')", "CALL run_batch()"]);
+    for _ in 0..3 {
+        let limit = Duration::from_secs(30);
+        let told = tokio::time::timeout(limit, heard_here.recv()).await.unwrap().unwrap();
+        let also = tokio::time::timeout(limit, heard_there.recv()).await.unwrap().unwrap();
+        assert_eq!(told, also);
+        // Who hears of a release can read it there.
+        let payload: serde_json::Value = serde_json::from_str(told.split_once(' ').unwrap().1).unwrap();
+        if let Some(release) = payload["release"].as_i64() {
+            let newest: i64 = second.rows(&["SELECT max(id) FROM tributary.release"]).parse().unwrap();
+            assert!(newest >= release, "{told}");
+        }
+    }
+    assert!(heard_there.try_recv().is_err(), "nothing twice");
+    drop((here, there));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_slept_beyond_its_lease_commits_nothing() {
     let (bucket, state, database) = (Bucket::new(Kind::S3), postgres::database().await, source().await);

@@ -1,8 +1,11 @@
 //! Random scripts through SQL: after any changes a diff gives what a full sync gives, and running again writes nothing.
 
+use std::sync::Arc;
+
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use super::resume::dies_at;
 use super::{linked, linked_to, newest};
 use crate::conformance::replica::{Table, plain};
 use crate::conformance::vendor::Vendor;
@@ -29,7 +32,7 @@ fn changes_nothing(server: &Server, when: &str) {
 async fn a_diff_of_a_vendor_gives_what_a_full_sync_gives() {
     for name in ["hubspot", "salesforce"] {
         for seed in 0..scripts() {
-            let vendor = Vendor::start(name, 100 + seed).await;
+            let vendor = Arc::new(Vendor::start(name, 100 + seed).await);
             let server = linked_to(&vendor);
             server.rows(&["CALL sync('crm', 'full')"]);
             let (mut random, mut deleted) = (StdRng::seed_from_u64(seed), Vec::new());
@@ -38,7 +41,19 @@ async fn a_diff_of_a_vendor_gives_what_a_full_sync_gives() {
                     vendor.anything(&mut random, &mut deleted);
                 }
                 vendor.settle();
-                server.rows(&["CALL sync('crm', 'diff')"]);
+                // Now and then a full sync breaks off, the world goes on, and the next one does from there.
+                let breaks_off = random.random_bool(0.4);
+                if breaks_off {
+                    dies_at(&vendor, random.random_range(0..3));
+                    server.psql(&["CALL sync('crm', 'full')"]);
+                    vendor.traffic().heal();
+                    for _ in 0..random.random_range(0..10) {
+                        vendor.anything(&mut random, &mut deleted);
+                    }
+                    vendor.settle();
+                }
+                let mode = if breaks_off { "full" } else { "diff" };
+                server.rows(&[&format!("CALL sync('crm', '{mode}')")]);
                 let when = format!("{name}, seed {seed}, round {round}");
                 let names = match name {
                     "hubspot" => "id, dealname, dealstage, amount",
@@ -80,8 +95,9 @@ async fn a_diff_of_a_postgresql_gives_what_a_full_sync_gives() {
             let mut sql = String::new();
             for _ in 0..random.random_range(1..40) {
                 let id = random.random_range(1..400);
-                sql.push_str(&match random.random_range(0..2) {
-                    0 => format!(
+                sql.push_str(&match random.random_range(0..5) {
+                    0 => format!("DELETE FROM deal WHERE id = {id};"),
+                    1 | 2 => format!(
                         "UPDATE deal SET amount = amount + 1, at = clock_timestamp() WHERE id = {id};"
                     ),
                     _ => format!(
@@ -91,7 +107,8 @@ async fn a_diff_of_a_postgresql_gives_what_a_full_sync_gives() {
                 });
             }
             database.execute(&sql).await;
-            server.rows(&["CALL sync('crm', 'diff')"]);
+            // A diff of a table is told of no deletions; a sweep finds them.
+            server.rows(&["CALL sync('crm', 'sweep')"]);
             let both = "SELECT count(*), sum(amount), sum(id * amount) FROM deal";
             let sums = "SELECT count(*)::text || '|' || sum(amount)::text || '|' || sum(id * amount)::text FROM deal";
             let row = database.connect().await.query_one(sums, &[]).await.unwrap();

@@ -67,6 +67,8 @@ pub struct ListRead {
     pub complete_from: Option<Pointer>,
     /// Where the answer tells until when it is complete: the next one begins there.
     pub complete_to: Option<Pointer>,
+    /// For how long the source goes on from a page when a full sync broke off. None means from the beginning.
+    pub resumes: Option<Span>,
 }
 
 /// Keys listed by one request, in batches of which another one reads what belongs to them.
@@ -301,6 +303,8 @@ pub struct Bulk {
     pub above_rows: u64,
     /// Removes the job when everything is read. That it fails changes nothing.
     pub clean: Option<Request>,
+    /// For how long the result of a job can be fetched on when a full sync broke off. None means a new job.
+    pub resumes: Option<Span>,
 }
 
 /// The form of a bulk result.

@@ -169,19 +169,18 @@ impl<'a> Carried<'a> {
         let give_up = Instant::now() + PATIENCE;
         loop {
             self.wait_for_writers(&objects, give_up).await?;
-            let runs = match self.read(connection.as_ref(), &objects).await {
-                Ok(runs) => runs,
-                Err(error) => {
-                    for step in
-                        steps.iter_mut().filter(|step| objects.iter().any(|o| o.id == step.subject_id))
-                    {
-                        step.status = "failed".into();
-                        step.cause = Some(error.to_string());
-                        step.ended_at = Some(now_micros());
-                    }
-                    Vec::new()
+            let (runs, failed) = self.read(connection.as_ref(), &objects).await;
+            if let Some(error) = failed {
+                let is_without = |step: &&mut BatchStep| {
+                    objects.iter().any(|object| object.id == step.subject_id)
+                        && runs.iter().all(|run| run.object_id != step.subject_id)
+                };
+                for step in steps.iter_mut().filter(is_without) {
+                    step.status = "failed".into();
+                    step.cause = Some(error.to_string());
+                    step.ended_at = Some(now_micros());
                 }
-            };
+            }
             for run in &runs {
                 if let Some(step) = steps.iter_mut().find(|step| step.subject_id == run.object_id) {
                     step.run = Some(run.id);
@@ -229,7 +228,19 @@ impl<'a> Carried<'a> {
         Ok(())
     }
 
-    async fn read(&self, connection: Option<&Connection>, objects: &[Object]) -> Result<Vec<Run>> {
+    /// Reads objects, some by a diff and some by a sweep: the runs, and what kept the others from having one.
+    async fn read(&self, connection: Option<&Connection>, objects: &[Object]) -> (Vec<Run>, Option<Error>) {
+        let mut runs = Vec::new();
+        let failed = self.read_into(connection, objects, &mut runs).await.err();
+        (runs, failed)
+    }
+
+    async fn read_into(
+        &self,
+        connection: Option<&Connection>,
+        objects: &[Object],
+        runs: &mut Vec<Run>,
+    ) -> Result<()> {
         let connection =
             connection.ok_or_else(|| Error::new(Kind::NotFound, "its connection was dropped"))?;
         if self.cancel.is_cancelled() {
@@ -243,7 +254,6 @@ impl<'a> Carried<'a> {
             let can = source.can(&object.api).await.unwrap_or_default();
             if needs_sweep(&object, can) { swept.push(object) } else { told.push(object) }
         }
-        let mut runs = Vec::new();
         for (mode, objects) in [(Mode::Diff, told), (Mode::Sweep, swept)] {
             if objects.is_empty() || self.cancel.is_cancelled() {
                 continue;
@@ -259,7 +269,7 @@ impl<'a> Carried<'a> {
             let (progress, _) = mpsc::unbounded_channel();
             runs.extend(self.app.gather(request, progress, self.cancel.child_token()).await?.runs);
         }
-        Ok(runs)
+        Ok(())
     }
 
     /// Publishes what was read, once.
@@ -430,6 +440,7 @@ impl<'a> Carried<'a> {
         // Told first: a process that ends between the two tells it again, with the same number.
         self.app.tell_finished(&self.batch, steps).await?;
         self.app.state.update_batch(&self.batch).await?;
+        self.app.mirror_batch(&self.batch).await;
         self.app.metrics.batch_ended(&self.batch.status);
         tracing::info!(batch = %self.batch.name, batch.status = %self.batch.status, "batch ended");
         Ok(())

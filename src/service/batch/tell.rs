@@ -55,10 +55,7 @@ impl App {
             self.state.queue_batch_message(batch, event, body, now_micros()).await?;
             self.nights.told.notify_one();
         }
-        if let Some(engine) = self.engine.get() {
-            engine.notify_all(CHANNEL, body);
-        }
-        Ok(())
+        self.notify_listeners(CHANNEL, body, None).await
     }
 
     /// Sends what is due at `now` by the webhook; when to look again.

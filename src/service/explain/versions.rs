@@ -267,6 +267,7 @@ fn event(what: &'static str, release: i64, run: Option<&Run>, known: &Known) -> 
         run: run.map(|run| run.id),
         mode: run.map(|run| run.mode.clone()),
         committed_at: run.and_then(|run| run.ended_at),
+        request: run.map(|run| run.counts.requests.join("\n")).filter(|requests| !requests.is_empty()),
         ..Event::default()
     }
 }

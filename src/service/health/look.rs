@@ -9,7 +9,7 @@ use super::super::App;
 use super::cause_of;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Connection, Fault, Health, Micros, Object, State, Turn, now_micros};
-use crate::source::{FieldInfo, Quota, Read, ReadField, Source, What};
+use crate::source::{FieldInfo, Quota, Read, ReadField, Resume, Source, What};
 
 /// How long the answer to one question may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -264,6 +264,7 @@ async fn read_one(source: &dyn Source, object: &Object) -> Result<Vec<String>> {
         max_rows: Some(1),
         // Few enough for no job.
         expected_rows: Some(1),
+        resume: Resume::Never,
     });
     match pages.next().await {
         Some(Err(error)) => Err(error),

@@ -29,6 +29,8 @@ const STATEMENT: Columns = &[
 
 const DROPPED: Columns = &[("statement", T)];
 
+const RENAMED: Columns = &[("statement", T), ("was", T)];
+
 const COMPUTED: Columns = &[
     ("run", I),
     ("statement", T),
@@ -91,6 +93,12 @@ pub(super) fn signatures() -> Vec<VerbSignature> {
             STATEMENT,
             [vec![name(), optional_text("query", "one SELECT")], definition()].concat(),
         ),
+        verb(
+            "rename_statement",
+            "gives a statement another name; past releases keep the old one",
+            RENAMED,
+            vec![text("name", "its name"), text("new_name", "the new one")],
+        ),
         verb("drop_statement", "removes a statement; past releases keep its results", DROPPED, vec![name()]),
         verb(
             "compute",
@@ -129,6 +137,11 @@ async fn dispatch(asked: &Asked) -> Result<RecordBatch> {
             defined_row(&defined)
         }
         "alter_statement" => defined_row(&app.alter_statement(actor, name, definition(call)).await?),
+        "rename_statement" => {
+            let new_name = call.text("new_name").unwrap_or_default();
+            let renamed = app.rename_statement(actor, name, new_name).await?;
+            batch(RENAMED, vec![vec![renamed.full_name().into(), name.into()]])
+        }
         "drop_statement" => {
             let dropped = app.drop_statement(actor, name).await?;
             batch(DROPPED, vec![vec![dropped.full_name().into()]])

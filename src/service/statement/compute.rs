@@ -17,7 +17,7 @@ use crate::snapshot::{Commit, Prepared, WriteSpec};
 use crate::sync::{Progress, ProgressSender};
 
 /// The lease of whoever computes: results that read each other must come from one computation.
-const LEASE: &str = "statements";
+pub(super) const LEASE: &str = "statements";
 /// Keys that are quoted where they are not complete.
 const SAMPLE: usize = 3;
 
@@ -177,6 +177,9 @@ impl App {
         }
         if let Some(newest) = releases.into_iter().last() {
             self.announce(newest);
+        }
+        for run in runs.iter().filter(|run| run.result.is_some()) {
+            self.mirror_computation(run).await;
         }
         // A result that has columns for the first time, or others, is news for the catalog.
         self.state.catalog_changed().await?;

@@ -91,6 +91,8 @@ pub(super) fn run_row(run: Run, object: Option<String>, ongoing: Option<Ongoing>
         run.remedy.into(),
         expected_rows.and_then(|rows| i64::try_from(rows).ok()).into(),
         object.into(),
+        counts.resumed_from.into(),
+        Some(counts.requests.join("\n")).filter(|requests| !requests.is_empty()).into(),
     ]
 }
 

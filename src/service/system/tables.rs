@@ -129,6 +129,8 @@ pub(super) const TABLES: &[(&str, Columns)] = &[
             ("remedy", T),
             ("expected_rows", I),
             ("current_object", T),
+            ("resumed_from", I),
+            ("requests", T),
         ],
     ),
     (

@@ -21,6 +21,7 @@ async fn read(object: &str, change: impl FnOnce(&mut Read)) -> Vec<Page> {
         filter: None,
         max_rows: None,
         expected_rows: None,
+        resume: Resume::Never,
     };
     change(&mut read);
     source.read(read).map(|page| page.unwrap()).collect().await
@@ -134,6 +135,7 @@ async fn a_number_beyond_the_type_compares_and_an_unknown_field_is_an_error() {
         filter: Some(filter),
         max_rows: None,
         expected_rows: None,
+        resume: Resume::Never,
     };
     let error = source.read(read).next().await.unwrap().unwrap_err();
     assert!(error.what().contains("no field `amuont` (did you mean `amount`?)"), "{error}");

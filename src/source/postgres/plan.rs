@@ -82,6 +82,11 @@ impl Plan {
         sql.push_str(") TO STDOUT (FORMAT binary)");
         sql
     }
+
+    /// What is asked for of a whole table, for people.
+    pub(crate) fn asked(&self, table: &str) -> String {
+        self.copy_sql(&Part { table: table.to_string(), pages: None })
+    }
 }
 
 /// The column of a field, which may have been dropped or renamed since it was discovered.

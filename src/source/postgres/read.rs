@@ -115,6 +115,7 @@ async fn run(connector: &Connector, read: &Read, pages: &Pages) -> Result<()> {
     begin(&mut session, &relation).await?;
     let columns = columns::columns(&mut session, &relation).await?;
     let plan = Plan::new(read, &relation, &columns, condition)?;
+    let asked = vec![plan.asked(&qualified(&name.schema, &name.name))];
     let (lanes, snapshot) = parts(connector, &mut session, &relation, read).await?;
 
     let shared = Arc::new(Shared { plan, schema: read.schema(), limit: read.max_rows, object: name.api() });
@@ -145,7 +146,7 @@ async fn run(connector: &Connector, read: &Read, pages: &Pages) -> Result<()> {
         _ => None,
     };
     let rows = RecordBatch::new_empty(Arc::clone(&shared.schema));
-    pages.send(Ok(Page { watermark, capped, ..Page::of(0, rows) })).await.ok();
+    pages.send(Ok(Page { watermark, capped, asked, ..Page::of(0, rows) })).await.ok();
     Ok(())
 }
 

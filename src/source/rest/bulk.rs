@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::explain::told;
+use super::mark::Mark;
 use super::out::Out;
 use super::outcome::Refused;
 use super::page::{Next, Pager};
@@ -36,24 +38,36 @@ impl Reading {
         rows.min(self.read.max_rows.unwrap_or(u64::MAX)) >= above_rows
     }
 
-    /// Runs a job and reads its result.
+    /// Runs a job and reads its result, or the rest of that of an earlier job.
     pub(crate) async fn bulk(
         &self,
         plan: &Plan<'_>,
         scope: &Scope,
         bulk: &Bulk,
+        mark: Option<Mark>,
         out: &mut Out<'_>,
     ) -> Result<(), Refused> {
         let names = plan.chunks(None).into_iter().next().unwrap_or_default();
         let mut scope = plan.fill(scope, &names, &Ask { has_filter: true, ..Ask::default() })?;
-        let answer = self.json(&bulk.submit, &scope).await?;
-        let id =
-            bulk.id.find(&answer).filter(|id| !id.is_null()).map(as_text).ok_or_else(|| {
-                Error::new(Kind::Data, format!("{} started a job without an id", self.label()))
-            })?;
+        let earlier = mark.as_ref().and_then(|mark| mark.job.clone());
+        let id = match &earlier {
+            Some(id) => id.clone(),
+            None => {
+                out.asks(|| told(&bulk.submit, &scope));
+                self.submit(bulk, &scope).await?
+            }
+        };
         scope.set("job.id", Some(json!(id)));
-        let result = self.job(plan, &scope, bulk, &names, out).await;
-        if let Some(clean) = &bulk.clean
+        let finished = if earlier.is_some() { Ok(()) } else { self.finished(&scope, bulk).await };
+        let mark = mark.filter(|_| bulk.resumes.is_some()).map(|mark| Mark { job: Some(id), ..mark });
+        let may_go_on = finished.is_ok() && mark.is_some();
+        let result = match finished {
+            Ok(()) => self.result(plan, &scope, bulk, (&names, mark), out).await,
+            Err(refused) => Err(refused),
+        };
+        // A later read goes on with the result, where this one or an earlier one has read some of it.
+        let is_left = result.is_err() && may_go_on && (earlier.is_some() || out.has_taken());
+        if let Some(clean) = bulk.clean.as_ref().filter(|_| !is_left)
             && let Err(refused) = self.json(clean, &scope).await
         {
             tracing::debug!(error = %refused.error, "a finished job could not be removed at the source");
@@ -61,19 +75,30 @@ impl Reading {
         result
     }
 
-    async fn job(
+    /// Starts a job; its id.
+    async fn submit(&self, bulk: &Bulk, scope: &Scope) -> Result<String, Refused> {
+        let answer = self.json(&bulk.submit, scope).await?;
+        let id = bulk.id.find(&answer).filter(|id| !id.is_null()).map(as_text);
+        let nameless = || Error::new(Kind::Data, format!("{} started a job without an id", self.label()));
+        Ok(id.ok_or_else(nameless)?)
+    }
+
+    async fn result(
         &self,
         plan: &Plan<'_>,
         scope: &Scope,
         bulk: &Bulk,
-        names: &[String],
+        (names, mark): (&[String], Option<Mark>),
         out: &mut Out<'_>,
     ) -> Result<(), Refused> {
-        self.finished(scope, bulk).await?;
         let (_, columns) = plan.columns(names, true);
-        let mut pager = Pager::new(&bulk.page, self.label());
+        let mut pager = match mark.as_ref().and_then(|mark| mark.place.clone()) {
+            Some(place) => Pager::at(&bulk.page, self.label(), place),
+            None => Pager::new(&bulk.page, self.label()),
+        };
         let recipe = Recipe::new(&crate::catalog::Pointer::default(), columns, &Also::default(), &[]);
         while !matches!(pager.next(), Next::End) {
+            out.at(mark.as_ref().map(|mark| mark.at(&pager)).transpose()?);
             let page_scope = pager.scope(scope);
             let target = pager.target(&bulk.fetch);
             let (part, answer) = self.answer(target, &page_scope, &|answer| recipe.csv(answer)).await?;

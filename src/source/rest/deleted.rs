@@ -1,6 +1,7 @@
 //! What was deleted at the source.
 
 use super::cell::timestamp;
+use super::explain::told;
 use super::out::Out;
 use super::page::{Next, Pager};
 use super::part::{Also, Lost, Recipe};
@@ -36,6 +37,7 @@ impl Reading {
         let merged = plan.also(read, true).merged;
         let scope = plan.fill(scope, &plan.names_of_merges(), &Ask { times, ..Ask::default() })?;
         let mut pager = Pager::new(&read.page, self.label());
+        out.asks(|| told(&read.request, &pager.scope(&scope)));
         let seek = pager.seeks().cloned();
         let also = Also { key: own_key(read), deleted_since, merged, seek, ..Also::default() };
         let mut facts: Vec<&Pointer> = pager.facts();

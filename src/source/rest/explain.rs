@@ -202,6 +202,34 @@ impl Shows<'_> {
 }
 
 /// A template with `<name>` where nothing is known yet.
+/// A request that is sent, for people: what only the login gives stands as `<name>`.
+pub(super) fn told(request: &Request, scope: &Scope) -> String {
+    let settings = scope.known.settings.clone();
+    let mut scope = scope.clone();
+    scope.known = Arc::new(Known { settings, ..Known::default() });
+    let (method, url) = match (&request.get, &request.post, &request.delete) {
+        (Some(url), _, _) => ("GET", &url.value),
+        (_, Some(url), _) => ("POST", &url.value),
+        (_, _, Some(url)) => ("DELETE", &url.value),
+        (None, None, None) => return String::new(),
+    };
+    let query: Vec<_> = request
+        .query
+        .iter()
+        .filter_map(|(name, value)| Some(format!("{name}={}", value.plain(&scope)?)))
+        .collect();
+    let mut told = format!("{method} {}", shown(url, &scope));
+    if !query.is_empty() {
+        told.push('?');
+        told.push_str(&query.join("&"));
+    }
+    if let Some(body) = request.body.as_ref().and_then(|body| body.render(&scope)) {
+        told.push(' ');
+        told.push_str(&body.to_string());
+    }
+    told
+}
+
 fn shown(template: &Template, scope: &Scope) -> String {
     use crate::catalog::{Part, Values};
     let part = |part: &Part| match part {

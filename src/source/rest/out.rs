@@ -12,10 +12,14 @@ use super::cell::{Cell, Column};
 use super::part::Lost;
 use crate::error::{Error, Result};
 use crate::source::condition::mask;
-use crate::source::{Gone, Misfit, Page, Read, ReadField, Watermark, What, Why};
+use crate::source::{Bookmark, Gone, Misfit, Page, Read, ReadField, Watermark, What, Why};
 
 /// Rows of one page, at least, where the source's own pages are smaller.
 const PAGE_ROWS: usize = 2_000;
+
+/// Requests of a read that are told, and characters of one.
+const REQUESTS: usize = 2;
+const REQUEST_CHARS: usize = 4_000;
 
 /// Takes what was read, page by page.
 pub(crate) struct Out<'a> {
@@ -26,12 +30,20 @@ pub(crate) struct Out<'a> {
     schema: SchemaRef,
     waiting: Vec<RecordBatch>,
     waiting_rows: usize,
+    /// Where a later read goes on that has everything before what is waiting.
+    begins: Option<Bookmark>,
+    /// The same before what is taken next.
+    place: Option<Bookmark>,
+    has_taken: bool,
     misfits: Vec<Misfit>,
     given: u64,
     is_capped: bool,
     /// Calls of the read, and how many of them were told.
     spent: &'a AtomicU64,
     told: u64,
+    /// Requests that are to be told, and how many were.
+    asked: Vec<String>,
+    requests: usize,
 }
 
 impl<'a> Out<'a> {
@@ -50,12 +62,35 @@ impl<'a> Out<'a> {
             schema,
             waiting: Vec::new(),
             waiting_rows: 0,
+            begins: None,
+            place: None,
+            has_taken: false,
             misfits: Vec::new(),
             given: 0,
             is_capped: false,
             spent,
             told: 0,
+            asked: Vec::new(),
+            requests: 0,
         }
+    }
+
+    /// Notes what the source is asked for; the first requests of a read tell enough.
+    pub(crate) fn asks(&mut self, told: impl FnOnce() -> String) {
+        if self.requests < REQUESTS {
+            self.requests += 1;
+            self.asked.push(told().chars().take(REQUEST_CHARS).collect());
+        }
+    }
+
+    /// Notes where a later read goes on that has everything taken so far.
+    pub(crate) fn at(&mut self, place: Option<Bookmark>) {
+        self.place = place;
+    }
+
+    /// Whether anything was taken.
+    pub(crate) fn has_taken(&self) -> bool {
+        self.has_taken
     }
 
     /// Takes rows, and records that are gone. False when no more are wanted.
@@ -93,6 +128,12 @@ impl<'a> Out<'a> {
             // What is gone was gone before these rows were there.
             self.flush(None).await?;
         }
+        // In the middle of a page of the source nobody can go on.
+        let place = self.place.take();
+        self.has_taken = true;
+        if self.waiting.is_empty() {
+            self.begins = place;
+        }
         self.waiting_rows += kept.num_rows();
         self.waiting.push(kept);
         if gone.is_some() || self.waiting_rows >= PAGE_ROWS {
@@ -111,6 +152,23 @@ impl<'a> Out<'a> {
         Ok(())
     }
 
+    /// Ends a read that broke off: what can be gone on after is handed over, with the place.
+    pub(crate) async fn break_off(&mut self) -> Result<()> {
+        let place = self.place.take();
+        // The error of the first page is the first thing to be told.
+        if !self.has_taken {
+            return Ok(());
+        }
+        if place.is_some() {
+            self.flush(None).await?;
+        }
+        if let Some(from) = place.or_else(|| self.begins.take()) {
+            let rows = RecordBatch::new_empty(self.read.schema());
+            self.send(Page { from: Some(from), ..Page::of(0, rows) }).await;
+        }
+        Ok(())
+    }
+
     async fn flush(&mut self, gone: Option<Gone>) -> Result<()> {
         self.waiting_rows = 0;
         if self.waiting.is_empty() && gone.is_none() {
@@ -122,13 +180,15 @@ impl<'a> Out<'a> {
         };
         self.waiting.clear();
         let misfits = std::mem::take(&mut self.misfits);
-        self.send(Page { gone, misfits, ..Page::of(0, rows) }).await;
+        let from = self.begins.take();
+        self.send(Page { gone, misfits, from, ..Page::of(0, rows) }).await;
         Ok(())
     }
 
     async fn send(&mut self, page: Page) {
         let spent = self.spent.load(Ordering::Relaxed);
-        let page = Page { calls: spent - self.told, ..page };
+        let asked = std::mem::take(&mut self.asked);
+        let page = Page { calls: spent - self.told, asked, ..page };
         self.told = spent;
         // When nobody listens any more, this task is about to be aborted.
         self.pages.send(Ok(page)).await.ok();

@@ -26,6 +26,17 @@ pub(crate) struct Pager {
     label: String,
 }
 
+/// Where a pager was, for one of a later read.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Place {
+    records: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ask: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    link: Option<String>,
+}
+
 /// How the next page is asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Next {
@@ -63,6 +74,34 @@ impl Pager {
             empty: 0,
             records: 0,
             label: label.to_string(),
+        }
+    }
+
+    /// One that goes on where another one was.
+    pub(crate) fn at(page: &Page, label: &str, place: Place) -> Self {
+        let word = match page {
+            Page::Offset(_) => "page.offset",
+            Page::Number(_) => "page.number",
+            Page::Seek(_) => "page.after",
+            Page::Token(_) | Page::Link(_) | Page::None => "page.token",
+        };
+        let next = match (place.link, place.ask) {
+            (Some(link), _) => Next::Link(link),
+            (None, ask) => Next::Page(ask.map(|value| (word, value))),
+        };
+        Pager { next, records: place.records, ..Pager::new(page, label) }
+    }
+
+    /// Where the next page begins; `None` where there is none.
+    pub(crate) fn place(&self) -> Option<Place> {
+        let records = self.records;
+        match &self.next {
+            Next::Page(ask) => {
+                let ask = ask.as_ref().map(|(_, value)| value.clone());
+                Some(Place { records, ask, link: None })
+            }
+            Next::Link(link) => Some(Place { records, ask: None, link: Some(link.clone()) }),
+            Next::End => None,
         }
     }
 
@@ -289,6 +328,8 @@ mod tests {
         assert!(pages.advance(&answer(None), &told(2, &[None, Some("false")], None)).is_err());
         let mut pages = pager("seek: {key: /id, size: 2}");
         pages.advance(&answer(None), &told(2, &[], Some("9"))).unwrap();
+        let again = Pager::at(&pages.page, "x", pages.place().unwrap());
+        assert_eq!((again.next(), again.records()), (pages.next(), 2));
         assert_eq!(*pages.next(), Next::Page(Some(("page.after", json!("9")))));
         assert!(pages.advance(&answer(None), &told(2, &[], Some("9"))).is_err());
     }

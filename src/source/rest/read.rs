@@ -16,6 +16,8 @@ use super::cell::Cell;
 use super::client::{Answer, Client, Target, Unreadable};
 use super::deleted::own_key;
 use super::discover::Object;
+use super::explain::told;
+use super::mark::Mark;
 use super::out::Out;
 use super::outcome::Refused;
 use super::page::{Next, Pager, Told};
@@ -43,6 +45,8 @@ pub(crate) struct Wish<'a> {
     pub(crate) read: &'a ListRead,
     pub(crate) ask: Ask<'a>,
     pub(crate) also: Also,
+    /// Where to go on, and what its places are part of.
+    pub(crate) mark: Option<Mark>,
 }
 
 /// How a read by pages ended.
@@ -61,24 +65,33 @@ impl Reading {
         let plan = Plan::new(&client.manifest, &self.object, &self.read)?;
         let now = self.clock().await?;
         let mut out = Out::new(pages, &self.read, &plan.fields, &self.spent);
-        let scope = self.object.scope(&self.known);
-        let watermark = match &self.read.what {
-            What::Full => self.full(&plan, &scope, now, &mut out).await?,
-            What::Keys => {
-                self.pages(&plan, &scope, self.full_wish(&plan)?, &mut out).await?;
-                None
+        match self.carry_out(&plan, now, &mut out).await {
+            Ok(watermark) => out.end(watermark).await,
+            Err(error) => {
+                out.break_off().await?;
+                Err(error)
             }
-            What::Since(watermark) => self.since(&plan, &scope, watermark, now, &mut out).await?,
-            What::DeletedSince(watermark) => self.deleted(&plan, &scope, watermark, now, &mut out).await?,
+        }
+    }
+
+    async fn carry_out(&self, plan: &Plan<'_>, now: Micros, out: &mut Out<'_>) -> Result<Option<Watermark>> {
+        let scope = self.object.scope(&self.known);
+        match &self.read.what {
+            What::Full => self.full(plan, &scope, now, out).await,
+            What::Keys => {
+                self.pages(plan, &scope, self.full_wish(plan, None)?, out).await?;
+                Ok(None)
+            }
+            What::Since(watermark) => self.since(plan, &scope, watermark, now, out).await,
+            What::DeletedSince(watermark) => self.deleted(plan, &scope, watermark, now, out).await,
             What::Get(keys) => {
                 let get = plan.reads.get.as_ref();
                 let get =
                     get.ok_or_else(|| Error::internal(format!("`{}` has no read by key", self.object.name)))?;
-                self.by_key(&plan, &scope, get, keys, &mut out).await?;
-                None
+                self.by_key(plan, &scope, get, keys, out).await?;
+                Ok(None)
             }
-        };
-        out.end(watermark).await
+        }
     }
 
     /// The source's clock, as the newest answer told it; a request is made when there was none.
@@ -104,10 +117,13 @@ impl Reading {
         &self.client.manifest.label
     }
 
-    fn full_wish<'a>(&self, plan: &Plan<'a>) -> Result<Wish<'a>> {
+    fn full_wish<'a>(&self, plan: &Plan<'a>, mark: Option<Mark>) -> Result<Wish<'a>> {
         let read = plan.full()?;
         let ask = Ask { has_filter: true, ..Ask::default() };
-        Ok(Wish { read, ask, also: plan.also(read, false) })
+        // Repetitions and batches have places within places.
+        let is_plain = read.each.is_empty() && read.batches.is_none();
+        let mark = mark.filter(|_| is_plain && read.resumes.is_some());
+        Ok(Wish { read, ask, also: plan.also(read, false), mark })
     }
 
     async fn full(
@@ -120,14 +136,21 @@ impl Reading {
         let lag =
             plan.reads.query.as_ref().or(plan.reads.changes.as_ref()).and_then(|read| read.since.as_ref());
         let until = now - lag.map_or(0, |since| since.lag.micros());
-        if let Some(bulk) = self.wants_bulk(plan, scope).await? {
-            match self.bulk(plan, scope, bulk, out).await {
+        let mark = Mark::of(&self.read.resume, until)?;
+        let until = mark.as_ref().map_or(until, |mark| mark.until);
+        let bulk = match mark.as_ref().filter(|mark| !mark.is_new()) {
+            Some(mark) => mark.went_on_with(plan, now, self.label())?,
+            None => self.wants_bulk(plan, scope).await?,
+        };
+        if let Some(bulk) = bulk {
+            match self.bulk(plan, scope, bulk, mark.clone(), out).await {
                 Ok(()) => return Ok(Some(Position { until, next: None }.watermark()?)),
-                Err(Refused { outcome: Some(Outcome::NoBulk), .. }) => {}
+                Err(Refused { outcome: Some(Outcome::NoBulk), .. })
+                    if mark.as_ref().is_none_or(Mark::is_new) => {}
                 Err(refused) => return Err(refused.error),
             }
         }
-        let ended = self.pages(plan, scope, self.full_wish(plan)?, out).await?;
+        let ended = self.pages(plan, scope, self.full_wish(plan, mark)?, out).await?;
         Ok(Some(Position { until, next: ended.next }.watermark()?))
     }
 
@@ -151,7 +174,7 @@ impl Reading {
         while let Some(window) = windows.pop() {
             let times = window.as_ref().map(Window::written).transpose()?;
             let ask = Ask { times, ..Ask::default() };
-            match self.pages(plan, scope, Wish { read, ask, also: also.clone() }, out).await {
+            match self.pages(plan, scope, Wish { read, ask, also: also.clone(), mark: None }, out).await {
                 Ok(ended) => next = ended.next.or(next),
                 Err(refused) if refused.outcome == Some(Outcome::TooBroad) => {
                     // What was read of it already is read again: rows are merged by key.
@@ -221,7 +244,10 @@ impl Reading {
             return Err(Error::internal(format!("`{}` has no read by key", plan.object.name)).into());
         }
         let names = if by_key { plan.key_names() } else { chunks.into_iter().next().unwrap_or_default() };
-        let mut pager = Pager::new(&read.page, self.label());
+        let mut pager = match wish.mark.as_ref().and_then(|mark| mark.place.clone()) {
+            Some(place) => Pager::at(&read.page, self.label(), place),
+            None => Pager::new(&read.page, self.label()),
+        };
         let mut also = Also { seek: pager.seeks().cloned(), ..wish.also.clone() };
         if by_key {
             also.merged = None;
@@ -234,13 +260,18 @@ impl Reading {
         let facts: Vec<_> = pager.facts().into_iter().chain(&read.total).chain(&read.next).cloned().collect();
         let recipe = Recipe::new(&read.records, columns, &also, &facts.iter().collect::<Vec<_>>());
         let (mut total, mut next) = (None, None);
+        let mut is_first = true;
         while !matches!(pager.next(), Next::End) {
             let after = match pager.next() {
                 Next::Page(Some(("page.after", value))) => value.as_str().map(str::to_string),
                 _ => None,
             };
+            out.at(wish.mark.as_ref().map(|mark| mark.at(&pager)).transpose()?);
             let ask = Ask { after: after.as_deref(), times: wish.ask.times.clone(), ..wish.ask };
             let scope = plan.fill(scope, &names, &ask)?;
+            if std::mem::take(&mut is_first) {
+                out.asks(|| told(&read.request, &pager.scope(&scope)));
+            }
             let (part, answer) = self.page(&pager, read, &scope, &recipe).await?;
             let mut facts = part.facts.iter().skip(own).map(|fact| fact.as_deref().and_then(text));
             if read.total.is_some() {

@@ -8,7 +8,7 @@ use super::super::address::{Address, link};
 use super::super::cells;
 use super::super::desk::{Row, Rows, maybe, text};
 use super::super::flash::{Flash, see_other, warnings};
-use super::super::form::Form;
+use super::super::form::{Field, Form};
 use super::super::layout::Nav;
 use super::super::person::Person;
 use super::super::query::{grid, preview};
@@ -72,6 +72,7 @@ fn head(person: &Person, statement: &Row<'_>, at: &str) -> Markup {
                     form method="post" action={ (at) "/compute" } { (person.csrf()) button.main { "Compute now" } }
                     form method="post" action={ (at) "/verify" } { (person.csrf()) button { "Verify the newest result" } }
                     a.button href={ (at) "/edit" } { "Edit" }
+                    (renaming(person, at, &Form::of([("new_name", statement.text_or_empty("name"))]), false))
                     details.danger-zone { summary { "Drop" }
                         form method="post" action={ (at) "/drop" } { (person.csrf())
                             p { "Past releases keep its results; they cannot be verified any more." }
@@ -81,6 +82,37 @@ fn head(person: &Person, statement: &Row<'_>, at: &str) -> Markup {
             }
         }
     }
+}
+
+fn renaming(person: &Person, at: &str, form: &Form, is_open: bool) -> Markup {
+    html! {
+        details.confirm open[is_open] { summary { "✎ Rename" }
+            div { form method="post" action={ (at) "/rename" } { (person.csrf())
+                (form.summary())
+                (Field::new(form, "new_name", "Name in SQL").required().mono()
+                    .hint("Small letters, digits and _; past releases keep the old name").input())
+                button.main { "Rename" } } }
+        }
+    }
+}
+
+pub(in super::super) async fn rename(person: Person, Path(name): Path<String>, mut form: Form) -> Answer {
+    person.must_be_admin()?;
+    let at = format!("/statements/{}", part(&name));
+    let new_name = form.required("new_name", "a name");
+    if form.is_good() {
+        let given = [("name", text(name.as_str())), ("new_name", text(new_name.as_str()))];
+        match person.desk.call("rename_statement", &given).await {
+            Ok(_) => {
+                return Ok(see_other(&format!("/statements/{}", part(&new_name)), [Flash::good("Renamed.")]));
+            }
+            Err(error) if is_of_typing(&error) => form.refuse_field("new_name", &error),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let body = html! { section.card { (renaming(&person, &at, &form, true)) } };
+    let page = below(&person, Nav::Statements, (&at, &name), &format!("Rename {name}"), body);
+    Ok(with_status(page, StatusCode::UNPROCESSABLE_ENTITY))
 }
 
 async fn results(person: &Person, statement: &Row<'_>, name: &str) -> Result<Markup> {

@@ -196,10 +196,10 @@ impl Connector {
     /// Says what an error says: beside the field that it names, if it names one.
     pub(in crate::web) fn refuse(&self, form: &mut Form, error: &Error) {
         let named = |name: &str| error.what().contains(&format!("`{name}`"));
-        let about = || self.settings.iter().filter(|setting| named(&setting.name));
         // Of several that do not go together it is the one that was typed.
-        let typed = about().find(|setting| form.text(&setting.key()).is_some());
-        if let Some(setting) = typed.or_else(|| about().next()) {
+        let settings = || self.settings.iter();
+        let typed = settings().find(|setting| named(&setting.name) && form.text(&setting.key()).is_some());
+        if let Some(setting) = typed.or_else(|| settings().find(|setting| named(&setting.name))) {
             return form.refuse_field(&format!("setting.{}", setting.name), error);
         }
         let name = form.raw("name").to_string();

@@ -5,6 +5,7 @@ use arrow::datatypes::Decimal128Type;
 
 use super::*;
 use crate::model::{Comparison, Filter, Literal};
+use crate::source::Resume;
 
 async fn read(object: &str, change: impl FnOnce(&mut Read)) -> Vec<Page> {
     let source = DemoSource::new(&serde_json::json!({})).unwrap();

@@ -174,8 +174,8 @@ async fn whatever_is_typed_is_answered_beside_its_field() {
                 }
                 let mut sent: BTreeMap<String, String> =
                     form.controls.iter().map(|control| (control.name.clone(), filled(control))).collect();
-                if form.action.starts_with("/connectors/") {
-                    // Each is another connection.
+                if form.action.starts_with("/connectors/") || form.action == "/statements/new" {
+                    // Each is another one.
                     sent.insert("name".into(), format!("tried_{tried}"));
                 }
                 sent.insert(bad.name.clone(), value.to_string());

@@ -35,13 +35,13 @@ async fn a_mask_holds_in_every_query() {
         ("SELECT e.salary::text || 'x' FROM employee e WHERE id = 3", "NULL"),
         ("SELECT coalesce(salary, -1) = -1 FROM employee WHERE id = 3", "t"),
         ("SELECT row_to_json(e)->>'salary' FROM employee e WHERE id = 3", "NULL"),
-        (
-            "SET tributary.as_of = '1'; SELECT salary, iban FROM employee WHERE id = 7; RESET tributary.as_of",
-            "NULL|D***",
-        ),
     ] {
         assert_eq!(told(&ann, sql).await.as_deref(), Ok(answer), "{sql}");
     }
+    told(&ann, "SET tributary.as_of = '1'").await.unwrap();
+    let then = told(&ann, "SELECT salary, iban FROM employee WHERE id = 7").await;
+    assert_eq!(then.as_deref(), Ok("NULL|D***"), "what is past is masked, too");
+    told(&ann, "RESET tributary.as_of").await.unwrap();
     let prepared = ann.prepare("SELECT salary::float8 FROM employee WHERE id = $1").await.unwrap();
     let row = ann.query_one(&prepared, &[&7_i32]).await.unwrap();
     assert_eq!(row.get::<_, Option<f64>>(0), None);

@@ -72,7 +72,7 @@ pub fn translate(error: DataFusionError) -> Error {
         }
         other => {
             let what = first_line(&other.strip_backtrace());
-            Error::internal(what).with_source(other)
+            planner::mistaken(&what).unwrap_or_else(|| Error::internal(what).with_source(other))
         }
     }
 }

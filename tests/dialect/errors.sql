@@ -111,3 +111,5 @@ select * from unnest(1);
 select * from upper('a');
 select * from crm.owner where id ~ '[';
 select 'a' like 'a\';
+select (select from crm.owner);
+select true between 1 and 2;

@@ -131,6 +131,17 @@ fn retold(what: &str) -> Option<Error> {
     None
 }
 
+/// What the planner takes for a defect of its own, though the statement is wrong.
+pub(super) fn mistaken(what: &str) -> Option<Error> {
+    if what.contains("failed to match any signature") {
+        return no_function(what.split('\'').nth(1)?);
+    }
+    let (_, rest) = what.split_once("Failed to coerce types ")?;
+    let (left, right) = rest.split_once(" in BETWEEN")?.0.split_once(" and ")?;
+    let what = format!("operator does not exist: {} >= {}", sql_word(left), sql_word(right));
+    Some(Error::new(Kind::Invalid, what).with_sqlstate("42883").with_hint(NO_OPERATOR))
+}
+
 fn cannot_be_matched(what: &str, left: &str, right: &str) -> Option<Error> {
     let what = format!("{what} types {left} and {right} cannot be matched");
     Some(Error::new(Kind::Invalid, what).with_sqlstate("42804"))

@@ -76,6 +76,9 @@ impl Visitor for Checks {
         {
             return ControlFlow::Break(invalid("unequal number of entries in row expressions", "42601"));
         }
+        if let Some(error) = without_columns(expr) {
+            return ControlFlow::Break(error);
+        }
         if let Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr: inner } = expr
             && let Expr::Value(value) = &**inner
             && matches!(value.value, ast::Value::SingleQuotedString(_))
@@ -87,6 +90,28 @@ impl Visitor for Checks {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// A subquery that stands for a value and has none: `(SELECT)`.
+fn without_columns(expr: &Expr) -> Option<Error> {
+    let (query, what) = match expr {
+        Expr::Subquery(query) => (query, "subquery must return only one column"),
+        Expr::InSubquery { subquery, .. } => (subquery, "subquery has too few columns"),
+        Expr::Function(ast::Function { args: ast::FunctionArguments::Subquery(query), .. }) => {
+            (query, "subquery must return only one column")
+        }
+        _ => return None,
+    };
+    let mut body = &*query.body;
+    let select = loop {
+        match body {
+            ast::SetExpr::SetOperation { left, .. } => body = left,
+            ast::SetExpr::Query(query) => body = &query.body,
+            ast::SetExpr::Select(select) => break select,
+            _ => return None,
+        }
+    };
+    select.projection.is_empty().then(|| invalid(what, "42601"))
 }
 
 /// A join without a condition.

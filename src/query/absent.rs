@@ -16,9 +16,10 @@ use crate::error::Error;
 pub(super) fn told(plan: LogicalPlan) -> Result<LogicalPlan> {
     let mut found = false;
     plan.apply_with_subqueries(|node| {
-        for expr in node.expressions() {
+        node.apply_expressions(|expr| {
             found |= expr.exists(|expr| Ok(is_mistaken(expr)))?;
-        }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
         Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     })?;
     if !found {

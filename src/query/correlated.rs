@@ -36,9 +36,10 @@ fn has_correlated(plan: &LogicalPlan) -> Result<bool> {
     let mut found = false;
     plan.apply_with_subqueries(|node| {
         found |= matches!(node, LogicalPlan::Subquery(_));
-        for expr in node.expressions() {
-            found |= expr.exists(|expr| Ok(matches!(expr, Expr::OuterReferenceColumn(..))))?;
-        }
+        node.apply_expressions(|expr| {
+            found |= refers(expr);
+            Ok(TreeNodeRecursion::Continue)
+        })?;
         Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     })?;
     Ok(found)

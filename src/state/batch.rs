@@ -27,8 +27,8 @@ pub struct BatchMessage {
     pub due_at: Micros,
 }
 
-/// Enters a batch that has ended, as it is.
-pub(super) async fn insert_ended(transaction: &mut Transaction<'static, Any>, batch: &Batch) -> Result<()> {
+/// Enters a batch as it is.
+pub(super) async fn insert(transaction: &mut Transaction<'static, Any>, batch: &Batch) -> Result<()> {
     sqlx::query(
         "INSERT INTO batches (id, name, night, started_by, actor, due_at, status, queued_at, started_at, ended_at,
              release_id, result_release, cancelled_by, cause)
@@ -112,21 +112,7 @@ impl State {
         let plain = Some(date.to_string()).filter(|name| plain && free(name));
         let name = plain.or_else(|| numbered().find(free)).unwrap_or_default();
         let batch = Batch { id: next(&mut transaction, "batch").await?, name, ..batch.clone() };
-        sqlx::query(
-            "INSERT INTO batches (id, name, night, started_by, actor, due_at, status, queued_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        )
-        .bind(batch.id)
-        .bind(&batch.name)
-        .bind(batch.night.as_deref())
-        .bind(&batch.started_by)
-        .bind(&batch.actor)
-        .bind(batch.due_at)
-        .bind(&batch.status)
-        .bind(batch.queued_at)
-        .execute(&mut *transaction)
-        .await
-        .map_err(failed)?;
+        insert(&mut transaction, &batch).await?;
         commit(transaction).await?;
         Ok(Some(batch))
     }

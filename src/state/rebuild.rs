@@ -64,7 +64,7 @@ impl State {
             statement::insert_computed(&mut transaction, computed, name).await?;
         }
         for ended in &known.batches {
-            batch::insert_ended(&mut transaction, ended).await?;
+            batch::insert(&mut transaction, ended).await?;
         }
         let mut before: &[ReleaseObject] = &[];
         for release in &known.releases {

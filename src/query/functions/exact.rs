@@ -47,7 +47,7 @@ const GUARD: i32 = 20;
 const LOG10_OF_E: f64 = std::f64::consts::LOG10_E;
 
 /// 22003
-fn overflow() -> Error {
+pub(super) fn overflow() -> Error {
     Error::new(Kind::Data, "value overflows numeric format").with_sqlstate("22003")
 }
 
@@ -124,14 +124,20 @@ pub(super) fn log(base: &Number, number: &Number) -> Result<Number> {
     number.divide(&base, scale).ok_or_else(super::number::division_by_zero)
 }
 
+fn check_logarithm(number: &Number) -> Result<()> {
+    match number.unscaled.sign() {
+        Sign::Plus => Ok(()),
+        sign => Err(no_logarithm(sign == Sign::NoSign)),
+    }
+}
+
 /// 2201E
-pub(super) fn check_logarithm(number: &Number) -> Result<()> {
-    let what = match number.unscaled.sign() {
-        Sign::Plus => return Ok(()),
-        Sign::NoSign => "cannot take logarithm of zero",
-        Sign::Minus => "cannot take logarithm of a negative number",
+pub(super) fn no_logarithm(of_zero: bool) -> Error {
+    let what = match of_zero {
+        true => "cannot take logarithm of zero",
+        false => "cannot take logarithm of a negative number",
     };
-    Err(Error::new(Kind::Data, what).with_sqlstate("2201E"))
+    Error::new(Kind::Data, what).with_sqlstate("2201E")
 }
 
 /// The place of the first digit of a logarithm, as PostgreSQL estimates it (`estimate_ln_dweight`).

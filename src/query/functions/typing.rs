@@ -70,9 +70,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
             Err(Error::new(Kind::Data, what).with_sqlstate("22003"))
         }
         // The next one has more digits than a column can hold.
-        count if count > 57 => {
-            Err(Error::new(Kind::Data, "value overflows numeric format").with_sqlstate("22003"))
-        }
+        count if count > 57 => Err(super::exact::overflow()),
         count => {
             let product = (2..=count).fold(num_bigint::BigInt::from(1), |product, factor| product * factor);
             Ok(Value::Number(Number::new(product, 0)))
@@ -215,12 +213,10 @@ fn overflow() -> Error {
 }
 
 fn logarithm(args: &super::row::Args<'_>, of: fn(f64) -> f64) -> crate::error::Result<Value> {
-    let what = match args.float(0) {
-        0.0 => "cannot take logarithm of zero",
-        value if value < 0.0 => "cannot take logarithm of a negative number",
-        value => return Ok(Value::Float(of(value))),
-    };
-    Err(Error::new(Kind::Data, what).with_sqlstate("2201E"))
+    match args.float(0) {
+        value if value <= 0.0 => Err(super::exact::no_logarithm(value == 0.0)),
+        value => Ok(Value::Float(of(value))),
+    }
 }
 
 fn decimal_logarithm(args: &super::row::Args<'_>) -> crate::error::Result<Value> {

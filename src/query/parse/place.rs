@@ -17,14 +17,14 @@ pub(super) fn located(error: Error, text: &str, start: u32) -> Error {
     let what = error.what();
     let positions = Positions::new(text);
     let Ok(tokens) = Tokenizer::new(&Postgres, text).tokenize_with_location() else { return error };
-    let clauses = Clauses::new(&tokens);
-    let found = if let Some(found) = clauses.of(what) {
+    let words = Words::new(&tokens);
+    let found = if let Some(found) = words.clause(what) {
         found
     } else if what.starts_with("operator does not exist") || what.starts_with("operator is not unique") {
-        operator_of(what).and_then(|op| only(&tokens, |token| token.to_string() == op))
+        operator_of(what).and_then(|op| words.only(|token| token.to_string() == op))
     } else if ABOUT_A_NAME.contains(&error.sqlstate()) {
         let is_ambiguous = error.sqlstate() == "42702";
-        subject(what).and_then(|names| named(&tokens, &names, is_ambiguous))
+        subject(what).and_then(|names| words.named(&names, is_ambiguous))
     } else if ABOUT_A_CONSTANT.contains(&error.sqlstate()) {
         let constant = what.find('"').and_then(|from| {
             what[from + 1..].strip_suffix('"').or_else(|| what[from + 1..].split('"').next())
@@ -32,33 +32,28 @@ pub(super) fn located(error: Error, text: &str, start: u32) -> Error {
         let is_text = |token: &Token| matches!(token, Token::SingleQuotedString(_));
         let is_it = |token: &Token| matches!(token, Token::SingleQuotedString(text) if Some(text.as_str()) == constant);
         // Of a part of a constant, or of its form.
-        only(&tokens, is_it).or_else(|| only(&tokens, is_text))
+        words.only(is_it).or_else(|| words.only(is_text))
     } else {
         None
     };
-    match found {
-        Some(at) => error.with_position(start + positions.of(tokens[at].span.start)),
+    match found.and_then(|at| words.0.get(at)) {
+        Some(token) => error.with_position(start + positions.of(token.span.start)),
         None => error,
     }
 }
 
-/// The clauses of a statement, by its tokens.
-struct Clauses<'a> {
-    /// Tokens that are no blanks, with their places.
-    tokens: Vec<(usize, &'a Token)>,
-}
+/// The tokens of a statement that are no blanks.
+struct Words<'a>(Vec<&'a TokenWithSpan>);
 
-impl<'a> Clauses<'a> {
+impl<'a> Words<'a> {
     fn new(tokens: &'a [TokenWithSpan]) -> Self {
-        let tokens = tokens.iter().map(|token| &token.token).enumerate();
-        Clauses { tokens: tokens.filter(|(_, token)| !matches!(token, Token::Whitespace(_))).collect() }
+        Words(tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect())
     }
 
     /// The place of the clause that a message is about: `None` where it is about none, `Some(None)` where there are
     /// several that it may mean.
-    fn of(&self, what: &str) -> Option<Option<usize>> {
-        let place = |at: Option<usize>| at.and_then(|at| self.tokens.get(at)).map(|(place, _)| *place);
-        let found = match what {
+    fn clause(&self, what: &str) -> Option<Option<usize>> {
+        Some(match what {
             _ if what.starts_with("argument of WHERE must") => self.behind("where"),
             _ if what.starts_with("argument of NOT must") => self.behind("not"),
             _ if what.starts_with("argument of CASE/WHEN must") => self.behind("when"),
@@ -83,13 +78,14 @@ impl<'a> Clauses<'a> {
             _ if what.starts_with("frame starting from") => self.behind("and"),
             _ if what.starts_with("WITH query name") => {
                 let name = what.split('"').nth(1).unwrap_or_default();
-                let is_name = |at: &usize| self.word(*at) == Some(name) && self.word(at + 1) == Some("as");
-                (0..self.tokens.len()).filter(is_name).nth(1)
+                let is_name = |at: &usize| self.is_word(*at, name) && self.is_word(at + 1, "as");
+                (0..self.0.len()).filter(is_name).nth(1)
             }
             _ if what.starts_with("ORDER BY position ") => {
                 let number = what.split(' ').nth(3).unwrap_or_default();
                 let from = self.behind("by");
-                from.and_then(|from| (from..self.tokens.len()).find(|at| self.is_number(*at, number)))
+                let is_it = |token: &Token| matches!(token, Token::Number(found, _) if found == number);
+                from.and_then(|from| (from..self.0.len()).find(|at| is_it(&self.0[*at].token)))
             }
             _ => {
                 let set = ["UNION", "INTERSECT", "EXCEPT"].into_iter().find(|set| {
@@ -97,65 +93,74 @@ impl<'a> Clauses<'a> {
                         || what.starts_with(&format!("{set} types"))
                 })?;
                 let right = self.behind(&set.to_lowercase());
-                right
-                    .and_then(|from| (from..self.tokens.len()).find(|at| self.word(*at) == Some("select")))
-                    .map(|select| select + 1)
+                let select =
+                    right.and_then(|from| (from..self.0.len()).find(|at| self.is_word(*at, "select")));
+                select.map(|select| select + 1)
             }
-        };
-        Some(place(found))
+        })
     }
 
-    /// A word without quotes, lower-cased where it is written so or in capitals.
-    fn word(&self, at: usize) -> Option<&str> {
-        match self.tokens.get(at)? {
-            (_, Token::Word(word)) if word.quote_style.is_none() => Some(&word.value),
-            _ => None,
+    fn token(&self, at: usize) -> Option<&Token> {
+        self.0.get(at).map(|token| &token.token)
+    }
+
+    /// Whether a word is this name; without quotes it may be written in any case.
+    fn is_word(&self, at: usize, name: &str) -> bool {
+        match self.token(at) {
+            Some(Token::Word(word)) if word.quote_style.is_none() => word.value.eq_ignore_ascii_case(name),
+            Some(Token::Word(word)) => word.value == name,
+            _ => false,
         }
     }
 
-    fn is_number(&self, at: usize, wanted: &str) -> bool {
-        matches!(self.tokens.get(at), Some((_, Token::Number(number, _))) if number == wanted)
+    /// Whether it is a word of the language: no name in quotes.
+    fn is_keyword(&self, at: usize, keyword: &str) -> bool {
+        matches!(self.token(at), Some(Token::Word(word)) if word.quote_style.is_none())
+            && self.is_word(at, keyword)
     }
 
+    /// The only token of a kind: of several nobody knows which one is meant.
     fn only(&self, is_it: impl Fn(&Token) -> bool) -> Option<usize> {
-        let mut found = (0..self.tokens.len()).filter(|at| is_it(self.tokens[*at].1));
-        let first = found.next()?;
-        found.next().is_none().then_some(first)
+        only((0..self.0.len()).filter(|at| is_it(&self.0[*at].token)))
     }
 
     /// What stands behind the only word of a kind.
     fn behind(&self, keyword: &str) -> Option<usize> {
-        let is_it = |token: &Token| {
-            matches!(token, Token::Word(word)
-                if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(keyword))
-        };
-        self.only(is_it).map(|at| at + 1)
+        only((0..self.0.len()).filter(|at| self.is_keyword(*at, keyword))).map(|at| at + 1)
     }
 
     /// The first call of a function from a place on.
     fn call(&self, from: usize) -> Option<usize> {
-        let is_call = |at: &usize| {
-            self.word(*at).is_some() && matches!(self.tokens.get(at + 1), Some((_, Token::LParen)))
-        };
-        (from..self.tokens.len()).find(is_call)
+        let is_name =
+            |at: usize| matches!(self.token(at), Some(Token::Word(word)) if word.quote_style.is_none());
+        (from..self.0.len()).find(|at| is_name(*at) && self.token(at + 1) == Some(&Token::LParen))
     }
 
     /// The bracket of the only subquery, or the `IN` before it.
     fn subquery(&self, of_in: bool) -> Option<usize> {
-        let opens = |at: &usize| {
-            *self.tokens[*at].1 == Token::LParen
-                && self.word(at + 1).is_some_and(|word| word.eq_ignore_ascii_case("select"))
+        let opens = |at: &usize| self.token(*at) == Some(&Token::LParen) && self.is_keyword(at + 1, "select");
+        only((0..self.0.len()).filter(opens))?.checked_sub(usize::from(of_in))
+    }
+
+    /// Where a name with all its parts first stands, or else its last part.
+    fn named(&self, names: &[String], is_ambiguous: bool) -> Option<usize> {
+        let is_whole = |at: &usize| {
+            names.iter().enumerate().all(|(part, name)| {
+                self.is_word(at + 2 * part, name)
+                    && (part == 0 || self.token(at + 2 * part - 1) == Some(&Token::Period))
+            })
         };
-        let mut found = (0..self.tokens.len()).filter(opens);
-        let first = found.next()?;
-        let at = if of_in { first.checked_sub(1)? } else { first };
-        found.next().is_none().then_some(at)
+        let last = names.last()?;
+        let is_given = |at: &usize| *at > 0 && self.is_word(at - 1, "as");
+        let whole = (0..self.0.len()).find(|at| is_whole(at) && !is_given(at));
+        let found = whole.or_else(|| (0..self.0.len()).find(|at| self.is_word(*at, last)))?;
+        // A name begins with that of its table.
+        let is_qualified = found > 1 && self.token(found - 1) == Some(&Token::Period);
+        Some(if is_qualified && is_ambiguous { found - 2 } else { found })
     }
 }
 
-/// The only token of a kind: of several nobody knows which one is meant.
-fn only(tokens: &[TokenWithSpan], is_it: impl Fn(&Token) -> bool) -> Option<usize> {
-    let mut found = (0..tokens.len()).filter(|at| is_it(&tokens[*at].token));
+fn only(mut found: impl Iterator<Item = usize>) -> Option<usize> {
     let first = found.next()?;
     found.next().is_none().then_some(first)
 }
@@ -173,32 +178,4 @@ fn subject(what: &str) -> Option<Vec<String>> {
     let name = after("function ").or_else(|| after("window function "));
     let name = name.or(quoted).or_else(|| after("column "));
     Some(name?.split('.').map(str::to_string).collect())
-}
-
-/// Where a name with all its parts first stands, or else its last part.
-fn named(tokens: &[TokenWithSpan], names: &[String], is_ambiguous: bool) -> Option<usize> {
-    let tokens: Vec<(usize, &Token)> = tokens
-        .iter()
-        .map(|token| &token.token)
-        .enumerate()
-        .filter(|(_, token)| !matches!(token, Token::Whitespace(_)))
-        .collect();
-    let is_word = |at: usize, name: &str| match tokens.get(at) {
-        Some((_, Token::Word(word))) if word.quote_style.is_none() => word.value.eq_ignore_ascii_case(name),
-        Some((_, Token::Word(word))) => word.value == name,
-        _ => false,
-    };
-    let is_whole = |at: &usize| {
-        names.iter().enumerate().all(|(part, name)| {
-            is_word(at + 2 * part, name)
-                && (part == 0 || matches!(tokens.get(at + 2 * part - 1), Some((_, Token::Period))))
-        })
-    };
-    let last = names.last()?;
-    let is_given = |at: &usize| *at > 0 && is_word(at - 1, "as");
-    let whole = (0..tokens.len()).find(|at| is_whole(at) && !is_given(at));
-    let found = whole.or_else(|| (0..tokens.len()).find(|at| is_word(*at, last)))?;
-    // A name begins with that of its table.
-    let is_qualified = found > 1 && matches!(tokens[found - 1], (_, Token::Period));
-    Some(tokens[if is_qualified && is_ambiguous { found - 2 } else { found }].0)
 }

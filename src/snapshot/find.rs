@@ -1,11 +1,12 @@
 //! Finding the rows of a file that have one of some keys: by the page index, then in the pages it points to.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, new_null_array};
 use arrow::compute::{cast, concat_batches};
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{Int64Type, Schema, SchemaRef};
 use arrow::row::{Row, Rows};
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use roaring::RoaringTreemap;
@@ -22,6 +23,8 @@ use crate::error::{Error, Kind, Result};
 pub(crate) struct Window {
     pub(crate) batch: RecordBatch,
     keys: Rows,
+    /// The key column, where there is one alone.
+    column: Option<ArrayRef>,
 }
 
 /// A row of a window was found at a position of a file.
@@ -33,7 +36,11 @@ pub(crate) struct Hit {
 
 impl Window {
     pub(crate) fn new(keys: &Keys, batch: RecordBatch) -> Result<Self> {
-        Ok(Window { keys: keys.rows(&batch)?, batch })
+        let column = match keys.places() {
+            [only] => Some(batch.column(*only).clone()),
+            _ => None,
+        };
+        Ok(Window { keys: keys.rows(&batch)?, column, batch })
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -46,18 +53,27 @@ impl Window {
         (at < self.rows() && self.keys.row(at) == key).then_some(at)
     }
 
-    /// Rows that begin with what lies between two encoded beginnings of keys.
-    fn between(&self, low: &[u8], high: &[u8]) -> Range<usize> {
-        let key = |row| self.keys.row(row).data();
-        let start = partition(self.rows(), |row| key(row) < low);
-        let end = partition(self.rows(), |row| &key(row)[..key(row).len().min(high.len())] <= high);
-        start..end.max(start)
+    /// The encoded key of a row.
+    pub(crate) fn key(&self, row: usize) -> &[u8] {
+        self.keys.row(row).data()
+    }
+
+    /// Whether the key of a row is larger than all that begin with `high`.
+    pub(crate) fn is_behind(&self, row: usize, high: &[u8]) -> bool {
+        let key = self.key(row);
+        &key[..key.len().min(high.len())] > high
+    }
+
+    /// Whether a row begins with what lies between two encoded beginnings of keys.
+    pub(crate) fn is_between(&self, low: &[u8], high: &[u8]) -> bool {
+        let first = partition(self.rows(), |row| self.key(row) < low);
+        first < self.rows() && !self.is_behind(first, high)
     }
 
     /// Whether a row may be in a file, judged by what is known of the whole file.
     pub(crate) fn may_be_in(&self, file: &TableFile) -> bool {
         match &file.range {
-            Some((low, high)) => !self.between(low, high).is_empty(),
+            Some((low, high)) => self.is_between(low, high),
             None => true,
         }
     }
@@ -109,7 +125,7 @@ pub(crate) fn find_all(
             })
         })
         .collect::<Result<Vec<_>>>()?;
-    let ranges = KeyPages::of(layout, reader)?.wanted(|low, high| !window.between(low, high).is_empty());
+    let ranges = KeyPages::of(layout, reader)?.of_window(window);
     if ranges.is_empty() {
         return Ok(Vec::new());
     }
@@ -119,32 +135,87 @@ pub(crate) fn find_all(
     in_file_order.sort_unstable();
     let order: Vec<_> = columns.iter().map(|c| partition(columns.len(), |i| in_file_order[i] < *c)).collect();
     let keys = Keys::new(&projected, &layout.key)?;
-    let mut positions = ranges.iter().cloned().flatten();
-    let mut hits = Vec::new();
+    let mut positions = Positions { ranges: &ranges, passed: 0 };
+    let (mut hits, mut read) = (Vec::new(), 0);
     for batch in reader.read(&columns, Some(selection(&ranges)))? {
         let batch = batch?.project(&order).map_err(failure::arrow)?;
-        let rows = keys.rows(&batch)?;
-        let here: Vec<u64> = positions.by_ref().take(batch.num_rows()).collect();
-        let (mut low, last) = (0, rows.row(rows.num_rows() - 1));
-        let start = partition(window.rows(), |row| window.keys.row(row) < rows.row(0));
+        let Some(last) = batch.num_rows().checked_sub(1) else { continue };
+        let probe = Probe::new(&keys, &batch, window)?;
+        let mut low = 0;
+        let start = partition(window.rows(), |row| probe.compare(0, row).is_gt());
         for row in start..window.rows() {
-            let key = window.keys.row(row);
-            if key > last {
+            if probe.compare(last, row).is_lt() {
                 break;
             }
-            low += partition(rows.num_rows() - low, |i| rows.row(low + i) < key);
-            if rows.row(low) == key {
-                hits.push(Hit { row, position: here[low] });
+            low += partition(last - low, |i| probe.compare(low + i, row).is_lt());
+            if probe.compare(low, row).is_eq() {
+                hits.push(Hit { row, position: positions.of(read + low as u64) });
             }
         }
+        read += batch.num_rows() as u64;
     }
     Ok(hits)
+}
+
+/// Where the rows that were read are in the file.
+struct Positions<'a> {
+    ranges: &'a [Range<u64>],
+    /// Rows read of the ranges before these.
+    passed: u64,
+}
+
+impl Positions<'_> {
+    /// The position of the row that was read as number `read`; they have to ascend.
+    fn of(&mut self, read: u64) -> u64 {
+        while let [range, rest @ ..] = self.ranges
+            && read - self.passed >= range.end - range.start
+        {
+            self.passed += range.end - range.start;
+            self.ranges = rest;
+        }
+        self.ranges.first().map_or(read, |range| range.start + (read - self.passed))
+    }
+}
+
+/// Keys of rows of a file beside those of a window. Keys of one column are mostly compared as they are: to encode all
+/// that is read takes longer than to look for the few that are sought.
+enum Probe<'a> {
+    Text(&'a StringArray, &'a StringArray),
+    Number(&'a [i64], &'a [i64]),
+    Encoded(Rows, &'a Rows),
+}
+
+impl<'a> Probe<'a> {
+    fn new(keys: &Keys, batch: &'a RecordBatch, window: &'a Window) -> Result<Self> {
+        let (here, sought) = match (keys.places(), &window.column) {
+            ([only], Some(sought)) if !sought.is_nullable() => (Some(batch.column(*only)), Some(sought)),
+            _ => (None, None),
+        };
+        let text = here.and_then(|here| here.as_string_opt()).zip(sought.and_then(|s| s.as_string_opt()));
+        if let Some((here, sought)) = text {
+            return Ok(Probe::Text(here, sought));
+        }
+        let number =
+            |array: &'a ArrayRef| array.as_primitive_opt::<Int64Type>().map(|array| &**array.values());
+        match here.and_then(number).zip(sought.and_then(number)) {
+            Some((here, sought)) => Ok(Probe::Number(here, sought)),
+            None => Ok(Probe::Encoded(keys.rows(batch)?, &window.keys)),
+        }
+    }
+
+    fn compare(&self, here: usize, sought: usize) -> Ordering {
+        match self {
+            Probe::Text(keys, window) => keys.value(here).cmp(window.value(sought)),
+            Probe::Number(keys, window) => keys[here].cmp(&window[sought]),
+            Probe::Encoded(keys, window) => keys.row(here).cmp(&window.row(sought)),
+        }
+    }
 }
 
 /// The positions of all rows of a file with the key of `window`, which has one row, in whatever order the file is
 /// and whether or not the rows are deleted. Blocks.
 pub(crate) fn positions(layout: &Layout, reader: &FileReader, window: &Window) -> Result<RoaringTreemap> {
-    let ranges = KeyPages::of(layout, reader)?.wanted(|low, high| !window.between(low, high).is_empty());
+    let ranges = KeyPages::of(layout, reader)?.of_window(window);
     let index_of = |schema: &Schema| -> Result<Vec<usize>> {
         layout.key.iter().map(|name| schema.index_of(name).map_err(failure::arrow)).collect()
     };

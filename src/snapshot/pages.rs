@@ -7,6 +7,7 @@ use arrow::array::Array;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 
 use super::failure;
+use super::find::Window;
 use super::keys::Bounds;
 use super::lane::Layout;
 use super::parquet_read::FileReader;
@@ -18,6 +19,8 @@ pub(crate) struct KeyPages {
     /// The names of the columns.
     key: Vec<String>,
     pages: Vec<Page>,
+    /// Whether the bounds of all pages are known, and those of each lie behind those of the one before.
+    ascends: bool,
 }
 
 /// Rows of a file that lie together, and between which their keys are.
@@ -46,28 +49,65 @@ impl KeyPages {
                 break;
             }
             let Some(inner) = of_column(layout, reader, place)? else { break };
+            if place == 0 {
+                pages = inner;
+                continue;
+            }
             let split = |page: Page| match page.columns == place && has_one_value(&page) {
                 true => page.split(&inner),
                 false => vec![page],
             };
             pages = pages.into_iter().flat_map(split).collect();
         }
-        Ok(KeyPages { key: layout.key.clone(), pages })
+        Ok(Self::new(layout.key.clone(), pages))
+    }
+
+    fn new(key: Vec<String>, pages: Vec<Page>) -> Self {
+        // Beginnings of as many columns compare as bytes.
+        let follows = |before: &Page, page: &Page| match (&before.bounds, &page.bounds) {
+            (Some((_, high)), Some((low, _))) => before.columns == page.columns && high <= low,
+            _ => false,
+        };
+        let is_right = |page: &Page| page.bounds.as_ref().is_some_and(|(low, high)| low <= high);
+        let ascends = pages.iter().all(is_right) && pages.is_sorted_by(follows);
+        KeyPages { key, pages, ascends }
+    }
+
+    /// Ranges of rows in pages that may hold a key of `window`.
+    pub(crate) fn of_window(&self, window: &Window) -> Vec<Range<u64>> {
+        let Some(last) = window.rows().checked_sub(1) else { return Vec::new() };
+        if !self.ascends {
+            return self.wanted(|low, high| window.is_between(low, high));
+        }
+        let ends_before =
+            |page: &Page| page.bounds.as_ref().is_some_and(|(_, high)| window.is_behind(0, high));
+        let begins_by = |page: &Page| page.bounds.as_ref().is_some_and(|(low, _)| **low <= *window.key(last));
+        let first = self.pages.partition_point(ends_before);
+        let end = self.pages.partition_point(begins_by);
+        let mut next = 0;
+        ranges(self.pages.get(first..end).unwrap_or_default(), |low, high| {
+            next += (next..window.rows()).take_while(|row| window.key(*row) < low).count();
+            next < window.rows() && !window.is_behind(next, high)
+        })
     }
 
     /// Ranges of rows in pages that are `wanted`, judged by what their keys begin with: the smallest and the largest.
     pub(crate) fn wanted(&self, is_wanted: impl Fn(&[u8], &[u8]) -> bool) -> Vec<Range<u64>> {
-        let mut ranges: Vec<Range<u64>> = Vec::new();
-        for Page { rows, bounds, .. } in &self.pages {
-            let may_hold = bounds.as_ref().is_none_or(|(low, high)| low.is_empty() || is_wanted(low, high));
-            match ranges.last_mut() {
-                _ if !may_hold => {}
-                Some(last) if last.end == rows.start => last.end = rows.end,
-                _ => ranges.push(rows.clone()),
-            }
-        }
-        ranges
+        ranges(&self.pages, is_wanted)
     }
+}
+
+fn ranges(pages: &[Page], mut is_wanted: impl FnMut(&[u8], &[u8]) -> bool) -> Vec<Range<u64>> {
+    let mut ranges: Vec<Range<u64>> = Vec::new();
+    for Page { rows, bounds, .. } in pages {
+        let may_hold = bounds.as_ref().is_none_or(|(low, high)| low.is_empty() || is_wanted(low, high));
+        match ranges.last_mut() {
+            _ if !may_hold => {}
+            Some(last) if last.end == rows.start => last.end = rows.end,
+            _ => ranges.push(rows.clone()),
+        }
+    }
+    ranges
 }
 
 impl Page {
@@ -129,7 +169,15 @@ fn of_column(layout: &Layout, reader: &FileReader, place: usize) -> Result<Optio
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use arrow::array::{ArrayRef, RecordBatch, StringArray};
+    use arrow::datatypes::{DataType, Field, Schema};
+    use rand::rngs::StdRng;
+    use rand::{Rng, SeedableRng};
+
     use super::*;
+    use crate::snapshot::keys::Keys;
 
     fn page(rows: Range<u64>, low: &str, high: &str) -> Page {
         Page { rows, bounds: Some((low.as_bytes().into(), high.as_bytes().into())), columns: 1 }
@@ -148,7 +196,7 @@ mod tests {
             (low, high) if low == high => page.split(&second),
             _ => vec![page],
         });
-        let pages = KeyPages { key: vec!["area".into(), "name".into()], pages: pages.collect() };
+        let pages = KeyPages::new(vec!["area".into(), "name".into()], pages.collect());
         let wanted = |key: &str| {
             let key = key.as_bytes();
             let begins = |bound: &[u8]| key[..key.len().min(bound.len())].to_vec();
@@ -164,9 +212,45 @@ mod tests {
     }
 
     #[test]
+    fn pages_in_order_are_found_as_those_in_none() {
+        let schema = Schema::new(vec![Field::new("id", DataType::Utf8, false)]);
+        let keys = Keys::new(&schema, &["id".into()]).unwrap();
+        let texts = |numbers: &BTreeSet<u32>| -> ArrayRef {
+            Arc::new(StringArray::from_iter_values(numbers.iter().map(|number| format!("{number:04}"))))
+        };
+        let random = &mut StdRng::seed_from_u64(5);
+        for _ in 0..300 {
+            let mut some = |most: usize| -> BTreeSet<u32> {
+                (0..random.random_range(1..most)).map(|_| random.random_range(0..2000)).collect()
+            };
+            let (kept, sought) = (some(400), some(60));
+            let encoded = keys.encoded(0, texts(&kept)).unwrap();
+            let bound = |row: usize| encoded.row(row).data().into();
+            let starts: Vec<usize> = (0..kept.len()).step_by(7).collect();
+            let pages: Vec<Page> = starts
+                .into_iter()
+                .map(|start| (start, (start + 7).min(kept.len())))
+                .map(|(start, end)| {
+                    let bounds = Some((bound(start), bound(end - 1)));
+                    Page { rows: start as u64..end as u64, bounds, columns: 1 }
+                })
+                .collect();
+            let pages = KeyPages::new(vec!["id".into()], pages);
+            assert!(pages.ascends);
+            let window = RecordBatch::try_new(schema.clone().into(), vec![texts(&sought)]).unwrap();
+            let window = Window::new(&keys, window).unwrap();
+            let found = pages.of_window(&window);
+            assert_eq!(found, pages.wanted(|low, high| window.is_between(low, high)));
+            let found: BTreeSet<u64> = found.into_iter().flatten().collect();
+            let rows = kept.iter().zip(0..).filter(|(key, _)| sought.contains(key)).map(|(_, row)| row);
+            assert!(rows.collect::<BTreeSet<u64>>().is_subset(&found));
+        }
+    }
+
+    #[test]
     fn what_has_no_index_is_wanted() {
         let nothing = Page { rows: 0..7, bounds: Some(Bounds::default()), columns: 0 };
-        let pages = KeyPages { key: vec!["id".into()], pages: vec![nothing] };
+        let pages = KeyPages::new(vec!["id".into()], vec![nothing]);
         assert_eq!(ends(&pages.wanted(|_, _| false)), [(0, 7)]);
     }
 }

@@ -13,26 +13,42 @@ use parquet::schema::types::ColumnPath;
 /// Rows of a row group.
 const GROUP_ROWS: usize = 128 * 1024;
 /// Rows of a page: the unit in which the rows found by a lookup are read.
-pub(crate) const PAGE_ROWS: usize = 4096;
-/// Bytes of a page of a key column: the unit in which keys are looked up. A change of some thousand keys meets few of
-/// the pages of a large table only when they are this small.
-const KEY_PAGE_BYTES: usize = 6 * 1024;
+pub(crate) const PAGE_ROWS: usize = 2048;
+/// Bytes of a page of a key column, and the rows after which its size is looked at: the unit in which keys are looked
+/// up. A change of some thousand keys meets few of the pages of a large table only when they are this small.
+const KEY_PAGE_BYTES: usize = 4 * 1024;
+const KEY_PAGE_ROWS: usize = 256;
 /// Share of the keys not in a file for which its filter does not say so.
 const WRONG_HITS: f64 = 0.01;
 /// So many rows tell whether a dictionary pays.
 const SAMPLE_ROWS: usize = 4096;
+/// Numbers and texts that come this often each, on average, are few: next to nothing is left for a compressor. A dictionary
+/// of numbers takes little room, one of texts would take much if later rows had more of them.
+const OFTEN: usize = 8;
+const OFTEN_TEXT: usize = 64;
 
-/// Which columns hold mostly different values: a dictionary for them only costs time.
+/// How the values of the columns differ.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tuning {
-    distinct: Vec<bool>,
+    columns: Vec<Values>,
+}
+
+/// How the values of a column differ.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+enum Values {
+    /// Mostly: a dictionary only costs time.
+    Distinct,
+    #[default]
+    Mixed,
+    /// Hardly: their numbers in a dictionary are as small as a compressor would make them, and read without one.
+    Few,
 }
 
 impl Tuning {
     /// Judges by the first rows of `batch`.
     pub(crate) fn of(batch: &RecordBatch) -> Self {
         let sample = batch.slice(0, batch.num_rows().min(SAMPLE_ROWS));
-        Tuning { distinct: sample.columns().iter().map(is_mostly_distinct).collect() }
+        Tuning { columns: sample.columns().iter().map(Values::of).collect() }
     }
 
     /// The settings for files of `schema` sorted by the columns `key`; with `has_filter` a Bloom filter tells quickly
@@ -51,7 +67,7 @@ impl Tuning {
             .set_max_row_group_row_count(Some(GROUP_ROWS))
             .set_data_page_row_count_limit(PAGE_ROWS)
             // A page ends after a whole number of these.
-            .set_write_batch_size(PAGE_ROWS / 8)
+            .set_write_batch_size(KEY_PAGE_ROWS)
             .set_statistics_enabled(EnabledStatistics::Page);
         if !has_lists {
             // Column numbers count leaves: with lists they would not be those of the schema.
@@ -73,10 +89,14 @@ impl Tuning {
                 // Statistics leave NaN out, but NaN is larger than every number: they would hide rows.
                 builder = builder.set_column_statistics_enabled(column.clone(), EnabledStatistics::None);
             }
-            if !self.distinct.get(index).copied().unwrap_or(false) || field.data_type().is_nested() {
-                continue;
+            match self.columns.get(index).copied().unwrap_or_default() {
+                Values::Distinct => builder = builder.set_column_dictionary_enabled(column.clone(), false),
+                Values::Few => {
+                    builder = builder.set_column_compression(column, Compression::UNCOMPRESSED);
+                    continue;
+                }
+                Values::Mixed => continue,
             }
-            builder = builder.set_column_dictionary_enabled(column.clone(), false);
             if is_stored_as_integer(field.data_type()) {
                 // Differences are as small as a compressor would make them, and much cheaper.
                 builder = builder
@@ -97,13 +117,62 @@ fn is_stored_as_integer(data_type: &DataType) -> bool {
     }
 }
 
-fn is_mostly_distinct(column: &ArrayRef) -> bool {
-    if column.is_empty() || column.data_type().is_nested() || *column.data_type() == DataType::Boolean {
-        return false;
+impl Values {
+    fn of(column: &ArrayRef) -> Self {
+        let known = column.len() - column.logical_null_count();
+        if known == 0 || column.data_type().is_nested() || *column.data_type() == DataType::Boolean {
+            return Values::Mixed;
+        }
+        let encoded = RowConverter::new(vec![SortField::new(column.data_type().clone())])
+            .and_then(|converter| converter.convert_columns(std::slice::from_ref(column)));
+        let Ok(rows) = encoded else { return Values::Mixed };
+        let distinct: HashSet<_> = rows.iter().collect();
+        let is_number = is_stored_as_integer(column.data_type()) || column.data_type().is_floating();
+        let often = if is_number { OFTEN } else { OFTEN_TEXT };
+        match distinct.len() {
+            distinct if 2 * distinct > known => Values::Distinct,
+            distinct if often * distinct <= known => Values::Few,
+            _ => Values::Mixed,
+        }
     }
-    let encoded = RowConverter::new(vec![SortField::new(column.data_type().clone())])
-        .and_then(|converter| converter.convert_columns(std::slice::from_ref(column)));
-    let Ok(rows) = encoded else { return false };
-    let distinct: HashSet<_> = rows.iter().collect();
-    2 * distinct.len() > column.len() - column.logical_null_count()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray};
+
+    use super::*;
+
+    #[test]
+    fn what_a_column_holds_decides_how_it_is_stored() {
+        let numbers = |distinct: i64| -> ArrayRef {
+            Arc::new(Int64Array::from_iter((0..4096).map(|row| (row % 5 > 0).then_some(row % distinct))))
+        };
+        let texts = |distinct: u32| -> ArrayRef {
+            Arc::new(StringArray::from_iter_values((0..4096).map(|row| format!("text {}", row % distinct))))
+        };
+        for (name, column, dictionary, compression) in [
+            ("serial", numbers(4096), false, Compression::UNCOMPRESSED),
+            ("hundreds", numbers(101), true, Compression::UNCOMPRESSED),
+            ("many", numbers(1021), true, Compression::ZSTD(ZstdLevel::default())),
+            ("names", texts(4096), false, Compression::ZSTD(ZstdLevel::default())),
+            ("stages", texts(9), true, Compression::UNCOMPRESSED),
+            ("owners", texts(300), true, Compression::ZSTD(ZstdLevel::default())),
+            ("nothing", Arc::new(StringArray::new_null(4096)), true, Compression::ZSTD(ZstdLevel::default())),
+            (
+                "flags",
+                Arc::new(BooleanArray::from(vec![true; 4096])),
+                true,
+                Compression::ZSTD(ZstdLevel::default()),
+            ),
+        ] {
+            let batch = RecordBatch::try_from_iter_with_nullable([(name, column, true)]).unwrap();
+            let properties = Tuning::of(&batch).properties(batch.schema_ref(), &[], false);
+            let path = ColumnPath::from(name);
+            assert_eq!(properties.dictionary_enabled(&path), dictionary, "{name}");
+            assert_eq!(properties.compression(&path), compression, "{name}");
+        }
+    }
 }

@@ -368,7 +368,11 @@ impl SnapshotTable {
             global: state.config().options().execution.parquet.clone(),
             ..TableParquetOptions::default()
         };
-        let pushdown = options.global.pushdown_filters || self.is_wide(projection, filters);
+        // Beside a mask a filter is checked after the scan, so that rows are copied once for both.
+        let pushdown = match masks {
+            Some(_) => self.is_wide(projection, filters),
+            None => options.global.pushdown_filters,
+        };
         let url = self.snapshot.folder.url.clone();
         let store = state.runtime_env().object_store(&url)?;
         let table = self.snapshot.folder.name.clone();

@@ -114,6 +114,7 @@ fn tell(name: &str, value: f64) {
 
 async fn step(step: &str, folder: &str, rows: u64) {
     let warehouse = Warehouse::open(folder, "acme").unwrap();
+    let opened = warehouse.clone();
     let merged = warehouse.table("merged", "opportunity");
     let started = Instant::now();
     match step.split_once('-').unwrap_or((step, "0")) {
@@ -141,6 +142,7 @@ async fn step(step: &str, folder: &str, rows: u64) {
     tell("seconds", started.elapsed().as_secs_f64());
     tell("processor", process::Usage::of(std::process::id()).since(&process::Usage::none()));
     tell("memory", process::peak(std::process::id()));
+    opened.settle().await;
 }
 
 fn commit(run_id: i64) -> Commit {

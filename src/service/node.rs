@@ -50,6 +50,9 @@ impl App {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         self.compactions.ended(deadline).await;
+        if tokio::time::timeout_at(deadline, self.warehouse.settle()).await.is_err() {
+            tracing::warn!("a checkpoint is not waited for: the log is read without it");
+        }
         if let Err(error) = self.state.leave().await {
             tracing::warn!(error = ?error, "the other nodes will find out by themselves that this one ended");
         }

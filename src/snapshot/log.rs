@@ -16,6 +16,7 @@ use delta_kernel_default_engine::{DefaultEngine, DefaultEngineBuilder};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode};
 use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio_util::task::TaskTracker;
 use url::Url;
 
 use super::delta::{CHECKSUMS, DOMAIN, Entries, TableState, content_of, is_ours};
@@ -35,6 +36,8 @@ pub(crate) struct LogEngine {
     /// Stands for the root of the store, whose listings come sorted. Not a `file:` address: the kernel would take
     /// it for a path of the machine.
     root: Url,
+    /// What is written beside commits. The kernel needs its runtime to the end of it.
+    pub(crate) beside: TaskTracker,
 }
 
 /// A file of a table as the log names it.
@@ -76,7 +79,7 @@ impl LogEngine {
         let executor = Arc::new(TokioMultiThreadExecutor::new(runtime.clone()));
         let logs = LogStore::new(store);
         let engine = DefaultEngineBuilder::new(logs.clone()).with_task_executor(executor).build();
-        Ok(LogEngine { engine, logs, root })
+        Ok(LogEngine { engine, logs, root, beside: TaskTracker::new() })
     }
 
     fn url(&self, folder: &Folder) -> Result<Url> {

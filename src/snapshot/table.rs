@@ -223,7 +223,7 @@ impl Shared {
         let snapshot = self.refresh().await?.ok_or_else(|| Error::internal("a commit left no table"))?;
         if version > 0 && version % CHECKPOINT_EVERY == 0 {
             let (shared, kernel) = (self.clone(), snapshot.kernel.clone());
-            tokio::task::spawn_blocking(move || {
+            self.log.beside.spawn_blocking(move || {
                 if let Err(error) = shared.log.checkpoint(&shared.folder, &kernel) {
                     tracing::warn!(table = &*shared.folder.name, ?error, "no checkpoint was written");
                 }

@@ -126,6 +126,12 @@ impl Warehouse {
         Table::new(shared)
     }
 
+    /// Waits for what is still written beside the commits, before the runtime ends.
+    pub async fn settle(&self) {
+        self.log.beside.close();
+        self.log.beside.wait().await;
+    }
+
     pub(crate) fn company(&self) -> &str {
         &self.company
     }

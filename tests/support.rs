@@ -12,6 +12,7 @@ pub(crate) mod proxy;
 pub(crate) mod seen;
 pub(crate) mod server;
 pub(crate) mod signing;
+pub(crate) mod tools;
 pub(crate) mod wire;
 
 /// Links a source database to a server as the connection `crm` and proves the login, all through psql.

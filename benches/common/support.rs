@@ -8,3 +8,5 @@ pub(crate) mod large;
 pub(crate) mod postgres;
 #[path = "../../tests/support/server.rs"]
 pub(crate) mod server;
+#[path = "../../tests/support/tools.rs"]
+pub(crate) mod tools;

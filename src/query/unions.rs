@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::DataType;
 use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
-use datafusion::logical_expr::{Expr, LogicalPlan, Projection, Union};
+use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, Projection, Union};
 
 use super::Zone;
 use super::functions::cast::cast_scalar;
@@ -43,8 +43,13 @@ fn wanted(union: &Union) -> Vec<(usize, DataType)> {
 }
 
 /// The constant without a type that stands in a place of a part.
-fn constant(input: &LogicalPlan, place: usize) -> Option<&Expr> {
-    let LogicalPlan::Projection(projection) = input else { return None };
+pub(super) fn constant(input: &LogicalPlan, place: usize) -> Option<&Expr> {
+    let projection = match input {
+        LogicalPlan::Projection(projection) => projection,
+        LogicalPlan::Distinct(Distinct::All(input)) => return constant(input, place),
+        LogicalPlan::SubqueryAlias(alias) => return constant(&alias.input, place),
+        _ => return None,
+    };
     let mut expr = projection.expr.get(place)?;
     while let Expr::Alias(alias) = expr {
         expr = &alias.expr;

@@ -14,6 +14,9 @@ const ABOUT_A_CONSTANT: &[&str] = &["22P02", "22007", "22008", "22009", "22003",
 
 /// 42P02, at the first parameter of a text that begins behind `start` characters.
 pub(super) fn parameter(text: &str, start: u32) -> Option<Error> {
+    if !text.contains('$') {
+        return None;
+    }
     let tokens = Tokenizer::new(&Postgres, text).tokenize_with_location().ok()?;
     let is_parameter = |token: &&TokenWithSpan| matches!(&token.token, Token::Placeholder(_));
     let token = tokens.iter().find(is_parameter)?;

@@ -245,6 +245,11 @@ pub(super) struct Found {
 pub(super) fn parameters_of(plan: &LogicalPlan) -> Result<Vec<Found>> {
     let mut found = Vec::new();
     plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Union(union) = node {
+            for (id, data_type) in super::unions::parameters(union) {
+                note(id, Some(data_type), &mut found);
+            }
+        }
         let schema = merge_schema(&node.inputs());
         for expr in node.expressions() {
             collect_parameters(&expr, &schema, &mut found)?;

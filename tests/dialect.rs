@@ -6,6 +6,11 @@
 //! of the product. A listed statement whose answers have become equal fails the test, so that neither list outlives
 //! its reasons, unless the reason begins with `either`: SQL leaves the answer open. A hint where PostgreSQL gives none is
 //! no difference. `TRIBUTARY_PENDING=1` prints both answers of what is listed.
+//!
+//! `dialect/*.slt` are files of sqllogictest: what they expect is proven to be PostgreSQL's, and tributary's, see
+//! [`slt`].
+
+mod slt;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

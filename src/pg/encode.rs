@@ -21,7 +21,6 @@ use super::frame::violation;
 use super::types::{PgType, type_modifier};
 use crate::error::{Error, Kind, Result};
 
-pub(crate) use self::time::{days_from_civil, is_leap};
 pub(crate) use crate::query::{Style, Zone};
 
 /// Writes the value of one row. Called for non-null values only.

@@ -2,7 +2,6 @@
 
 mod array;
 mod binary;
-mod datetime;
 mod text;
 
 use arrow::datatypes::{DataType, IntervalMonthDayNano};

@@ -6,6 +6,7 @@ use super::connection::Connection;
 use super::copy::Copy;
 use super::run::{Fault, Rows, Sent, in_failed_transaction, layout, notices};
 use super::wire::End;
+use crate::error::Error;
 use crate::query::{Execution, Parsed, StatementKind, TransactionStatus};
 
 impl Connection {
@@ -47,7 +48,15 @@ impl Connection {
         let (sender, mut receiver) = notices();
         let session = self.session.clone();
         let work = async {
-            let prepared = session.prepare(statement, &[]).await?;
+            let prepared = session.prepare(statement, &[]).await;
+            // Tables are looked up before anything else.
+            let is_of_table = |error: &Error| error.sqlstate() == "42P01";
+            if !prepared.as_ref().is_err_and(is_of_table)
+                && let Some(error) = statement.without_values()
+            {
+                return Err(error);
+            }
+            let prepared = prepared?;
             session.execute(&prepared, Vec::new(), sender).await
         };
         match self.attend(&watch, &mut receiver, work).await? {

@@ -34,7 +34,7 @@ use datafusion::common::TableReference;
 use futures::{StreamExt, TryStreamExt};
 
 pub(super) use self::casts::{array_like, cast, parameter_like};
-pub(super) use self::functions::{COLUMNS, function};
+pub(super) use self::functions::{COLUMNS, ENCODINGS, function};
 pub(super) use self::live::Catalog;
 pub(super) use self::needs::Needs;
 use self::provider::Known;

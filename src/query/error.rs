@@ -221,6 +221,12 @@ fn arrow_words(error: &ArrowError) -> Error {
             data("value out of range", "22003").with_detail(first_line(what))
         }
         ArrowError::CastError(what) => data(&first_line(what), "22P02"),
+        ArrowError::ComputeError(what) if what.contains("Array overflow on ") => {
+            let types = [("Int16", "smallint"), ("Int32", "integer"), ("Int64", "bigint")];
+            let name =
+                types.iter().find(|(arrow, _)| what.starts_with(arrow)).map_or("value", |(_, name)| name);
+            data(&format!("{name} out of range"), "22003")
+        }
         ArrowError::ParseError(what) => data(&first_line(what), "22007"),
         ArrowError::InvalidArgumentError(what) if what.contains("too large to store in a Decimal") => {
             data("numeric field overflow", "22003").with_detail(first_line(what))

@@ -30,7 +30,7 @@ pub(super) mod text;
 mod typing;
 mod words;
 
-pub(super) use self::moment_input::parse_timestamptz;
+pub use self::moment_input::{parse_date, parse_time, parse_timestamp, parse_timestamptz};
 use self::row::Definition;
 
 /// The functions of single values.
@@ -46,6 +46,7 @@ const DEFINITIONS: &[&[Definition]] = &[
     words::DEFINITIONS[0],
     words::DEFINITIONS[1],
     words::DEFINITIONS[2],
+    words::DEFINITIONS[3],
     json::DEFINITIONS[0],
     json::DEFINITIONS[1],
     json::DEFINITIONS[2],

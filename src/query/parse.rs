@@ -10,13 +10,16 @@ mod custom;
 mod dialect;
 mod expand;
 mod explain;
+mod frames;
 mod maintain;
+mod marks;
 mod name;
 mod normalize;
 mod notify;
 mod outside;
 mod people;
 mod place;
+mod places;
 mod portal;
 mod qualified;
 mod query;
@@ -34,15 +37,18 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Whitespace};
 
 pub(super) use call::CallArgument;
+pub(super) use check::used_columns;
 pub use copy::{CopyFormat, CopyOptions, ForceQuote};
 pub(super) use explain::Explain;
 pub(super) use maintain::Mode as LockMode;
 pub(super) use name::shown as shown_name;
 pub(super) use normalize::{
-    ALIKE, ANY, ARRAY, AT_ZONE, CASE, CAST, NAME_END, NUMBER, PARAMETER, ROW, WHOLE, type_name,
+    ALIKE, ANY, ARRAY, AT_ZONE, BETWEEN, CASE, CAST, CONDITION, IN, LIMIT, NAME_END, NOT_BETWEEN, NOT_IN,
+    NUMBER, PARAMETER, ROW, UNNEST, VALUES, WHOLE, type_name,
 };
 pub(super) use portal::{ALL, Direction};
 pub(super) use refuse::Refusal;
+pub(super) use rowsets::folded;
 pub(super) use setting::{Show, Value};
 pub(super) use transaction::Modes;
 
@@ -216,6 +222,14 @@ impl Parsed {
 
     pub(super) fn tag(&self) -> &'static str {
         self.0.tag
+    }
+
+    /// 42P02 for the first parameter that the statement itself asks for, at its position: it came without values.
+    pub fn without_values(&self) -> Option<Error> {
+        if matches!(*self.0.command, Command::Prepare { .. }) {
+            return None;
+        }
+        place::parameter(&self.0.text, self.0.start)
     }
 }
 

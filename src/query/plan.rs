@@ -31,6 +31,7 @@ use super::functions::relation;
 use super::functions::row;
 use super::functions::system::{self, Facts};
 use super::history::{self, Historian};
+use super::same_type;
 use super::ties;
 use super::typing::{Parameters, TYPE_NAME, Typing};
 use super::unkeyed;
@@ -81,11 +82,14 @@ impl<'a> Planner<'a> {
             .sql_statement_to_plan(statement)
             .and_then(catalog::prune)
             .and_then(ties::ranked)
+            .and_then(same_type::checked)
+            .and_then(super::copies::counted)
             .and_then(|plan| super::unions::typed(plan, self.facts.zone))
             .and_then(super::membership::spelled)
             .and_then(super::correlated::joined)
             .and_then(super::absent::told)
-            .map_err(translate)?;
+            .and_then(super::doomed::told)
+            .map_err(|error| same_type::told(error, query))?;
         let only_reading =
             SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         only_reading.verify_plan(&plan).map_err(|error| {
@@ -241,6 +245,11 @@ pub(super) struct Found {
 pub(super) fn parameters_of(plan: &LogicalPlan) -> Result<Vec<Found>> {
     let mut found = Vec::new();
     plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Union(union) = node {
+            for (id, data_type) in super::unions::parameters(union) {
+                note(id, Some(data_type), &mut found);
+            }
+        }
         let schema = merge_schema(&node.inputs());
         for expr in node.expressions() {
             collect_parameters(&expr, &schema, &mut found)?;

@@ -1,6 +1,7 @@
 //! Types as PostgreSQL gives them: constants, casts, parameters, operators on numbers.
 
 mod aggregates;
+mod checked;
 mod choice;
 mod clocks;
 mod fold;
@@ -20,6 +21,7 @@ use datafusion::logical_expr::planner::{
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, Operator, ScalarUDF};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
+pub(super) use self::choice::mismatch;
 use self::choice::{alike, case};
 pub(super) use self::clocks::by_clocks;
 use self::clocks::{at_zone, on_one_clock};
@@ -31,7 +33,10 @@ use super::functions::cast::{Target, cast_expr, cast_scalar, sql_name};
 use super::functions::datetime::DateTime;
 use super::functions::division::{Division, Gives};
 use super::functions::number::{Number, is_float, is_integer, is_numeric};
-use super::parse::{ALIKE, ANY, ARRAY, AT_ZONE, CASE, CAST, NUMBER, PARAMETER, ROW, WHOLE};
+use super::parse::{
+    ALIKE, ANY, ARRAY, AT_ZONE, BETWEEN, CASE, CAST, CONDITION, IN, LIMIT, NOT_BETWEEN, NOT_IN, NUMBER,
+    PARAMETER, ROW, UNNEST, VALUES, WHOLE,
+};
 use super::zone::Zone;
 use crate::error::{Error, Kind};
 
@@ -70,9 +75,17 @@ impl ExprPlanner for Typing {
         raw: RawDictionaryExpr,
         schema: &DFSchema,
     ) -> Result<PlannerResult<RawDictionaryExpr>> {
-        let Some(Expr::Literal(key, _)) = raw.keys.first() else { return Ok(PlannerResult::Original(raw)) };
-        let Some(key) = key.try_as_str().flatten().map(str::to_string) else {
+        let keys = raw.keys.iter().map(|key| match key {
+            Expr::Literal(key, _) => key.try_as_str().flatten().unwrap_or_default(),
+            _ => "",
+        });
+        let Some(key) = keys.clone().next().map(str::to_string) else {
             return Ok(PlannerResult::Original(raw));
+        };
+        let (name, place) = checked::split(&key);
+        let places: Vec<_> = match name.starts_with(ALIKE) || name == ARRAY {
+            true => keys.map(|key| checked::split(key).1).collect(),
+            false => Vec::new(),
         };
         let mut values = raw.values.into_iter();
         let Some(value) = values.next() else { return Err(Error::internal("an empty node").into()) };
@@ -87,14 +100,37 @@ impl ExprPlanner for Typing {
             self.parameter(parameter)?
         } else if key.strip_prefix(ANY).is_some() {
             let array = values.next().ok_or_else(|| Error::internal("ANY without an array"))?;
-            any(value, array, schema, self.zone)?
-        } else if let Some(name) = key.strip_prefix(ALIKE) {
+            match array {
+                // Elements that are written are members of a list, of which one may be NULL.
+                Expr::ScalarFunction(call) if call.func.name() == "make_array" && !call.args.is_empty() => {
+                    self.within(value, call.args, false, schema, None)?
+                }
+                array => any(value, array, schema, self.zone)?,
+            }
+        } else if let Some(function) = name.strip_prefix(ALIKE) {
             let arguments = std::iter::once(value).chain(values).collect();
-            alike(name, arguments, schema, self.zone)?
-        } else if key == ARRAY {
-            choice::array(std::iter::once(value).chain(values).collect(), schema, self.zone)?
-        } else if key == CASE {
-            case(value, schema, self.zone)?
+            alike(function, arguments, &places, schema, self.zone)?
+        } else if name == ARRAY {
+            choice::array(std::iter::once(value).chain(values).collect(), &places, schema, self.zone)?
+        } else if let Some(places) = key.strip_prefix(CASE) {
+            let places = places.split(',').map(|place| place.parse().ok().filter(|place| *place > 0));
+            case(value, places.collect(), schema, self.zone)?
+        } else if let Some(clause) = name.strip_prefix(CONDITION) {
+            checked::condition(value, clause, place, schema, self.zone)?
+        } else if let Some(clause) = name.strip_prefix(LIMIT) {
+            checked::limit(value, clause, place, schema, self.zone)?
+        } else if let Some(function) = name.strip_prefix(UNNEST) {
+            checked::array(value, function, place, schema)?
+        } else if name == VALUES {
+            choice::beside(&value, values.collect(), place, schema)?;
+            value
+        } else if name == BETWEEN || name == NOT_BETWEEN {
+            let (Some(low), Some(high)) = (values.next(), values.next()) else {
+                return Err(Error::internal("BETWEEN without bounds").into());
+            };
+            self.between([value, low, high], name == NOT_BETWEEN, schema, place)?
+        } else if name == IN || name == NOT_IN {
+            self.within(value, values.collect(), name == NOT_IN, schema, place)?
         } else if key == ROW {
             record(std::iter::once(value).chain(values).collect())
         } else if let Some(name) = key.strip_prefix(WHOLE) {
@@ -317,18 +353,7 @@ fn comparison(raw: RawBinaryExpr, schema: &DFSchema, zone: Zone) -> Result<Plann
         Ok(sides) => sides,
         Err((left, right)) => return Ok(PlannerResult::Original(RawBinaryExpr { op: written, left, right })),
     };
-    let is_mixed = |text: &DataType, other: &DataType| {
-        is_text(text)
-            && (is_number(other)
-                || matches!(other, DataType::Boolean | DataType::Date32 | DataType::Timestamp(..)))
-    };
-    let is_time = |data_type: &DataType| matches!(data_type, DataType::Date32 | DataType::Timestamp(..));
-    let is_timed = |time: &DataType, other: &DataType| is_time(time) && is_number(other);
-    if is_mixed(&left_type, &right_type)
-        || is_mixed(&right_type, &left_type)
-        || is_timed(&left_type, &right_type)
-        || is_timed(&right_type, &left_type)
-    {
+    if !choice::are_comparable(&left_type, &right_type) {
         return Err(no_operator(&written, &left_type, &right_type).into());
     }
     let left = like_other(left, &right, &right_type, zone)?;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use arrow::datatypes::DataType;
 use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
-use datafusion::logical_expr::{Expr, LogicalPlan, Projection, Union};
+use datafusion::logical_expr::expr::Placeholder;
+use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, Projection, Union};
 
 use super::Zone;
 use super::functions::cast::cast_scalar;
@@ -42,14 +43,44 @@ fn wanted(union: &Union) -> Vec<(usize, DataType)> {
     types.collect()
 }
 
+/// The parameters without a type that are columns of a part, with the type of the column in another one.
+pub(super) fn parameters(union: &Union) -> Vec<(&str, DataType)> {
+    let mut found = Vec::new();
+    for place in 0..union.schema.fields().len() {
+        let open = |input: &'_ Arc<LogicalPlan>| match column(input, place) {
+            Some(Expr::Placeholder(Placeholder { field: None, .. })) => true,
+            Some(expr) => is_unknown_text(expr),
+            None => false,
+        };
+        let known = union.inputs.iter().filter(|input| !open(input));
+        let mut types = known.map(|input| input.schema().field(place).data_type());
+        let Some(known) = types.find(|data_type| **data_type != DataType::Null) else { continue };
+        found.extend(union.inputs.iter().filter_map(|input| match column(input, place) {
+            Some(Expr::Placeholder(Placeholder { id, field: None })) => Some((id.as_str(), known.clone())),
+            _ => None,
+        }));
+    }
+    found
+}
+
 /// The constant without a type that stands in a place of a part.
-fn constant(input: &LogicalPlan, place: usize) -> Option<&Expr> {
-    let LogicalPlan::Projection(projection) = input else { return None };
+pub(super) fn constant(input: &LogicalPlan, place: usize) -> Option<&Expr> {
+    column(input, place).filter(|expr| is_unknown_text(expr))
+}
+
+/// What is written in a place of a part.
+fn column(input: &LogicalPlan, place: usize) -> Option<&Expr> {
+    let projection = match input {
+        LogicalPlan::Projection(projection) => projection,
+        LogicalPlan::Distinct(Distinct::All(input)) => return column(input, place),
+        LogicalPlan::SubqueryAlias(alias) => return column(&alias.input, place),
+        _ => return None,
+    };
     let mut expr = projection.expr.get(place)?;
     while let Expr::Alias(alias) = expr {
         expr = &alias.expr;
     }
-    is_unknown_text(expr).then_some(expr)
+    Some(expr)
 }
 
 fn resolved(union: Union, zone: Zone) -> Result<Union> {

@@ -1,6 +1,7 @@
 //! psql's own commands: none fails, and where they tell of what every PostgreSQL has, they print what it prints.
 
 use super::*;
+use crate::support::server::{ADMIN, ADMIN_PASSWORD};
 
 /// Standard output and standard error of psql for a command.
 fn run(mut command: Command, argument: &str) -> (String, String) {
@@ -130,9 +131,15 @@ const SAME: &[&str] = &[
 
 #[test]
 fn no_command_fails() {
-    for command in OWN.iter().chain(SAME) {
-        let (out, said) = run(BOTH.server.client("psql"), command);
-        assert!(!said.contains("ERROR") && !said.contains("FATAL"), "{command}\n{out}\n{said}");
+    // Somebody who may read one table finds as many commands at work.
+    for (user, password) in [(ADMIN, ADMIN_PASSWORD), ("ada", "Tr1butary: analyst")] {
+        for command in OWN.iter().chain(SAME) {
+            let mut psql = BOTH.server.client("psql");
+            psql.envs([("PGUSER", user), ("PGPASSWORD", password)]);
+            let (out, said) = run(psql, command);
+            let is_fine = !said.contains("ERROR") && !said.contains("FATAL");
+            assert!(is_fine, "{user}: {command}\n{out}\n{said}");
+        }
     }
 }
 

@@ -35,6 +35,8 @@ async fn types_come_from_where_the_parameter_stands() {
         ("select id from opportunity where name like $1", vec![DataType::Utf8]),
         ("select upper($1), coalesce($2, 'x')", vec![DataType::Utf8, DataType::Utf8]),
         ("select $2", vec![DataType::Utf8, DataType::Utf8]),
+        ("select 1 union select $1", vec![DataType::Int32]),
+        ("select $1 union all select id from opportunity", vec![DataType::Int64]),
         ("select 1 where $1", vec![DataType::Boolean]),
         ("select 1 where not $1 and $2", vec![DataType::Boolean, DataType::Boolean]),
         ("select id from opportunity where is_won or $1", vec![DataType::Boolean]),

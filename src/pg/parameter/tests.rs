@@ -83,6 +83,11 @@ fn dates_and_times_in_the_forms_people_send() {
         ("hello", "22007"),
         ("", "22007"),
         ("2020", "22007"),
+        ("31/12/2024", "22008"),
+        ("4714-11-23 BC", "22008"),
+        ("5874898-01-01", "22008"),
+        ("2020-01-05 10:00+16", "22009"),
+        ("2020-01-05 25:00", "22008"),
     ] {
         assert_eq!(state(text("date", bad)), expected, "{bad}");
     }
@@ -119,7 +124,8 @@ fn dates_and_times_in_the_forms_people_send() {
     let time = |micros| ScalarValue::Time64Microsecond(Some(micros));
     assert_eq!(text("time", "01:02:03.5").unwrap(), time(3_723_500_000));
     assert_eq!(text("time", "1:00 pm").unwrap(), time(46_800_000_000));
-    assert_eq!(state(text("time", "25:00")), "22007");
+    assert_eq!(state(text("time", "25:00")), "22008");
+    assert_eq!(text("time", "24:00").unwrap(), time(86_400_000_000));
 }
 
 #[test]

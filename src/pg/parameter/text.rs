@@ -3,11 +3,11 @@
 use arrow::datatypes::i256;
 use datafusion::common::ScalarValue;
 
-use super::{bad_syntax, datetime, interval_scalar, out_of_range};
+use super::{bad_syntax, interval_scalar, out_of_range};
 use crate::error::Result;
 use crate::pg::encode::Zone;
 use crate::pg::types::Scalar;
-use crate::query::Span;
+use crate::query::{Span, parse_date, parse_time, parse_timestamp, parse_timestamptz};
 
 pub(super) fn scalar(text: &str, scalar: Scalar, zone: Zone) -> Result<ScalarValue> {
     let trimmed = text.trim_matches(|c: char| c.is_ascii_whitespace());
@@ -32,13 +32,11 @@ pub(super) fn scalar(text: &str, scalar: Scalar, zone: Zone) -> Result<ScalarVal
         Scalar::Float8 => ScalarValue::Float64(Some(float(trimmed, "double precision")?)),
         Scalar::Numeric => numeric(trimmed)?,
         Scalar::Bytea => ScalarValue::Binary(Some(bytea(text).ok_or_else(|| bad_syntax("bytea", text))?)),
-        Scalar::Date => ScalarValue::Date32(Some(datetime::date(trimmed, zone)?)),
-        Scalar::Time => ScalarValue::Time64Microsecond(Some(datetime::time(trimmed)?)),
-        Scalar::Timestamp => {
-            ScalarValue::TimestampMicrosecond(Some(datetime::timestamp(trimmed, zone)?), None)
-        }
+        Scalar::Date => ScalarValue::Date32(Some(parse_date(text, zone)?)),
+        Scalar::Time => ScalarValue::Time64Microsecond(Some(parse_time(text, zone)?)),
+        Scalar::Timestamp => ScalarValue::TimestampMicrosecond(Some(parse_timestamp(text, zone)?), None),
         Scalar::TimestampTz => {
-            ScalarValue::TimestampMicrosecond(Some(datetime::timestamptz(trimmed, zone)?), Some("UTC".into()))
+            ScalarValue::TimestampMicrosecond(Some(parse_timestamptz(text, zone)?), Some("UTC".into()))
         }
         Scalar::Interval => {
             let span = Span::parse(trimmed)?;

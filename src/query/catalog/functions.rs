@@ -28,6 +28,7 @@ use crate::query::PG_TYPE;
 
 pub(super) use self::names::{of_oid, oid_of, reg_name, type_text};
 pub(in crate::query) use self::sets::COLUMNS;
+pub(in crate::query) use self::various::ENCODINGS;
 
 /// A value of an argument or an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

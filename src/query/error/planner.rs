@@ -27,15 +27,7 @@ const RETOLD: &[(&str, &str, &str)] = &[
         "SELECT DISTINCT ON expressions must match initial ORDER BY expressions",
         "42P10",
     ),
-    (
-        "Invalid window frame: start bound",
-        "frame starting from following row cannot have preceding rows",
-        "42P20",
-    ),
     ("Source table contains", "subquery has too many columns", "42601"),
-    ("Inconsistent data length across values list", "VALUES lists must all be the same length", "42601"),
-    ("Expected LIMIT to be an integer", "argument of LIMIT must be a whole number", "42804"),
-    ("Expected OFFSET to be an integer", "argument of OFFSET must be a whole number", "42804"),
 ];
 
 /// Functions that are called with `OVER` only.
@@ -70,6 +62,11 @@ fn retold(what: &str) -> Option<Error> {
     }
     if what.starts_with("WITH query name ") && what.ends_with("specified more than once") {
         return error(what.to_string(), "42712");
+    }
+    if let Some(rest) = what.strip_prefix("The window ")
+        && let Some(name) = rest.strip_suffix(" is not defined!")
+    {
+        return error(format!("window \"{name}\" does not exist"), "42704");
     }
     if let Some(table) = what.strip_prefix("Invalid qualifier ") {
         return error(format!("missing FROM-clause entry for table \"{table}\""), "42P01");

@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
 };
 
 use super::number::{digits_of, division_by_zero, is_float, is_numeric, numeric_type, out_of_range};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 
 /// Metadata of a numeric field whose digits after the point differ from value to value.
 pub(in crate::query) const VARIABLE: &str = "tributary.variable";
@@ -297,7 +297,7 @@ fn check_floats(result: &ArrayRef, left: &Side, right: &Side) -> Result<()> {
         _ => array.as_primitive::<Float64Type>().iter().any(|v| v.is_some_and(f64::is_infinite)),
     };
     if infinite(result) && !infinite(left.get().0) && !infinite(right.get().0) {
-        let error = out_of_range("value").with_detail("the result is too large for a floating-point number");
+        let error = Error::new(Kind::Data, "value out of range: overflow").with_sqlstate("22003");
         return Err(error.into());
     }
     Ok(())

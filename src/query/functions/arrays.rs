@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, Int32Array, UInt32Array};
 use arrow::compute::kernels::cast;
-use arrow::compute::take;
+use arrow::compute::kernels::cmp::eq;
+use arrow::compute::{nullif, take};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{Result as PlanResult, ScalarValue};
 use datafusion::logical_expr::{
@@ -127,9 +128,21 @@ impl ScalarUDFImpl for Counting {
         let scalars: Vec<Option<&ScalarValue>> = vec![None; fields.len()];
         let own = ReturnFieldArgs { arg_fields: &fields, scalar_arguments: &scalars };
         args.return_field = self.inner.return_field_from_args(own)?;
+        // An empty array has no dimensions, so that none of them has a length.
+        let is_length = self.name() == "array_length";
         Ok(match self.inner.invoke_with_args(args)? {
-            ColumnarValue::Array(array) => ColumnarValue::Array(cast::cast(&array, &to)?),
-            ColumnarValue::Scalar(value) => ColumnarValue::Scalar(value.cast_to(&to)?),
+            ColumnarValue::Array(array) => {
+                let counts = cast::cast(&array, &to)?;
+                let none = Int32Array::new_scalar(0);
+                ColumnarValue::Array(match is_length {
+                    true => nullif(&counts, &eq(&counts, &none)?)?,
+                    false => counts,
+                })
+            }
+            ColumnarValue::Scalar(value) => match value.cast_to(&to)? {
+                ScalarValue::Int32(Some(0)) if is_length => ColumnarValue::Scalar(ScalarValue::Int32(None)),
+                count => ColumnarValue::Scalar(count),
+            },
         })
     }
 }

@@ -527,9 +527,16 @@ fn numeric_to_float(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
     let texts = (0..array.len()).map(|row| Number::from_array(array, row).map(|number| number.to_string()));
     // By way of the text, because that rounds once; a quotient of two floats would round twice.
     Ok(match to {
-        DataType::Float32 => Arc::new(
-            texts.map(|text| text.and_then(|text| text.parse::<f32>().ok())).collect::<Float32Array>(),
-        ),
+        DataType::Float32 => {
+            let narrow = texts.map(|text| {
+                let value = text.as_deref().and_then(|text| text.parse::<f32>().ok());
+                match value.filter(|value| value.is_infinite()) {
+                    Some(_) => Err(text::beyond(&text.unwrap_or_default(), "real")),
+                    None => Ok(value),
+                }
+            });
+            Arc::new(narrow.collect::<Result<Float32Array>>()?)
+        }
         _ => Arc::new(
             texts.map(|text| text.and_then(|text| text.parse::<f64>().ok())).collect::<Float64Array>(),
         ),

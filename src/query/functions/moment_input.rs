@@ -1,44 +1,69 @@
-//! Dates and times as people write them: the input functions of `date`, `time`, `timestamp` and `timestamptz`, with
-//! `DateStyle` ISO, MDY.
-
-use chrono::NaiveDate;
+//! Dates and times as people and drivers write them: the input functions of `date`, `time`, `timestamp` and
+//! `timestamptz`, of constants as of parameters. `1/5/2020` is a day of January, whatever `DateStyle` is.
 
 use super::text::{invalid_syntax, quoted_value};
 use crate::error::{Error, Kind, Result};
 use crate::query::Zone;
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
+/// Days of the first and behind the last date.
+const DATES: std::ops::Range<i64> = -2_440_588..2_145_042_906;
+/// Microseconds of the first and behind the last point in time: the largest number is the infinity.
+const POINTS: std::ops::Range<i64> = -210_866_803_200_000_000..i64::MAX;
 
-/// `date`, as days since 1970-01-01.
-pub(in crate::query) fn parse_date(text: &str) -> Result<i32> {
-    let read = read(text, "date")?;
+/// `date`, as days since 1970-01-01; the largest and the smallest number are the infinities. `session` tells what day it
+/// is.
+///
+/// # Errors
+/// 22007 for what is no date, 22008 for one that there is not, 22009 for an offset that no zone has.
+pub fn parse_date(text: &str, session: Zone) -> Result<i32> {
+    let read = read(text, "date", session)?;
     match read.special {
         Some(Special::Infinity) => return Ok(i32::MAX),
         Some(Special::MinusInfinity) => return Ok(i32::MIN),
         Some(Special::Local(micros)) => return Ok(micros.div_euclid(MICROS_PER_DAY) as i32),
         None => {}
     }
-    read.days(text, "date")
+    let days = read.days(text, "date")?;
+    read.clock(text)?;
+    match DATES.contains(&days) {
+        true => i32::try_from(days).map_err(|_| beyond("date", text)),
+        false => Err(beyond("date", text)),
+    }
 }
 
-/// `timestamp`, in microseconds; a zone in the text is ignored, as PostgreSQL does.
-pub(in crate::query) fn parse_timestamp(text: &str) -> Result<i64> {
-    read(text, "timestamp")?.micros(text, "timestamp")
+/// `timestamp`, in microseconds; a zone in the text is ignored, as PostgreSQL does. Infinities and errors are those of
+/// [`parse_date`].
+///
+/// # Errors
+/// See there.
+pub fn parse_timestamp(text: &str, session: Zone) -> Result<i64> {
+    read(text, "timestamp", session)?.micros(text, "timestamp")
 }
 
-/// `timestamp with time zone`, in microseconds UTC; without a zone in the text it is the session's.
-pub(in crate::query) fn parse_timestamptz(text: &str, session: Zone) -> Result<i64> {
-    let read = read(text, "timestamp with time zone")?;
+/// `timestamp with time zone`, in microseconds UTC; without a zone in the text it is the session's. Infinities and
+/// errors are those of [`parse_date`].
+///
+/// # Errors
+/// See there.
+pub fn parse_timestamptz(text: &str, session: Zone) -> Result<i64> {
+    let read = read(text, "timestamp with time zone", session)?;
     let micros = read.micros(text, "timestamp with time zone")?;
-    Ok(read.zone.unwrap_or(session).to_utc(micros))
+    Ok(match read.special {
+        Some(Special::Infinity | Special::MinusInfinity) => micros,
+        _ => read.zone.unwrap_or(session).to_utc(micros),
+    })
 }
 
-/// `time`, in microseconds of the day.
-pub(in crate::query) fn parse_time(text: &str) -> Result<i64> {
-    let read = read(text, "time")?;
+/// `time`, in microseconds of the day. `session` tells what time it is.
+///
+/// # Errors
+/// As of [`parse_date`].
+pub fn parse_time(text: &str, session: Zone) -> Result<i64> {
+    let read = read(text, "time", session)?;
     match (read.special, read.time) {
-        (Some(Special::Local(micros)), None) => Ok(micros.rem_euclid(MICROS_PER_DAY)),
-        (None, Some(_)) => read.clock(text),
+        (Some(Special::Local(micros)), None) if read.is_now => Ok(micros.rem_euclid(MICROS_PER_DAY)),
+        (None, Some(_)) if read.is_full_clock => read.clock(text),
         _ => Err(invalid(text, "time")),
     }
 }
@@ -52,6 +77,25 @@ fn invalid(text: &str, type_name: &str) -> Error {
 fn out_of_range(text: &str) -> Error {
     let what = format!("date/time field value out of range: \"{}\"", quoted_value(text));
     Error::new(Kind::Data, what).with_sqlstate("22008")
+}
+
+/// 22008, for what no value of the type can hold.
+fn beyond(type_name: &str, text: &str) -> Error {
+    let what = format!("{type_name} out of range: \"{}\"", quoted_value(text));
+    Error::new(Kind::Data, what).with_sqlstate("22008")
+}
+
+/// Days since 1970-01-01 of a date, with months that begin in March.
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+}
+
+fn days_in(year: i64, month: i64) -> i64 {
+    let (next_year, next) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
+    days_from_civil(next_year, next, 1) - days_from_civil(year, month, 1)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -77,6 +121,10 @@ struct Read {
     is_pm: Option<bool>,
     zone: Option<Zone>,
     is_month_named: bool,
+    /// Whether it is the time of now, not of a day.
+    is_now: bool,
+    /// Whether minutes were written, which nothing but a date needs no more than hours for.
+    is_full_clock: bool,
 }
 
 #[derive(Debug, PartialEq)]
@@ -184,7 +232,7 @@ fn is_day(word: &str) -> bool {
         || matches!(word, "tues" | "wednes" | "weds" | "thur" | "thurs")
 }
 
-fn read(text: &str, type_name: &str) -> Result<Read> {
+fn read(text: &str, type_name: &str, session: Zone) -> Result<Read> {
     let invalid = || invalid(text, type_name);
     let tokens = tokens(text).filter(|tokens| !tokens.is_empty()).ok_or_else(invalid)?;
     let mut read = Read::default();
@@ -192,7 +240,8 @@ fn read(text: &str, type_name: &str) -> Result<Read> {
     for token in &tokens {
         match token {
             Token::Time(clock) => {
-                let time = clock_of(clock).ok_or_else(invalid)?;
+                let time = clock_of(clock.trim_end_matches(':')).ok_or_else(invalid)?;
+                read.is_full_clock = true;
                 if read.time.replace(time).is_some() {
                     return Err(invalid());
                 }
@@ -202,8 +251,11 @@ fn read(text: &str, type_name: &str) -> Result<Read> {
             }
             Token::Offset(offset) => {
                 // Behind a date a number with a sign may be a year; behind a time it is a zone.
-                let zone = offset_of(offset).ok_or_else(invalid)?;
-                read.zone = Some(zone);
+                let no_zone = || {
+                    let what = format!("time zone displacement out of range: \"{}\"", quoted_value(text));
+                    Error::new(Kind::Data, what).with_sqlstate("22009")
+                };
+                read.zone = Some(offset_of(offset).ok_or_else(invalid)?.ok_or_else(no_zone)?);
             }
             Token::Number(number) if wants_julian => {
                 read.julian =
@@ -216,6 +268,7 @@ fn read(text: &str, type_name: &str) -> Result<Read> {
                 let is_clock = is_clock && read.time.is_none();
                 if is_clock {
                     read.time = Some(joined_clock(number).ok_or_else(invalid)?);
+                    read.is_full_clock = number.split('.').next().map_or(0, str::len) >= 4;
                     wants_time = false;
                 } else {
                     read.number(number).ok_or_else(invalid)?;
@@ -224,7 +277,7 @@ fn read(text: &str, type_name: &str) -> Result<Read> {
             Token::Word(word) => {
                 let lower = word.to_lowercase();
                 match lower.as_str() {
-                    "t" if read.has_date() => wants_time = true,
+                    "t" if read.has_date() || type_name == "time" => wants_time = true,
                     "j" | "jd" | "julian" => wants_julian = true,
                     "am" | "a.m." => read.is_pm = Some(false),
                     "pm" | "p.m." => read.is_pm = Some(true),
@@ -234,10 +287,12 @@ fn read(text: &str, type_name: &str) -> Result<Read> {
                         read.special = Some(Special::Local(0));
                         read.zone = Some(Zone::UTC);
                     }
-                    "infinity" | "+infinity" => read.special = Some(Special::Infinity),
+                    "infinity" => read.special = Some(Special::Infinity),
                     "-infinity" => read.special = Some(Special::MinusInfinity),
                     "now" | "today" | "tomorrow" | "yesterday" => {
                         let now = crate::model::now_micros();
+                        let now = now + i64::from(session.offset_at(now)) * 1_000_000;
+                        read.is_now = lower == "now";
                         let midnight = now.div_euclid(MICROS_PER_DAY) * MICROS_PER_DAY;
                         read.special = Some(Special::Local(match lower.as_str() {
                             "now" => now,
@@ -246,7 +301,7 @@ fn read(text: &str, type_name: &str) -> Result<Read> {
                             _ => midnight - MICROS_PER_DAY,
                         }));
                     }
-                    "allballs" => read.time = Some((0, 0, 0)),
+                    "allballs" => (read.time, read.is_full_clock) = (Some((0, 0, 0)), true),
                     other if is_day(other) => {}
                     other => match month_of(other) {
                         Some(month) => {
@@ -312,8 +367,8 @@ fn joined_clock(text: &str) -> Option<(i64, i64, i64)> {
     Some((digits(&whole[..2])?, digits(&whole[2..4])?, seconds * 1_000_000 + fraction(rest)?))
 }
 
-/// `+02`, `+0230`, `-02:30`, `+02:30:15`
-fn offset_of(text: &str) -> Option<Zone> {
+/// `+02`, `+0230`, `-02:30`, `+02:30:15`; within, `None` where no zone is so far away.
+fn offset_of(text: &str) -> Option<Option<Zone>> {
     let (sign, rest) = (if text.starts_with('-') { -1 } else { 1 }, &text[1..]);
     let parts: Vec<&str> = match rest.contains(':') {
         true => rest.split(':').collect(),
@@ -323,8 +378,9 @@ fn offset_of(text: &str) -> Option<Zone> {
     };
     let number = |at: usize| parts.get(at).map_or(Some(0), |part| digits(part));
     let (hours, minutes, seconds) = (number(0)?, number(1)?, number(2)?);
-    let fits = hours <= 15 && minutes <= 59 && seconds <= 59 && parts.len() <= 3;
-    fits.then_some(Zone::Fixed(sign * (hours * 3_600 + minutes * 60 + seconds) as i32))
+    let fits = hours <= 15 && minutes <= 59 && seconds <= 59;
+    let zone = fits.then_some(Zone::Fixed(sign * (hours * 3_600 + minutes * 60 + seconds) as i32));
+    (parts.len() <= 3).then_some(zone)
 }
 
 impl Read {
@@ -411,10 +467,10 @@ impl Read {
     }
 
     /// Days since 1970-01-01.
-    fn days(&self, text: &str, type_name: &str) -> Result<i32> {
+    fn days(&self, text: &str, type_name: &str) -> Result<i64> {
         let range = || out_of_range(text);
         if let Some(julian) = self.julian {
-            return i32::try_from(julian - 2_440_588).map_err(|_| range());
+            return Ok(julian - 2_440_588);
         }
         let invalid = || invalid(text, type_name);
         let (year, width) = self.year.ok_or_else(invalid)?;
@@ -427,25 +483,27 @@ impl Read {
             (false, false) if year == 0 => return Err(range()),
             _ => year,
         };
-        let year = i32::try_from(year).map_err(|_| range())?;
-        let date = match (self.day_of_year, self.month, self.day) {
-            (Some(day), ..) => NaiveDate::from_yo_opt(year, u32::try_from(day).map_err(|_| range())?),
+        match (self.day_of_year, self.month, self.day) {
+            (Some(day), ..) => {
+                let first = days_from_civil(year, 1, 1);
+                let length = days_from_civil(year + 1, 1, 1) - first;
+                if (1..=length).contains(&day) { Ok(first + day - 1) } else { Err(range()) }
+            }
             (None, Some(month), Some(day)) => {
                 if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
                     let hint = "Perhaps you need a different \"datestyle\" setting.";
                     return Err(range().with_hint(hint));
                 }
-                NaiveDate::from_ymd_opt(year, month as u32, day as u32)
+                if day > days_in(year, month) { Err(range()) } else { Ok(days_from_civil(year, month, day)) }
             }
-            _ => return Err(invalid()),
-        };
-        Ok((date.ok_or_else(range)? - NaiveDate::default()).num_days() as i32)
+            _ => Err(invalid()),
+        }
     }
 
     fn clock(&self, text: &str) -> Result<i64> {
         let Some((mut hours, minutes, micros)) = self.time else { return Ok(0) };
         if let Some(is_pm) = self.is_pm {
-            if !(1..=12).contains(&hours) {
+            if !(0..=12).contains(&hours) {
                 return Err(out_of_range(text));
             }
             hours = hours % 12 + if is_pm { 12 } else { 0 };
@@ -468,7 +526,9 @@ impl Read {
             }
             None => {}
         }
-        Ok(i64::from(self.days(text, type_name)?) * MICROS_PER_DAY + self.clock(text)?)
+        let (days, clock) = (self.days(text, type_name)?, self.clock(text)?);
+        let micros = days.checked_mul(MICROS_PER_DAY).and_then(|micros| micros.checked_add(clock));
+        micros.filter(|micros| POINTS.contains(micros)).ok_or_else(|| beyond("timestamp", text))
     }
 }
 
@@ -493,10 +553,10 @@ mod tests {
             ("1/8/1999", "1999-01-08"),
             ("epoch", "1970-01-01"),
         ] {
-            assert_eq!(format_date(parse_date(text).unwrap()), shown, "{text}");
+            assert_eq!(format_date(parse_date(text, Zone::UTC).unwrap()), shown, "{text}");
         }
-        assert_eq!(parse_date("2024-02-30").unwrap_err().sqlstate(), "22008");
-        assert_eq!(parse_date("soon").unwrap_err().sqlstate(), "22007");
+        assert_eq!(parse_date("2024-02-30", Zone::UTC).unwrap_err().sqlstate(), "22008");
+        assert_eq!(parse_date("soon", Zone::UTC).unwrap_err().sqlstate(), "22007");
     }
 
     #[test]
@@ -508,7 +568,7 @@ mod tests {
             ("Fri Jan 8 04:05:06 1999", "1999-01-08 04:05:06"),
             ("1999-01-08 24:00", "1999-01-09 00:00:00"),
         ] {
-            assert_eq!(format_timestamp(parse_timestamp(text).unwrap()), shown, "{text}");
+            assert_eq!(format_timestamp(parse_timestamp(text, Zone::UTC).unwrap()), shown, "{text}");
         }
         let berlin = parse_timestamptz("2024-02-29 12:00 Europe/Berlin", Zone::UTC).unwrap();
         assert_eq!(format_timestamp(berlin), "2024-02-29 11:00:00");

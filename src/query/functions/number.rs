@@ -85,6 +85,15 @@ impl Number {
         Number::new(&self.unscaled / power_of_ten(self.scale - scale), scale)
     }
 
+    /// The same number without zeros at the end of its fraction.
+    pub(in crate::query) fn trimmed(&self) -> Number {
+        let mut trimmed = self.clone();
+        while trimmed.scale > 0 && (&trimmed.unscaled % 10_u32).sign() == Sign::NoSign {
+            trimmed = Number::new(trimmed.unscaled / 10_u32, trimmed.scale - 1);
+        }
+        trimmed
+    }
+
     /// Significant decimal digits, 1 for zero.
     pub(in crate::query) fn digits(&self) -> usize {
         self.unscaled.magnitude().to_string().len()

@@ -21,7 +21,7 @@ pub(in crate::query) use self::args::{Args, Call, Value};
 pub(in crate::query) use self::kind::{Type, shown_type};
 pub(in crate::query) use self::missing::missing;
 use super::arithmetic::VARIABLE;
-use super::cast::cast_array;
+use super::cast::{cast_array, cast_scalar};
 use crate::error::{Error, Kind, Result};
 use crate::query::{PG_TYPE, Zone};
 
@@ -186,10 +186,30 @@ impl RowFunction {
     /// The form that a call means. As in PostgreSQL, constants without a type are texts where that fits.
     fn resolve(&self, args: &[FieldRef], unknown: &[bool]) -> Result<&'static Definition> {
         let fitting = self.forms.iter().filter_map(|form| Some((form.distance(args, unknown)?, *form)));
-        match fitting.min_by_key(|(distance, _)| *distance) {
+        let fitting: Vec<_> = fitting.collect();
+        let takes = |at: usize| fitting.iter().map(move |(_, form)| form.parameter(at));
+        let is_open = |at: &usize| unknown[*at] && kind::are_of_several_kinds(takes(*at));
+        if (0..args.len()).any(|at| is_open(&at)) {
+            let alike = self.resolve_alike(args, unknown);
+            return alike.ok_or_else(|| not_unique(self.name, args, unknown));
+        }
+        match fitting.into_iter().min_by_key(|(distance, _)| *distance) {
             Some((_, form)) => Ok(form),
             None => Err(no_function(self.name, args, unknown)),
         }
+    }
+
+    /// The form for constants without a type that have the one type of all other arguments.
+    fn resolve_alike(&self, args: &[FieldRef], unknown: &[bool]) -> Option<&'static Definition> {
+        let mut known = args.iter().zip(unknown).filter(|(_, unknown)| !**unknown).map(|(arg, _)| arg);
+        let first = known.next()?;
+        if known.any(|arg| arg.data_type() != first.data_type()) {
+            return None;
+        }
+        let all = vec![first.clone(); args.len()];
+        let forms = self.forms.iter();
+        let fitting = forms.filter_map(|form| Some((form.distance(&all, &vec![false; all.len()])?, *form)));
+        fitting.min_by_key(|(distance, _)| *distance).map(|(_, form)| form)
     }
 
     fn invoke(
@@ -237,19 +257,34 @@ impl RowFunction {
     }
 }
 
-/// 42883
-pub(in crate::query) fn no_function(name: &str, args: &[FieldRef], unknown: &[bool]) -> Error {
+/// A call as messages show it.
+fn shown_call(name: &str, args: &[FieldRef], unknown: &[bool]) -> String {
     let types = args.iter().zip(unknown).map(|(arg, unknown)| match unknown {
         true => "unknown".to_string(),
         false => shown_type(arg),
     });
-    let what = format!("function {name}({}) does not exist", types.collect::<Vec<_>>().join(", "));
+    format!("{name}({})", types.collect::<Vec<_>>().join(", "))
+}
+
+/// 42883
+pub(in crate::query) fn no_function(name: &str, args: &[FieldRef], unknown: &[bool]) -> Error {
+    let what = format!("function {} does not exist", shown_call(name, args, unknown));
     Error::new(Kind::NotFound, what).with_sqlstate("42883").with_hint(NO_FUNCTION)
+}
+
+/// 42725
+fn not_unique(name: &str, args: &[FieldRef], unknown: &[bool]) -> Error {
+    let what = format!("function {} is not unique", shown_call(name, args, unknown));
+    Error::new(Kind::Invalid, what).with_sqlstate("42725").with_hint(NOT_UNIQUE)
 }
 
 /// What PostgreSQL advises where no function has the name and the types of a call.
 pub(in crate::query) const NO_FUNCTION: &str =
     "No function matches the given name and argument types. You might need to add explicit type casts.";
+
+/// What PostgreSQL advises where several functions have the name and fit the types of a call.
+pub(in crate::query) const NOT_UNIQUE: &str =
+    "Could not choose a best candidate function. You might need to add explicit type casts.";
 
 /// Whether an argument is a constant that has no type of its own.
 fn is_unknown(field: &Field, value: Option<&ScalarValue>) -> bool {
@@ -303,6 +338,15 @@ impl ScalarUDFImpl for RowFunction {
         let unknown: Vec<bool> =
             args.arg_fields.iter().zip(scalars).map(|(field, value)| is_unknown(field, *value)).collect();
         let form = self.resolve(args.arg_fields, &unknown)?;
+        // What is written for a number or a time has to be one, whatever rows there are.
+        for (at, value) in scalars.iter().enumerate().filter(|(at, _)| unknown[*at]) {
+            if let (Some(text @ ScalarValue::Utf8(Some(_))), Some((target, _))) =
+                (value, form.parameter(at).target(&DataType::Utf8))
+                && form.parameter(at) != Type::Text
+            {
+                cast_scalar(text, &target, self.zone)?;
+            }
+        }
         if self.gives_scale {
             return Ok(Arc::new(Field::new(self.name(), DataType::Int32, true)));
         }

@@ -51,6 +51,12 @@ pub(in crate::query) fn parse_integer(text: &str, type_name: &str, least: i64, m
     }
 }
 
+/// 22003
+pub(in crate::query) fn beyond(text: &str, type_name: &str) -> Error {
+    let what = format!("\"{}\" is out of range for type {type_name}", text.trim_matches(blank));
+    Error::new(Kind::Data, what).with_sqlstate("22003")
+}
+
 /// `double precision` and `real`.
 pub(in crate::query) fn parse_float(text: &str, type_name: &str) -> Result<f64> {
     let trimmed = text.trim_matches(blank);
@@ -66,8 +72,7 @@ pub(in crate::query) fn parse_float(text: &str, type_name: &str) -> Result<f64> 
     let value = if plain { trimmed.parse::<f64>().ok() } else { None };
     let value = value.ok_or_else(|| invalid_syntax(type_name, text))?;
     if value.is_infinite() {
-        let what = format!("\"{trimmed}\" is out of range for type {type_name}");
-        return Err(Error::new(Kind::Data, what).with_sqlstate("22003"));
+        return Err(beyond(trimmed, type_name));
     }
     Ok(value)
 }

@@ -64,6 +64,15 @@ pub(super) const DEFINITIONS: &[Definition] = &[
     Definition::new("log", &[Type::Float8], Type::Float8, |args| logarithm(args, f64::log10)),
     Definition::new("log10", &[Type::Numeric], Type::Numeric, decimal_logarithm),
     Definition::new("log10", &[Type::Float8], Type::Float8, |args| logarithm(args, f64::log10)),
+    Definition::new("scale", &[Type::Numeric], Type::Int4, |args| {
+        Ok(Value::Int(args.number(0)?.scale.into()))
+    }),
+    Definition::new("min_scale", &[Type::Numeric], Type::Int4, |args| {
+        Ok(Value::Int(args.number(0)?.trimmed().scale.into()))
+    }),
+    Definition::new("trim_scale", &[Type::Numeric], Type::Numeric, |args| {
+        Ok(Value::Number(args.number(0)?.trimmed()))
+    }),
     Definition::new("factorial", &[Type::Int8], Type::Numeric, |args| match args.int(0) {
         count if count < 0 => {
             let what = "factorial of a negative number is undefined";

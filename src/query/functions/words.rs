@@ -1,5 +1,6 @@
 //! Functions of texts and bytes.
 
+mod ascii;
 mod compose;
 mod quote;
 
@@ -16,7 +17,8 @@ const INT: Type = Type::Int4;
 /// Bytes of one text that a function may make.
 const MAX_BYTES: usize = 16 << 20;
 
-pub(super) const DEFINITIONS: &[&[Definition]] = &[HERE, compose::DEFINITIONS, quote::DEFINITIONS];
+pub(super) const DEFINITIONS: &[&[Definition]] =
+    &[HERE, compose::DEFINITIONS, quote::DEFINITIONS, ascii::DEFINITIONS];
 
 const HERE: &[Definition] = &[
     Definition::new("upper", &[TEXT], TEXT, |args| Value::text(upper(args.text(0)))),

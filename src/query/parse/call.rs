@@ -1,11 +1,14 @@
 //! `CALL procedure(value, name => value)`
 
-use datafusion::sql::sqlparser::ast;
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{self, Visit, Visitor};
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::Command;
 use super::cursor::Cursor;
-use crate::error::Result;
+use super::places::Places;
+use crate::error::{Error, Kind, Result};
 use crate::query::verb::VerbSignature;
 
 /// An argument as written.
@@ -41,7 +44,10 @@ pub(super) fn call(cursor: &mut Cursor<'_>) -> Result<Command> {
             cursor.advance();
         }
         let mut value = cursor.parse(|parser| parser.parse_expr())?;
-        super::normalize::expr(&mut value);
+        if let Some(error) = subquery(&value, cursor.places()) {
+            return Err(error);
+        }
+        super::normalize::expr(&mut value, cursor.places());
         arguments.push(CallArgument { name, value, position });
         if !cursor.take_token(&Token::Comma) {
             break;
@@ -52,6 +58,37 @@ pub(super) fn call(cursor: &mut Cursor<'_>) -> Result<Command> {
     }
     cursor.expect_token(&Token::RParen)?;
     Ok(Command::Call { name, arguments })
+}
+
+/// 0A000 for a subquery in an argument: nothing is read before the call.
+fn subquery(argument: &ast::Expr, places: Places<'_>) -> Option<Error> {
+    struct Subqueries<'a> {
+        places: Places<'a>,
+    }
+    impl Visitor for Subqueries<'_> {
+        type Break = Option<u32>;
+
+        fn pre_visit_expr(&mut self, expr: &ast::Expr) -> ControlFlow<Self::Break> {
+            match expr {
+                ast::Expr::InSubquery { subquery, .. } => ControlFlow::Break(self.places.of_in(subquery)),
+                ast::Expr::AnyOp { right, .. } | ast::Expr::AllOp { right, .. } => match &**right {
+                    ast::Expr::Subquery(subquery) => ControlFlow::Break(self.places.of_any(subquery)),
+                    _ => ControlFlow::Continue(()),
+                },
+                ast::Expr::Subquery(_) | ast::Expr::Exists { .. } => ControlFlow::Break(self.places.of(expr)),
+                ast::Expr::Function(ast::Function { args: ast::FunctionArguments::Subquery(_), .. }) => {
+                    ControlFlow::Break(self.places.of(expr))
+                }
+                _ => ControlFlow::Continue(()),
+            }
+        }
+    }
+    let ControlFlow::Break(place) = argument.visit(&mut Subqueries { places }) else { return None };
+    let error = Error::new(Kind::Unsupported, "cannot use subquery in CALL argument");
+    Some(match place {
+        Some(place) => error.with_position(place),
+        None => error,
+    })
 }
 
 fn skip(cursor: &mut Cursor<'_>) -> Vec<CallArgument> {

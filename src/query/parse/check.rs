@@ -5,12 +5,13 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::{self, BinaryOperator, Expr, Visit, Visitor};
 
 use super::cursor::syntax_error;
+use super::places::Places;
 use super::rowsets::folded;
 use crate::error::{Error, Kind};
 
 /// The error of a query that must not be planned.
-pub(super) fn refused(query: &ast::Query) -> Option<Error> {
-    if let ControlFlow::Break(error) = query.visit(&mut Checks) {
+pub(super) fn refused(query: &ast::Query, places: Places<'_>) -> Option<Error> {
+    if let ControlFlow::Break(error) = query.visit(&mut Checks { places }) {
         return Some(error);
     }
     let found = if query.for_clause.is_some() {
@@ -29,12 +30,23 @@ fn invalid(what: impl Into<String>, state: &'static str) -> Error {
     Error::new(Kind::Invalid, what).with_sqlstate(state)
 }
 
-struct Checks;
+struct Checks<'a> {
+    places: Places<'a>,
+}
 
-impl Visitor for Checks {
+impl Visitor for Checks<'_> {
     type Break = Error;
 
     fn pre_visit_query(&mut self, query: &ast::Query) -> ControlFlow<Error> {
+        if let ast::SetExpr::Values(values) = &*query.body
+            && let Some(row) = uneven(values)
+        {
+            let error = invalid("VALUES lists must all be the same length", "42601");
+            return ControlFlow::Break(match row.first().and_then(|first| self.places.of(first)) {
+                Some(place) => error.with_position(place),
+                None => error,
+            });
+        }
         let Some(ast::LimitClause::LimitOffset { limit, offset, .. }) = &query.limit_clause else {
             return ControlFlow::Continue(());
         };
@@ -51,8 +63,13 @@ impl Visitor for Checks {
     }
 
     fn pre_visit_select(&mut self, select: &ast::Select) -> ControlFlow<Error> {
-        let checks =
-            [open_join(select), joins_by_nature(select), named_twice(select), window_in_where(select)];
+        let checks = [
+            open_join(select),
+            joins_by_nature(select),
+            named_twice(select),
+            used_twice(select),
+            window_in_where(select),
+        ];
         match checks.into_iter().flatten().next() {
             Some(error) => ControlFlow::Break(error),
             None => ControlFlow::Continue(()),
@@ -75,6 +92,20 @@ impl Visitor for Checks {
             && left.len() != right.len()
         {
             return ControlFlow::Break(invalid("unequal number of entries in row expressions", "42601"));
+        }
+        if let Expr::Function(function) = expr
+            && let ast::FunctionArguments::List(list) = &function.args
+            && list.args.is_empty()
+            && ["coalesce", "greatest", "least"]
+                .iter()
+                .any(|name| function.name.to_string().eq_ignore_ascii_case(name))
+        {
+            // No functions to PostgreSQL, but expressions of a form of their own.
+            let error = syntax_error("syntax error at or near \")\"");
+            return ControlFlow::Break(match self.places.behind_name(function) {
+                Some(place) => error.with_position(place),
+                None => error,
+            });
         }
         if let Some(error) = without_columns(expr) {
             return ControlFlow::Break(error);
@@ -112,6 +143,38 @@ fn without_columns(expr: &Expr) -> Option<Error> {
         }
     };
     select.projection.is_empty().then(|| invalid(what, "42601"))
+}
+
+/// The first row of a list that has not as many values as the first one.
+fn uneven(values: &ast::Values) -> Option<&[Expr]> {
+    let width = values.rows.first()?.content.len();
+    values.rows.iter().find(|row| row.content.len() != width).map(|row| row.content.as_slice())
+}
+
+/// The columns that a join names in `USING`.
+pub(in crate::query) fn used_columns(join: &ast::Join) -> Option<Vec<String>> {
+    use ast::JoinOperator::{FullOuter, Inner, Join, Left, LeftOuter, Right, RightOuter};
+    match &join.join_operator {
+        Join(on) | Inner(on) | Left(on) | LeftOuter(on) | Right(on) | RightOuter(on) | FullOuter(on) => {
+            match on {
+                ast::JoinConstraint::Using(names) => {
+                    Some(names.iter().filter_map(|name| name.0.last()?.as_ident()).map(folded).collect())
+                }
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// A column that one `USING` names twice.
+fn used_twice(select: &ast::Select) -> Option<Error> {
+    let mut joins = select.from.iter().flat_map(|from| &from.joins).filter_map(used_columns);
+    joins.find_map(|columns| {
+        let twice = (1..columns.len()).find(|at| columns[..*at].contains(&columns[*at]))?;
+        let what = format!("column name \"{}\" appears more than once in USING clause", columns[twice]);
+        Some(invalid(what, "42701"))
+    })
 }
 
 /// A join without a condition.

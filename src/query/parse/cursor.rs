@@ -3,6 +3,7 @@
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, TokenizerError};
 
+use super::places::Places;
 use crate::error::{Error, Kind, Result};
 
 /// Where lines begin, to turn lines and columns into positions.
@@ -385,6 +386,15 @@ impl<'a> Cursor<'a> {
 
     pub(super) fn tokens(&self) -> &[TokenWithSpan] {
         &self.tokens
+    }
+
+    pub(super) fn positions(&self) -> &'a Positions {
+        self.positions
+    }
+
+    /// Where the parts of what was parsed from here stand.
+    pub(super) fn places(&self) -> Places<'_> {
+        Places::new(&self.tokens, self.positions)
     }
 }
 

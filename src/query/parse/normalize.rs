@@ -11,9 +11,11 @@ use datafusion::sql::sqlparser::ast::{
     Value, VisitMut, VisitorMut, WindowFrameBound, WindowSpec, WindowType,
 };
 
+use super::marks::{placed, placed_node};
 use super::outside::outside_subqueries;
+use super::places::Places;
 use super::tests_as_values::TestsAsValues;
-use super::{custom, expand, name, rowsets};
+use super::{custom, expand, marks, name, rowsets};
 
 /// Key of a number.
 pub(in crate::query) const NUMBER: &str = "number";
@@ -24,12 +26,27 @@ pub(in crate::query) const PARAMETER: &str = "parameter ";
 /// Key of `x op ANY(array)`, followed by the operator.
 pub(in crate::query) const ANY: &str = "any ";
 
-/// Key of a whole `CASE`.
-pub(in crate::query) const CASE: &str = "case";
+/// Key of a whole `CASE`, followed by the positions of its results.
+pub(in crate::query) const CASE: &str = "case ";
 /// Key of the arguments of a function that gives one of them, followed by its name.
 pub(in crate::query) const ALIKE: &str = "alike ";
 /// Key of a time and the zone it is taken to.
 pub(in crate::query) const AT_ZONE: &str = "at time zone";
+
+/// Key of a condition, followed by the clause it is the argument of.
+pub(in crate::query) const CONDITION: &str = "condition ";
+/// Key of a number of rows, followed by its clause.
+pub(in crate::query) const LIMIT: &str = "limit ";
+/// Key of what is taken apart, followed by the name of the function that does so.
+pub(in crate::query) const UNNEST: &str = "unnest ";
+/// Key of a value in a list of rows, and of values above it in its column.
+pub(in crate::query) const VALUES: &str = "values";
+/// Key of a value and two bounds, and of their negation.
+pub(in crate::query) const BETWEEN: &str = "between";
+pub(in crate::query) const NOT_BETWEEN: &str = "not between";
+/// Key of a value and the list it is looked for in, and of their negation.
+pub(in crate::query) const IN: &str = "in";
+pub(in crate::query) const NOT_IN: &str = "not in";
 
 /// Key of the elements of an array.
 pub(in crate::query) const ARRAY: &str = "array";
@@ -39,23 +56,59 @@ pub(in crate::query) const ROW: &str = "row";
 pub(in crate::query) const WHOLE: &str = "whole row ";
 
 /// Normalizes a whole query.
-pub(super) fn query(query: &mut Query) {
+pub(super) fn query(query: &mut Query, places: Places<'_>) {
+    marks::query(query, places);
     super::qualified::query(query);
     rowsets::query(query);
-    let _flow: ControlFlow<()> = query.visit(&mut Normalizer);
+    let _flow: ControlFlow<()> = query.visit(&mut Normalizer { places, open: Vec::new() });
     let _flow: ControlFlow<()> = query.visit(&mut expand::Rows);
 }
 
 /// Normalizes an expression that stands alone.
-pub(super) fn expr(expr: &mut Expr) {
-    let _flow: ControlFlow<()> = expr.visit(&mut Normalizer);
+pub(super) fn expr(expr: &mut Expr, places: Places<'_>) {
+    let _flow: ControlFlow<()> = expr.visit(&mut Normalizer { places, open: Vec::new() });
     let _flow: ControlFlow<()> = expr.visit(&mut expand::Rows);
 }
 
-struct Normalizer;
+struct Normalizer<'a> {
+    places: Places<'a>,
+    /// Where the parts of the expressions around stand: once these are normalized, nothing tells it any more.
+    open: Vec<Vec<Option<u32>>>,
+}
 
-impl VisitorMut for Normalizer {
+/// A position for each value of the node that an expression becomes; `None` for other expressions.
+fn placed_parts(expr: &Expr, places: Places<'_>) -> Option<Vec<Option<u32>>> {
+    let of = |expr: &Expr| places.of(expr);
+    Some(match expr {
+        Expr::Case { conditions, else_result, .. } => {
+            let results = conditions.iter().map(|when| &when.result);
+            results.chain(else_result.as_deref()).map(of).collect()
+        }
+        Expr::Array(array) if !array.elem.is_empty() => array.elem.iter().map(of).collect(),
+        Expr::Function(function) if is_alike(function) => {
+            let ast::FunctionArguments::List(list) = &function.args else { return None };
+            // Two values are compared by the function.
+            let is_comparison = function.name.to_string().eq_ignore_ascii_case("nullif");
+            let args = list.args.iter().map(|arg| match arg {
+                _ if is_comparison => of(expr),
+                ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(arg)) => of(arg),
+                _ => None,
+            });
+            args.collect()
+        }
+        Expr::Between { low, .. } => vec![places.of_keyword("between", low)],
+        Expr::InList { list, .. } => vec![list.first().and_then(|first| places.of_keyword("in", first))],
+        _ => return None,
+    })
+}
+
+impl VisitorMut for Normalizer<'_> {
     type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        self.open.extend(placed_parts(expr, self.places));
+        ControlFlow::Continue(())
+    }
 
     fn pre_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<()> {
         name::name_outputs(select);
@@ -69,9 +122,6 @@ impl VisitorMut for Normalizer {
     }
 
     fn post_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<()> {
-        for condition in select.selection.iter_mut().chain(&mut select.having) {
-            parameter_as(condition, "boolean");
-        }
         if let ast::GroupByExpr::Expressions(expressions, _) = &mut select.group_by {
             expressions.iter_mut().for_each(plain_number);
         }
@@ -133,6 +183,13 @@ impl VisitorMut for Normalizer {
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let has_parts = match expr {
+            Expr::Case { .. } | Expr::Between { .. } | Expr::InList { .. } => true,
+            Expr::Array(array) => !array.elem.is_empty(),
+            Expr::Function(function) => is_alike(function),
+            _ => false,
+        };
+        let mut parts = if has_parts { self.open.pop().unwrap_or_default() } else { Vec::new() }.into_iter();
         expand::expr(expr);
         match expr {
             Expr::Value(ast::ValueWithSpan { value: Value::Number(number, _), .. }) => {
@@ -145,12 +202,18 @@ impl VisitorMut for Normalizer {
             Expr::Value(ast::ValueWithSpan { value: Value::Placeholder(id), .. }) => {
                 *expr = node(format!("{PARAMETER}{id}"), vec![Expr::value(Value::Null)]);
             }
-            Expr::UnaryOp { op: ast::UnaryOperator::Not, expr: inner } => parameter_as(inner, "boolean"),
-            Expr::Case { operand, conditions, .. } => {
-                if operand.is_none() {
-                    conditions.iter_mut().for_each(|when| parameter_as(&mut when.condition, "boolean"));
-                }
-                *expr = node(CASE.into(), vec![take(expr)]);
+            Expr::Case { .. } => {
+                let parts = parts.map(|place| place.unwrap_or(0).to_string()).collect::<Vec<_>>().join(",");
+                *expr = node(format!("{CASE}{parts}"), vec![take(expr)]);
+            }
+            Expr::Between { expr: value, negated, low, high } => {
+                let key = placed(if *negated { NOT_BETWEEN } else { BETWEEN }, parts.next().flatten());
+                *expr = node(key, vec![take(value), take(low), take(high)]);
+            }
+            Expr::InList { expr: value, list, negated } => {
+                let key = placed(if *negated { NOT_IN } else { IN }, parts.next().flatten());
+                let all = std::iter::once(take(value)).chain(list.drain(..));
+                *expr = node(key, all.collect());
             }
             Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr: inner } => {
                 if negate(inner) {
@@ -173,7 +236,9 @@ impl VisitorMut for Normalizer {
             }
             // The planner's own arrays know nothing of the query around a subquery.
             Expr::Array(array) if !array.elem.is_empty() => {
-                *expr = node(ARRAY.into(), std::mem::take(&mut array.elem));
+                let elements = std::mem::take(&mut array.elem);
+                let places = parts.chain(std::iter::repeat(None));
+                *expr = placed_node(ARRAY, elements.into_iter().zip(places).collect());
             }
             Expr::AtTimeZone { timestamp, time_zone } => {
                 *expr = node(AT_ZONE.into(), vec![take(timestamp), take(time_zone)]);
@@ -196,7 +261,8 @@ impl VisitorMut for Normalizer {
                         ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(arg)) => Some(take(arg)),
                         _ => None,
                     });
-                    *expr = node(format!("{ALIKE}{name}"), args.collect());
+                    let places = parts.chain(std::iter::repeat(None));
+                    *expr = placed_node(&format!("{ALIKE}{name}"), args.zip(places).collect());
                 }
             }
             Expr::Function(function) => {
@@ -217,7 +283,7 @@ fn alike_values(values: &mut ast::Values) {
         let mut cells = values.rows.iter().filter_map(|row| row.content.get(column));
         let Some(key) = cells.find_map(cast_of) else { continue };
         let is_float = ["real", "double precision"].contains(&key.trim_start_matches(CAST));
-        for cell in values.rows.iter_mut().filter_map(|row| row.content.get_mut(column)) {
+        for cell in values.rows.iter_mut().filter_map(|row| row.content.get_mut(column)).map(value_of) {
             let is_constant = match cell {
                 Expr::Value(value) => matches!(value.value, Value::SingleQuotedString(_) | Value::Null),
                 // A numeric beside a float is one.
@@ -231,11 +297,27 @@ fn alike_values(values: &mut ast::Values) {
     }
 }
 
+/// The value itself, without those above it.
+fn value_of(cell: &mut Expr) -> &mut Expr {
+    let is_beside = matches!(cell, Expr::Dictionary(fields)
+        if fields.first().is_some_and(|field| field.key.value.starts_with(VALUES)));
+    if !is_beside {
+        return cell;
+    }
+    match cell {
+        Expr::Dictionary(fields) => &mut fields[0].value,
+        other => other,
+    }
+}
+
 /// The key of a cast.
 fn cast_of(expr: &Expr) -> Option<String> {
     let Expr::Dictionary(fields) = expr else { return None };
-    let key = &fields.first()?.key.value;
-    key.starts_with(CAST).then(|| key.clone())
+    let field = fields.first()?;
+    match field.key.value.starts_with(VALUES) {
+        true => cast_of(&field.value),
+        false => field.key.value.starts_with(CAST).then(|| field.key.value.clone()),
+    }
 }
 
 pub(super) fn take(expr: &mut Expr) -> Expr {

@@ -4,13 +4,26 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use super::cursor::Positions;
 use super::dialect::Postgres;
-use crate::error::Error;
+use crate::error::{Error, Kind};
 
 /// States of errors about a name.
 const ABOUT_A_NAME: &[&str] =
-    &["42703", "42P01", "42883", "42702", "42P09", "42704", "42803", "42809", "42P10"];
+    &["42703", "42P01", "42883", "42725", "42702", "42P09", "42704", "42803", "42809", "42P10"];
 /// States of errors about a constant.
-const ABOUT_A_CONSTANT: &[&str] = &["22P02", "22007", "22008", "22003", "22023"];
+const ABOUT_A_CONSTANT: &[&str] = &["22P02", "22007", "22008", "22009", "22003", "22023"];
+
+/// 42P02, at the first parameter of a text that begins behind `start` characters.
+pub(super) fn parameter(text: &str, start: u32) -> Option<Error> {
+    if !text.contains('$') {
+        return None;
+    }
+    let tokens = Tokenizer::new(&Postgres, text).tokenize_with_location().ok()?;
+    let is_parameter = |token: &&TokenWithSpan| matches!(&token.token, Token::Placeholder(_));
+    let token = tokens.iter().find(is_parameter)?;
+    let error = Error::new(Kind::Invalid, format!("there is no parameter {}", token.token));
+    let place = start + Positions::new(text).of(token.span.start);
+    Some(error.with_sqlstate("42P02").with_position(place))
+}
 
 /// The error with the position of its subject in the text, which begins behind `start` characters.
 pub(super) fn located(error: Error, text: &str, start: u32) -> Error {
@@ -21,7 +34,11 @@ pub(super) fn located(error: Error, text: &str, start: u32) -> Error {
     let found = if let Some(found) = words.clause(what) {
         found
     } else if what.starts_with("operator does not exist") || what.starts_with("operator is not unique") {
-        operator_of(what).and_then(|op| words.only(|token| token.to_string() == op))
+        words.operator(what)
+    } else if what.contains("USING clause") || what.starts_with("common column name") {
+        None
+    } else if let Some(call) = words.called(what) {
+        Some(call)
     } else if ABOUT_A_NAME.contains(&error.sqlstate()) {
         let is_ambiguous = error.sqlstate() == "42702";
         subject(what).and_then(|names| words.named(&names, is_ambiguous))
@@ -54,9 +71,6 @@ impl<'a> Words<'a> {
     /// several that it may mean.
     fn clause(&self, what: &str) -> Option<Option<usize>> {
         Some(match what {
-            _ if what.starts_with("argument of WHERE must") => self.behind("where"),
-            _ if what.starts_with("argument of NOT must") => self.behind("not"),
-            _ if what.starts_with("argument of CASE/WHEN must") => self.behind("when"),
             "aggregate functions are not allowed in WHERE" | "window functions are not allowed in WHERE" => {
                 self.behind("where").and_then(|from| self.call(from))
             }
@@ -75,7 +89,6 @@ impl<'a> Words<'a> {
             "unequal number of entries in row expressions" => self.only(|token| {
                 matches!(token, Token::Eq | Token::Neq | Token::Lt | Token::Gt | Token::LtEq | Token::GtEq)
             }),
-            _ if what.starts_with("frame starting from") => self.behind("and"),
             _ if what.starts_with("WITH query name") => {
                 let name = what.split('"').nth(1).unwrap_or_default();
                 let is_name = |at: &usize| self.is_word(*at, name) && self.is_word(at + 1, "as");
@@ -92,10 +105,18 @@ impl<'a> Words<'a> {
                     what.starts_with(&format!("each {set} query"))
                         || what.starts_with(&format!("{set} types"))
                 })?;
-                let right = self.behind(&set.to_lowercase());
-                let select =
-                    right.and_then(|from| (from..self.0.len()).find(|at| self.is_word(*at, "select")));
-                select.map(|select| select + 1)
+                let first = |from: usize| (from..self.0.len()).find(|at| self.is_word(*at, "select"));
+                let Some((_, right)) =
+                    what.split_once(" types ").and_then(|(_, types)| types.split_once(" and "))
+                else {
+                    return Some(self.behind(&set.to_lowercase()).and_then(first).map(|select| select + 1));
+                };
+                let wanted = right.trim_end_matches(" cannot be matched");
+                let sets = (0..self.0.len()).filter(|at| self.is_keyword(*at, set));
+                let outputs = sets.filter_map(first).flat_map(|select| self.parts(select + 1));
+                // What is plainly of another type is not meant.
+                let mut outputs = outputs.filter(|(from, to)| !self.is_other(*from, *to, wanted));
+                outputs.next().map(|(from, _)| from)
             }
         })
     }
@@ -127,6 +148,116 @@ impl<'a> Words<'a> {
     /// What stands behind the only word of a kind.
     fn behind(&self, keyword: &str) -> Option<usize> {
         only((0..self.0.len()).filter(|at| self.is_keyword(*at, keyword))).map(|at| at + 1)
+    }
+
+    /// The parts of a list that begins here, each from its first token to behind its last.
+    fn parts(&self, from: usize) -> Vec<(usize, usize)> {
+        let ends =
+            ["from", "where", "group", "having", "union", "intersect", "except", "order", "limit", "offset"];
+        let (mut parts, mut start, mut depth) = (Vec::new(), from, 0_usize);
+        for at in from..=self.0.len() {
+            let is_end = match self.token(at) {
+                None => true,
+                Some(Token::RParen) => depth == 0,
+                Some(Token::Word(_)) => depth == 0 && ends.iter().any(|word| self.is_keyword(at, word)),
+                _ => false,
+            };
+            if is_end || (depth == 0 && self.token(at) == Some(&Token::Comma)) {
+                if at > start {
+                    parts.push((start, at));
+                }
+                start = at + 1;
+            }
+            if is_end {
+                break;
+            }
+            match self.token(at) {
+                Some(Token::LParen | Token::LBracket) => depth += 1,
+                Some(Token::RParen | Token::RBracket) => depth -= 1,
+                _ => {}
+            }
+        }
+        parts
+    }
+
+    /// Whether what is written is a constant of another type than this one.
+    fn is_other(&self, from: usize, to: usize, type_name: &str) -> bool {
+        let is_one_of = |names: &[&str]| !names.contains(&type_name);
+        if to == from + 1 {
+            return match self.token(from) {
+                Some(Token::Number(text, _)) if text.contains(['.', 'e', 'E']) => is_one_of(&["numeric"]),
+                Some(Token::Number(..)) => is_one_of(&["integer", "bigint", "numeric"]),
+                Some(Token::SingleQuotedString(_)) => is_one_of(&["unknown", "text"]),
+                Some(Token::Word(_)) if self.is_keyword(from, "null") => is_one_of(&["unknown"]),
+                Some(Token::Word(_)) if self.is_keyword(from, "true") || self.is_keyword(from, "false") => {
+                    is_one_of(&["boolean"])
+                }
+                _ => false,
+            };
+        }
+        if to < from + 3 || self.token(to - 2) != Some(&Token::DoubleColon) {
+            return false;
+        }
+        let names = [("int", "integer"), ("integer", "integer"), ("bigint", "bigint"), ("text", "text")];
+        let more = [
+            ("numeric", "numeric"),
+            ("boolean", "boolean"),
+            ("date", "date"),
+            ("float8", "double precision"),
+        ];
+        names
+            .iter()
+            .chain(&more)
+            .any(|(written, name)| self.is_keyword(to - 1, written) && *name != type_name)
+    }
+
+    /// The only operator that a message may be about: beside it stands no constant that is plainly of another type.
+    fn operator(&self, what: &str) -> Option<usize> {
+        let op = operator_of(what)?;
+        let (left, right) = what.split_once(": ")?.1.split_once(&format!(" {op} ")).unwrap_or_default();
+        let is_part = |at: Option<usize>| {
+            let joins = |token: &Token| {
+                matches!(token, Token::Plus | Token::Minus | Token::Mul | Token::Div | Token::DoubleColon)
+            };
+            at.and_then(|at| self.token(at)).is_some_and(joins)
+        };
+        // `date '2024-01-31'` is no constant without a type.
+        let is_typed = |at: usize| {
+            matches!(self.token(at), Some(Token::SingleQuotedString(_)))
+                && matches!(at.checked_sub(1).and_then(|at| self.token(at)), Some(Token::Word(_)))
+        };
+        let is_other_left = |at: usize| {
+            at > 0
+                && !is_typed(at - 1)
+                && !is_part(at.checked_sub(2))
+                && !left.is_empty()
+                && self.is_other(at - 1, at, left)
+        };
+        let is_other_right =
+            |at: usize| !is_part(Some(at + 2)) && !right.is_empty() && self.is_other(at + 1, at + 2, right);
+        only(
+            (0..self.0.len()).filter(|at| {
+                self.0[*at].token.to_string() == op && !is_other_left(*at) && !is_other_right(*at)
+            }),
+        )
+    }
+
+    /// The call that a message is about: the first one of the name with as many arguments, none of which is plainly of
+    /// another type.
+    fn called(&self, what: &str) -> Option<usize> {
+        let call =
+            what.strip_prefix("function ")?.strip_prefix("pg_catalog.").or(what.strip_prefix("function "))?;
+        let (call, _) = call.rsplit_once(')')?;
+        let (name, types) = call.split_once('(')?;
+        let types: Vec<&str> = types.split(", ").filter(|name| !name.is_empty()).collect();
+        let is_it = |at: &usize| {
+            self.is_word(*at, name) && self.token(at + 1) == Some(&Token::LParen) && {
+                let arguments = self.parts(at + 2);
+                arguments.len() == types.len()
+                    && arguments.iter().zip(&types).all(|((from, to), name)| !self.is_other(*from, *to, name))
+            }
+        };
+        (0..self.0.len()).find(is_it)
     }
 
     /// The first call of a function from a place on.

@@ -8,8 +8,9 @@ use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::cursor::Cursor;
+use super::places::Places;
 use super::refuse::Refusal;
-use super::{check, normalize};
+use super::{check, frames, normalize};
 use crate::error::Result;
 
 /// Reads a query up to where it ends. What it must not contain makes a [`Refusal`].
@@ -23,10 +24,13 @@ pub(super) fn query(cursor: &mut Cursor<'_>) -> Result<std::result::Result<Box<a
     if let Some(refusal) = writes(&query) {
         return Ok(Err(refusal));
     }
-    if let Some(error) = check::refused(&query) {
+    if let Some(error) = frames::refused(cursor.tokens(), cursor.positions()) {
         return Err(error);
     }
-    normalize::query(&mut query);
+    if let Some(error) = check::refused(&query, cursor.places()) {
+        return Err(error);
+    }
+    normalize::query(&mut query, cursor.places());
     Ok(Ok(query))
 }
 
@@ -102,7 +106,8 @@ pub(super) fn copy_table(cursor: &mut Cursor<'_>) -> Result<Box<ast::Query>> {
     let dialect = datafusion::sql::sqlparser::dialect::PostgreSqlDialect {};
     let parsed = Parser::new(&dialect).try_with_sql(&text).and_then(|mut parser| parser.parse_query());
     let mut query = parsed.map_err(|_| cursor.unexpected())?;
-    normalize::query(&mut query);
+    // The text is another one: nothing in it has a position.
+    normalize::query(&mut query, Places::new(&[], cursor.positions()));
     Ok(query)
 }
 

@@ -453,7 +453,8 @@ fn names_a_column(expr: &mut Expr) -> bool {
     expr.visit(&mut Names).is_break()
 }
 
-pub(super) fn folded(ident: &Ident) -> String {
+/// A name as it is looked up: in small letters unless it is quoted.
+pub(in crate::query) fn folded(ident: &Ident) -> String {
     match ident.quote_style {
         Some(_) => ident.value.clone(),
         None => ident.value.to_lowercase(),

@@ -6,15 +6,18 @@ use datafusion::logical_expr::planner::RawBinaryExpr;
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, Operator};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
-use super::{is_open_parameter, is_text, is_unknown_text, no_operator, operator, takes_text, unknown_target};
-use crate::error::Error;
+use super::{
+    NO_OPERATOR, is_open_parameter, is_text, is_unknown_text, no_operator, operator, takes_text,
+    unknown_target,
+};
+use crate::error::{Error, Kind};
 use crate::query::PG_TYPE;
 use crate::query::functions::cast::{Target, cast_expr};
 use crate::query::functions::datetime::SHOWN;
 use crate::query::functions::interval::INTERVAL;
 use crate::query::functions::json::operators;
 use crate::query::functions::number::{is_float, is_integer, is_numeric};
-use crate::query::functions::row;
+use crate::query::functions::row::{self, shown_type};
 use crate::query::zone::Zone;
 
 /// The expression of an operator that the planner does not have, or the operands back.
@@ -89,6 +92,17 @@ fn of_json(raw: &RawBinaryExpr, left: &Field, right: &Field, zone: Zone) -> Resu
     if let Some(comparison) = operator(&raw.op).filter(is_comparison) {
         let is_binary = |field: &Field, expr: &Expr| tag(field) == Some("jsonb") || is_unknown_text(expr);
         if !(is_binary(left, &raw.left) && is_binary(right, &raw.right)) {
+            // Only the binary form can be compared.
+            if tag(left) == Some("json") || tag(right) == Some("json") {
+                let name = |field: &Field, expr: &Expr| match is_unknown_text(expr) {
+                    true => "unknown".to_string(),
+                    false => shown_type(field),
+                };
+                let (left, right) = (name(left, &raw.left), name(right, &raw.right));
+                let what = format!("operator does not exist: {left} {} {right}", raw.op);
+                let error = Error::new(Kind::Invalid, what).with_sqlstate("42883");
+                return Err(error.with_hint(NO_OPERATOR).into());
+            }
             return Ok(None);
         }
         let zero = Expr::Literal(datafusion::common::ScalarValue::Int32(Some(0)), None);

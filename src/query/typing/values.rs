@@ -6,7 +6,7 @@ use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, ScalarUDF};
 
 use super::{is_open_parameter, list, with_type};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::query::functions::cast::{PostgresCast, Target, cast_expr, cast_scalar, sql_name};
 use crate::query::functions::number::{Number, is_float, is_integer, is_numeric};
 use crate::query::functions::row;
@@ -28,11 +28,31 @@ pub(super) fn number(value: Expr) -> Result<Expr> {
         // A number with an exponent arrives as text; what no numeric can hold here is a float.
         ScalarValue::Utf8(Some(text)) => match Number::parse(text).and_then(|number| number.scalar()) {
             Some(number) => number,
-            None => ScalarValue::Float64(Some(parse_float(text, "double precision")?)),
+            None => ScalarValue::Float64(Some(
+                parse_float(text, "double precision").map_err(|_| too_large(text))?,
+            )),
         },
         _ => return Ok(value),
     };
     Ok(Expr::Literal(scalar, None))
+}
+
+/// Digits before and behind the point that PostgreSQL's numerics can have.
+const MOST_DIGITS: i32 = 131_072;
+
+/// 22003, for a number with an exponent that is beyond every type here. It is written out, as PostgreSQL's numerics are.
+fn too_large(text: &str) -> Error {
+    let error = |what: String| Error::new(Kind::Data, what).with_sqlstate("22003");
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let exponent = exponent.parse::<i32>().ok().filter(|exponent| exponent.abs() < MOST_DIGITS);
+    let Some(exponent) =
+        exponent.filter(|exponent| usize::try_from(*exponent).is_ok_and(|e| e >= fraction.len()))
+    else {
+        return error("value overflows numeric format".into());
+    };
+    let zeros = "0".repeat(exponent as usize - fraction.len());
+    error(format!("\"{whole}{fraction}{zeros}\" is out of range for type double precision"))
 }
 
 pub(super) fn cast(value: Expr, target: &Target, schema: &DFSchema, zone: Zone) -> Result<Expr> {
@@ -79,6 +99,10 @@ pub(super) fn any(left: Expr, array: Expr, schema: &DFSchema, zone: Zone) -> Res
     }
     if let DataType::List(element) = array.get_type(schema)? {
         left = with_type(left, element.data_type());
+        if left_type == Some(DataType::Null) {
+            left = Expr::Cast(Cast::new(Box::new(left), element.data_type().clone()));
+            return Ok(datafusion::functions_nested::expr_fn::array_has(array, left));
+        }
         if let Some(left_type) = left_type.filter(|left_type| left_type != element.data_type()) {
             // Both sides need one type; the array's elements follow the value.
             array = Expr::Cast(Cast::new(Box::new(array), list(left_type)));

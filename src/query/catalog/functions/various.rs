@@ -104,8 +104,8 @@ fn flag(name: &str, yes: &[&str], no: &[&str]) -> Value {
     }
 }
 
-/// By number.
-const ENCODINGS: &[&str] = &[
+/// Encodings by number.
+pub(in crate::query) const ENCODINGS: &[&str] = &[
     "SQL_ASCII",
     "EUC_JP",
     "EUC_CN",

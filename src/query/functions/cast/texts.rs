@@ -31,9 +31,15 @@ pub(super) fn from_text(array: &ArrayRef, to: &DataType, zone: Zone) -> Result<A
             text::parse_float(text, "double precision")
         })?)),
         DataType::Float32 => {
-            let floats = parsed(texts, |text| text::parse_float(text, "real"))?;
-            let floats = floats.into_iter().map(|value| value.map(|value| value as f32));
-            Arc::new(floats.collect::<PrimitiveArray<Float32Type>>())
+            let floats = parsed(texts, |text| {
+                let value = text::parse_float(text, "real")?;
+                let narrow = value as f32;
+                match narrow.is_infinite() && value.is_finite() {
+                    true => Err(text::beyond(text, "real")),
+                    false => Ok(narrow),
+                }
+            })?;
+            Arc::new(PrimitiveArray::<Float32Type>::from(floats))
         }
         DataType::Decimal128(..) | DataType::Decimal256(..) => {
             let number =
@@ -50,17 +56,17 @@ pub(super) fn from_text(array: &ArrayRef, to: &DataType, zone: Zone) -> Result<A
             Arc::new(PrimitiveArray::<arrow::datatypes::IntervalMonthDayNanoType>::from(spans))
         }
         DataType::Time64(_) => Arc::new(PrimitiveArray::<arrow::datatypes::Time64MicrosecondType>::from(
-            parsed(texts, moment_input::parse_time)?,
+            parsed(texts, |text| moment_input::parse_time(text, zone))?,
         )),
         DataType::Binary => {
             let bytes = parsed(texts, text::parse_bytea)?;
             Arc::new(bytes.iter().map(Option::as_deref).collect::<arrow::array::BinaryArray>())
         }
-        DataType::Date32 => {
-            Arc::new(PrimitiveArray::<Date32Type>::from(parsed(texts, moment_input::parse_date)?))
-        }
+        DataType::Date32 => Arc::new(PrimitiveArray::<Date32Type>::from(parsed(texts, |text| {
+            moment_input::parse_date(text, zone)
+        })?)),
         DataType::Timestamp(TimeUnit::Microsecond, None) => {
-            let times = parsed(texts, moment_input::parse_timestamp)?;
+            let times = parsed(texts, |text| moment_input::parse_timestamp(text, zone))?;
             Arc::new(PrimitiveArray::<TimestampMicrosecondType>::from(times))
         }
         DataType::Timestamp(TimeUnit::Microsecond, Some(utc)) => Arc::new(

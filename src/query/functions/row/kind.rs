@@ -74,7 +74,45 @@ fn is_text(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
 
+/// Whether a constant without a type could become one of several kinds of types here, none of which is text: then
+/// nobody knows which one it is.
+pub(super) fn are_of_several_kinds(types: impl Iterator<Item = Type>) -> bool {
+    let mut first = None;
+    let mut several = false;
+    for found in types {
+        let Some(category) = found.category() else { return false };
+        several |= *first.get_or_insert(category) != category;
+    }
+    several
+}
+
 impl Type {
+    /// The letter of PostgreSQL's category of the type; `None` for text and for what takes anything.
+    fn category(self) -> Option<char> {
+        Some(match self {
+            Type::Bool => 'B',
+            Type::Int4 | Type::Int8 | Type::Float8 | Type::Numeric | Type::Regtype => 'N',
+            Type::Date | Type::Time | Type::Timestamp | Type::TimestampTz => 'D',
+            Type::Interval => 'T',
+            Type::Bytea | Type::Json | Type::Jsonb | Type::Uuid => 'U',
+            Type::Texts
+            | Type::TextLists
+            | Type::Int4s
+            | Type::Int8s
+            | Type::Float8s
+            | Type::Timestamps
+            | Type::TimestampTzs
+            | Type::Jsons
+            | Type::Jsonbs => 'A',
+            Type::Text
+            | Type::AnyArray
+            | Type::Any
+            | Type::Same(_)
+            | Type::ElementOf(_)
+            | Type::ArrayOf(_) => return None,
+        })
+    }
+
     /// The name of the type in PostgreSQL's catalog, where Arrow's does not tell it.
     fn tag(self) -> Option<&'static str> {
         Some(match self {

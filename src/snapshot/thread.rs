@@ -1,8 +1,11 @@
-//! A thread of its own for pieces of work that block and take much memory one after the other.
+//! Threads for pieces of work that block: one of their own for those that take much memory one after the other, and some
+//! for those that take little and are many.
 //!
 //! On a pool each piece may run on another thread, and what one has freed stays with the arena of its thread: the
 //! next piece takes the same amount again.
 
+use std::num::NonZero;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 
 use tokio::sync::oneshot;
@@ -38,9 +41,65 @@ impl Thread {
     }
 }
 
+/// Threads that work on the same.
+const MOST_THREADS: usize = 4;
+
+/// What `work` makes of each of `pieces`, in their order, on as many threads as help. Blocks.
+///
+/// # Errors
+/// The first error in the order of the pieces; later pieces may not have been worked on then.
+pub(crate) fn side_by_side<P: Sync, T: Send>(
+    pieces: &[P],
+    work: impl Fn(&P) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = threads.min(MOST_THREADS).min(pieces.len());
+    if threads <= 1 {
+        return pieces.iter().map(work).collect();
+    }
+    let (next, has_failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let take_turns = || {
+        let mut done = Vec::new();
+        while !has_failed.load(Ordering::Relaxed) {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(piece) = pieces.get(at) else { break };
+            let made = work(piece);
+            has_failed.fetch_or(made.is_err(), Ordering::Relaxed);
+            done.push((at, made));
+        }
+        done
+    };
+    let mut done = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(take_turns)).collect();
+        let mut done = take_turns();
+        for other in others {
+            done.extend(other.join().map_err(|_| Error::internal("a thread has ended before its work"))?);
+        }
+        Ok::<_, Error>(done)
+    })?;
+    done.sort_unstable_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, made)| made).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pieces_keep_their_order_and_the_first_error_counts() {
+        let pieces: Vec<u32> = (0..1000).collect();
+        let doubled = side_by_side(&pieces, |piece| Ok(2 * piece)).unwrap();
+        assert_eq!(doubled, pieces.iter().map(|piece| 2 * piece).collect::<Vec<_>>());
+        assert!(side_by_side(&pieces[..0], |piece| Ok(*piece)).unwrap().is_empty());
+        let odd = |piece: &u32| match piece {
+            7 | 9 => Err(Error::internal(format!("no {piece}"))),
+            other => Ok(*other),
+        };
+        for _ in 0..50 {
+            let error = side_by_side(&pieces, odd).unwrap_err();
+            assert!(error.to_string().contains("no 7"), "{error}");
+        }
+    }
 
     #[tokio::test]
     async fn work_is_done_in_order_on_one_thread() {

@@ -16,6 +16,7 @@ use super::plan::{Plan, PlanWriter};
 use super::sorted::Location;
 use super::spec::Counts;
 use super::spill::Spill;
+use super::thread::side_by_side;
 use super::tuning::{PAGE_ROWS, Tuning};
 use super::version::{Snapshot, TableFile};
 use crate::error::Result;
@@ -117,14 +118,14 @@ impl Planner<'_, '_> {
         let window = Window::new(&layout.keys, unstaged(&layout.schema, &batch)?)?;
         let mut keep: Vec<bool> = is_delete.iter().map(|delete| !delete).collect();
         let mut found = vec![false; window.rows()];
-        let mut by_file = Vec::new();
-        for (index, file) in self.files.iter().enumerate().filter(|(_, file)| window.may_be_in(file)) {
+        let may_have: Vec<_> =
+            self.files.iter().enumerate().filter(|(_, file)| window.may_be_in(file)).collect();
+        let mut by_file = side_by_side(&may_have, |(index, file)| {
             let hits = find(layout, &file.open(&layout.folder, self.footers)?, file, &window)?;
-            hits.iter().for_each(|hit| found[hit.row] = true);
-            if !hits.is_empty() {
-                by_file.push((index, hits));
-            }
-        }
+            Ok((*index, hits))
+        })?;
+        by_file.retain(|(_, hits)| !hits.is_empty());
+        by_file.iter().flat_map(|(_, hits)| hits).for_each(|hit| found[hit.row] = true);
         // Where comparing costs least, most is compared.
         by_file.sort_by_key(|(index, hits)| self.cost(*index, hits));
         for (index, hits) in by_file {

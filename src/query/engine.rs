@@ -319,7 +319,6 @@ fn session_config(config: &EngineConfig) -> SessionConfig {
         .with_information_schema(false)
         .with_create_default_catalog_and_schema(false);
     let options = session.options_mut();
-    options.execution.parquet.pushdown_filters = true;
     options.execution.parquet.reorder_filters = true;
     options.execution.parquet.schema_force_view_types = false;
     options.sql_parser.parse_float_as_decimal = true;

@@ -7,9 +7,9 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
+use arrow::array::{Array, AsArray, BooleanArray, DictionaryArray, RecordBatch};
 use arrow::buffer::BooleanBuffer;
-use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema, UInt32Type};
+use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema, UInt8Type, UInt32Type};
 use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::logical_expr::ColumnarValue;
@@ -34,14 +34,20 @@ pub(crate) fn has_many_gaps(gone: u64, total: u64) -> bool {
 pub(crate) fn numbered(stored: &Arc<Schema>) -> TableSchema {
     let row = Field::new(ROW, DataType::Int64, false).with_extension_type(RowNumber);
     TableSchema::builder(stored.clone())
-        .with_table_partition_cols(vec![Arc::new(Field::new(FILE, DataType::UInt32, false))])
+        .with_table_partition_cols(vec![Arc::new(Field::new(FILE, file_type(), false))])
         .with_virtual_columns(vec![Arc::new(row)])
         .build()
 }
 
+/// One value in a dictionary takes a quarter of the room, and says by itself that all rows are of one file.
+fn file_type() -> DataType {
+    DataType::Dictionary(Box::new(DataType::UInt8), Box::new(DataType::UInt32))
+}
+
 /// The value of the column that tells the file.
 pub(crate) fn file_number(number: usize) -> ScalarValue {
-    ScalarValue::UInt32(u32::try_from(number).ok())
+    let number = ScalarValue::UInt32(u32::try_from(number).ok());
+    ScalarValue::Dictionary(Box::new(DataType::UInt8), Box::new(number))
 }
 
 /// The rows of `scan` that are left, without its last two columns, which are those of [`numbered`]. `masks` has one
@@ -77,20 +83,17 @@ struct IsLive {
 }
 
 impl IsLive {
-    fn mask(&self, files: &[u32], rows: &[i64]) -> BooleanBuffer {
-        let (Some(file), Some(first), Some(last)) = (files.first(), rows.first(), rows.last()) else {
+    fn mask(&self, files: &DictionaryArray<UInt8Type>, rows: &[i64]) -> BooleanBuffer {
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
             return BooleanBuffer::new_set(0);
         };
+        let numbers = files.values().as_primitive::<UInt32Type>().values();
         let of_file = |file: u32| self.masks.get(file as usize).and_then(Option::as_ref);
         // Batches come from one file, mostly without a gap. A loop that looks at everything is the fastest.
-        let gaps = rows
-            .iter()
-            .zip(*first..)
-            .zip(files)
-            .fold(0, |differs, ((row, next), other)| differs | (row ^ next) | i64::from(other ^ file));
-        if gaps == 0 {
-            let Some(mask) = of_file(*file) else { return BooleanBuffer::new_set(rows.len()) };
-            if *first >= 0 && (*last as usize) < mask.len() {
+        if let [file] = **numbers {
+            let Some(mask) = of_file(file) else { return BooleanBuffer::new_set(rows.len()) };
+            let gaps = rows.iter().zip(*first..).fold(0, |differs, (row, next)| differs | (row ^ next));
+            if gaps == 0 && *first >= 0 && (*last as usize) < mask.len() {
                 return mask.slice(*first as usize, rows.len());
             }
         }
@@ -98,7 +101,8 @@ impl IsLive {
             of_file(file)
                 .is_none_or(|mask| usize::try_from(row).is_ok_and(|row| row < mask.len() && mask.value(row)))
         };
-        files.iter().zip(rows).map(|(file, row)| is_live(*file, *row)).collect()
+        let files = files.keys().values().iter().map(|key| numbers[usize::from(*key)]);
+        files.zip(rows).map(|(file, row)| is_live(file, *row)).collect()
     }
 }
 
@@ -132,11 +136,11 @@ impl PhysicalExpr for IsLive {
         let files = self.file.evaluate(batch)?.into_array(batch.num_rows())?;
         let rows = self.row.evaluate(batch)?.into_array(batch.num_rows())?;
         let (Some(files), Some(rows)) =
-            (files.as_primitive_opt::<UInt32Type>(), rows.as_primitive_opt::<Int64Type>())
+            (files.as_dictionary_opt::<UInt8Type>(), rows.as_primitive_opt::<Int64Type>())
         else {
             return internal_err!("rows are numbered by {} and {}", files.data_type(), rows.data_type());
         };
-        let mask = self.mask(files.values(), rows.values());
+        let mask = self.mask(files, rows.values());
         Ok(ColumnarValue::Array(Arc::new(BooleanArray::new(mask, None))))
     }
 
@@ -162,6 +166,7 @@ impl PhysicalExpr for IsLive {
 #[cfg(test)]
 mod tests {
     use arrow::array::{ArrayRef, Int64Array, UInt32Array};
+    use arrow::compute::cast;
 
     use super::*;
 
@@ -182,8 +187,9 @@ mod tests {
             (vec![1, 0, 0], vec![1, 1, 4], vec![true, false, false]),
             (vec![], vec![], vec![]),
         ] {
+            let files = cast(&UInt32Array::from(files), &file_type()).unwrap();
             let batch = RecordBatch::try_from_iter([
-                (FILE, Arc::new(UInt32Array::from(files)) as ArrayRef),
+                (FILE, files),
                 (ROW, Arc::new(Int64Array::from(rows)) as ArrayRef),
             ])
             .unwrap();

@@ -43,9 +43,6 @@ use super::verified_store::VerifiedStore;
 use super::version::{Snapshot, TableFile};
 use crate::model::{FieldType, ObjectField};
 
-/// With so many columns beside those of the filter it pays to read them only for the rows that pass.
-const WIDE: usize = 4;
-
 /// A version of a table as a query sees it.
 pub(crate) struct SnapshotTable {
     snapshot: Arc<Snapshot>,
@@ -368,11 +365,9 @@ impl SnapshotTable {
             global: state.config().options().execution.parquet.clone(),
             ..TableParquetOptions::default()
         };
-        // Beside a mask a filter is checked after the scan, so that rows are copied once for both.
-        let pushdown = match masks {
-            Some(_) => self.is_wide(projection, filters),
-            None => options.global.pushdown_filters,
-        };
+        // What passes a filter in the scan is copied; where a mask follows, once more. That pays only where it saves
+        // reading something.
+        let pushdown = masks.is_none() || self.reads_others(projection, filters);
         let url = self.snapshot.folder.url.clone();
         let store = state.runtime_env().object_store(&url)?;
         let table = self.snapshot.folder.name.clone();
@@ -451,17 +446,14 @@ impl SnapshotTable {
         })
     }
 
-    /// Whether the query reads many columns that its filter does not need.
-    fn is_wide(&self, projection: Option<&Vec<usize>>, filters: &[Expr]) -> bool {
-        if filters.is_empty() {
-            return false;
-        }
+    /// Whether the query reads columns that its filters do not need.
+    fn reads_others(&self, projection: Option<&Vec<usize>>, filters: &[Expr]) -> bool {
         let filtered: HashSet<&str> =
             filters.iter().flat_map(Expr::column_refs).map(|column| column.name.as_str()).collect();
-        let is_other = |index: &usize| !filtered.contains(self.schema.field(*index).name().as_str());
+        let is_other = |index: usize| !filtered.contains(self.schema.field(index).name().as_str());
         match projection {
-            Some(projection) => projection.iter().filter(|index| is_other(index)).count() >= WIDE,
-            None => (0..self.schema.fields().len()).filter(is_other).count() >= WIDE,
+            Some(projection) => projection.iter().copied().any(is_other),
+            None => (0..self.schema.fields().len()).any(is_other),
         }
     }
 }

@@ -14,9 +14,10 @@ use parquet::schema::types::ColumnPath;
 const GROUP_ROWS: usize = 128 * 1024;
 /// Rows of a page: the unit in which the rows found by a lookup are read.
 pub(crate) const PAGE_ROWS: usize = 2048;
-/// Bytes of a page of a key column, and the rows after which its size is looked at: the unit in which keys are looked
-/// up. A change of some thousand keys meets few of the pages of a large table only when they are this small.
-const KEY_PAGE_BYTES: usize = 4 * 1024;
+/// Bytes of a page of a key column, which texts exceed by as much again, and the rows after which its size is looked at:
+/// the unit in which keys are looked up. A change of some thousand keys meets few of the pages of a large table only when
+/// they are this small.
+const KEY_PAGE_BYTES: usize = 2560;
 const KEY_PAGE_ROWS: usize = 256;
 /// Share of the keys not in a file for which its filter does not say so.
 const WRONG_HITS: f64 = 0.01;

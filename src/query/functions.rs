@@ -16,6 +16,7 @@ pub(super) mod number;
 pub(super) mod ordered;
 mod overlap;
 mod pattern;
+pub(in crate::query) mod quantified;
 mod regex;
 pub(super) mod registry;
 pub(super) mod relation;

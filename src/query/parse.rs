@@ -43,8 +43,8 @@ pub(super) use explain::Explain;
 pub(super) use maintain::Mode as LockMode;
 pub(super) use name::shown as shown_name;
 pub(super) use normalize::{
-    ALIKE, ANY, ARRAY, AT_ZONE, BETWEEN, CASE, CAST, CONDITION, IN, LIMIT, NAME_END, NOT_BETWEEN, NOT_IN,
-    NUMBER, PARAMETER, ROW, UNNEST, VALUES, WHOLE, type_name,
+    ALIKE, ANY, ARRAY, AT_ZONE, BETWEEN, CASE, CAST, CONDITION, EVERY, IN, LIMIT, NAME_END, NOT_BETWEEN,
+    NOT_IN, NUMBER, PARAMETER, ROW, UNNEST, VALUES, WHOLE, type_name,
 };
 pub(super) use portal::{ALL, Direction};
 pub(super) use refuse::Refusal;

@@ -4,6 +4,7 @@ mod aggregates;
 mod checked;
 mod choice;
 mod clocks;
+mod elements;
 mod fold;
 mod open;
 mod operators;
@@ -26,7 +27,7 @@ use self::choice::{alike, case};
 pub(super) use self::clocks::by_clocks;
 use self::clocks::{at_zone, on_one_clock};
 use self::fold::{fold, fold_exact};
-use self::values::{any, cast, number, record, whole_row};
+use self::values::{cast, number, record, whole_row};
 use super::catalog;
 use super::functions::arithmetic::{Arithmetic, known_type, result_type};
 use super::functions::cast::{Target, cast_expr, cast_scalar, sql_name};
@@ -34,8 +35,8 @@ use super::functions::datetime::DateTime;
 use super::functions::division::{Division, Gives};
 use super::functions::number::{Number, is_float, is_integer, is_numeric};
 use super::parse::{
-    ALIKE, ANY, ARRAY, AT_ZONE, BETWEEN, CASE, CAST, CONDITION, IN, LIMIT, NOT_BETWEEN, NOT_IN, NUMBER,
-    PARAMETER, ROW, UNNEST, VALUES, WHOLE,
+    ALIKE, ANY, ARRAY, AT_ZONE, BETWEEN, CASE, CAST, CONDITION, EVERY, IN, LIMIT, NOT_BETWEEN, NOT_IN,
+    NUMBER, PARAMETER, ROW, UNNEST, VALUES, WHOLE,
 };
 use super::zone::Zone;
 use crate::error::{Error, Kind};
@@ -98,14 +99,18 @@ impl ExprPlanner for Typing {
             }
         } else if let Some(parameter) = key.strip_prefix(PARAMETER) {
             self.parameter(parameter)?
-        } else if key.strip_prefix(ANY).is_some() {
+        } else if let Some((op, is_all)) = compared_elements(&key) {
             let array = values.next().ok_or_else(|| Error::internal("ANY without an array"))?;
             match array {
                 // Elements that are written are members of a list, of which one may be NULL.
-                Expr::ScalarFunction(call) if call.func.name() == "make_array" && !call.args.is_empty() => {
-                    self.within(value, call.args, false, schema, None)?
+                Expr::ScalarFunction(call)
+                    if call.func.name() == "make_array"
+                        && !call.args.is_empty()
+                        && op == if is_all { Operator::NotEq } else { Operator::Eq } =>
+                {
+                    self.within(value, call.args, is_all, schema, None)?
                 }
-                array => any(value, array, schema, self.zone)?,
+                array => elements::compared(value, (op, is_all), array, schema, self.zone)?,
             }
         } else if let Some(function) = name.strip_prefix(ALIKE) {
             let arguments = std::iter::once(value).chain(values).collect();
@@ -233,6 +238,15 @@ fn with_type(expr: Expr, data_type: &DataType) -> Expr {
 
 fn is_open_parameter(expr: &Expr) -> bool {
     matches!(expr, Expr::Placeholder(Placeholder { field: None, .. }))
+}
+
+/// The operator before `ANY` or `ALL` of an array, and whether it is `ALL`.
+fn compared_elements(key: &str) -> Option<(Operator, bool)> {
+    let (op, is_all) = match key.strip_prefix(ANY) {
+        Some(op) => (op, false),
+        None => (key.strip_prefix(EVERY)?, true),
+    };
+    Some((elements::comparison(op)?, is_all))
 }
 
 /// A text constant whose type the other side decides.

@@ -25,6 +25,8 @@ pub(in crate::query) const CAST: &str = "cast ";
 pub(in crate::query) const PARAMETER: &str = "parameter ";
 /// Key of `x op ANY(array)`, followed by the operator.
 pub(in crate::query) const ANY: &str = "any ";
+/// Key of `x op ALL(array)`, followed by the operator.
+pub(in crate::query) const EVERY: &str = "every ";
 
 /// Key of a whole `CASE`, followed by the positions of its results.
 pub(in crate::query) const CASE: &str = "case ";
@@ -243,16 +245,15 @@ impl VisitorMut for Normalizer<'_> {
             Expr::AtTimeZone { timestamp, time_zone } => {
                 *expr = node(AT_ZONE.into(), vec![take(timestamp), take(time_zone)]);
             }
-            Expr::AnyOp { left, compare_op, right, .. } if !matches!(**right, Expr::Subquery(_)) => {
-                if matches!(compare_op, BinaryOperator::Eq) {
-                    *expr = node(format!("{ANY}{compare_op}"), vec![take(left), take(right)]);
-                }
-            }
-            Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right }
-                if !matches!(**right, Expr::Subquery(_)) =>
+            Expr::AnyOp { left, compare_op, right, .. }
+                if is_comparison(compare_op) && !matches!(**right, Expr::Subquery(_)) =>
             {
-                let any = node(format!("{ANY}="), vec![take(left), take(right)]);
-                *expr = Expr::UnaryOp { op: ast::UnaryOperator::Not, expr: Box::new(any) };
+                *expr = node(format!("{ANY}{compare_op}"), vec![take(left), take(right)]);
+            }
+            Expr::AllOp { left, compare_op, right }
+                if is_comparison(compare_op) && !matches!(**right, Expr::Subquery(_)) =>
+            {
+                *expr = node(format!("{EVERY}{compare_op}"), vec![take(left), take(right)]);
             }
             Expr::Function(function) if is_alike(function) => {
                 let name = function.name.to_string().to_lowercase();
@@ -274,6 +275,11 @@ impl VisitorMut for Normalizer<'_> {
         }
         ControlFlow::Continue(())
     }
+}
+
+fn is_comparison(op: &BinaryOperator) -> bool {
+    use BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
+    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq)
 }
 
 /// Constants without a type in a list of values have that of the first cast in their column.

@@ -2,12 +2,11 @@
 
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::{DFSchema, Result, ScalarValue};
-use datafusion::logical_expr::expr::InList;
-use datafusion::logical_expr::{Cast, Expr, ExprSchemable, ScalarUDF};
+use datafusion::logical_expr::{Expr, ExprSchemable, ScalarUDF};
 
-use super::{is_open_parameter, list, with_type};
+use super::{is_open_parameter, with_type};
 use crate::error::{Error, Kind};
-use crate::query::functions::cast::{PostgresCast, Target, cast_expr, cast_scalar, sql_name};
+use crate::query::functions::cast::{PostgresCast, Target, cast_expr, sql_name};
 use crate::query::functions::number::{Number, is_float, is_integer, is_numeric};
 use crate::query::functions::row;
 use crate::query::functions::text::parse_float;
@@ -72,50 +71,6 @@ pub(super) fn cast(value: Expr, target: &Target, schema: &DFSchema, zone: Zone) 
         return Ok(ScalarUDF::from(PostgresCast::new(target.clone(), zone)).call(vec![value]));
     }
     Ok(cast_expr(value, field.data_type(), target, zone)?)
-}
-
-/// `x = ANY(array)`
-pub(super) fn any(left: Expr, array: Expr, schema: &DFSchema, zone: Zone) -> Result<Expr> {
-    let (mut left, mut array) = (left, array);
-    if is_open_parameter(&array) {
-        let element = if is_open_parameter(&left) { DataType::Utf8 } else { left.get_type(schema)? };
-        let element = if element == DataType::Null { DataType::Utf8 } else { element };
-        array = with_type(array, &list(element));
-    }
-    let left_type = if is_open_parameter(&left) { None } else { Some(left.get_type(schema)?) };
-    if let Expr::Literal(ScalarValue::Utf8(Some(text)), _) = &array {
-        let elements = crate::query::functions::text::parse_array(text)?;
-        let target = Target::Exact(left_type.clone().unwrap_or(DataType::Utf8));
-        let items = elements
-            .into_iter()
-            .map(|element| Ok(Expr::Literal(cast_scalar(&ScalarValue::Utf8(element), &target, zone)?, None)));
-        return Ok(in_list(left, items.collect::<Result<Vec<_>>>()?));
-    }
-    if let Expr::Literal(ScalarValue::List(list), _) = &array {
-        let values = list.value(0);
-        let elements =
-            (0..values.len()).map(|row| Ok(Expr::Literal(ScalarValue::try_from_array(&values, row)?, None)));
-        return Ok(in_list(left, elements.collect::<Result<Vec<_>>>()?));
-    }
-    if let DataType::List(element) = array.get_type(schema)? {
-        left = with_type(left, element.data_type());
-        if left_type == Some(DataType::Null) {
-            left = Expr::Cast(Cast::new(Box::new(left), element.data_type().clone()));
-            return Ok(datafusion::functions_nested::expr_fn::array_has(array, left));
-        }
-        if let Some(left_type) = left_type.filter(|left_type| left_type != element.data_type()) {
-            // Both sides need one type; the array's elements follow the value.
-            array = Expr::Cast(Cast::new(Box::new(array), list(left_type)));
-        }
-    }
-    Ok(datafusion::functions_nested::expr_fn::array_has(array, left))
-}
-
-fn in_list(left: Expr, list: Vec<Expr>) -> Expr {
-    match list.is_empty() {
-        true => Expr::Literal(ScalarValue::Boolean(Some(false)), None),
-        false => Expr::InList(InList::new(Box::new(left), list, false)),
-    }
 }
 
 /// A `jsonb` number or boolean as an SQL value, and a `json` as a `jsonb`.

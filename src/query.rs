@@ -75,7 +75,7 @@ pub use session::{
     Ends, Execution, Kept, KeptQuery, Notice, NoticeSender, Prepared, Session, SessionUser, StatementKind,
     TransactionStatus,
 };
-pub use settings::{DateForm, DateOrder, DateStyle, IntervalStyle, Style, general};
+pub use settings::{DateForm, DateOrder, DateStyle, IntervalStyle, Reading, Style, general};
 pub use tables::{AsOf, Constant, Hidden, SystemTable, SystemTables, Tables, Wanted};
 pub use value::{column_type, parse_value, print_values, print_values_in};
 pub use verb::{AdminStatement, GrantTarget, Password, VerbCall, VerbParam, VerbSignature, Verbs};

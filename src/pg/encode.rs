@@ -21,7 +21,9 @@ use super::frame::violation;
 use super::types::{PgType, type_modifier};
 use crate::error::{Error, Kind, Result};
 
-pub(crate) use crate::query::{Style, Zone};
+pub(crate) use crate::query::Style;
+#[cfg(test)]
+pub(crate) use crate::query::Zone;
 
 /// Writes the value of one row. Called for non-null values only.
 type Encoder<'a> = Box<dyn Fn(usize, &mut Vec<u8>) -> Result<()> + Send + Sync + 'a>;

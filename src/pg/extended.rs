@@ -117,13 +117,13 @@ impl Connection {
             .into());
         }
         let formats = Format::of_codes(&bind.parameter_formats, given, "parameter")?;
-        let zone = self.session.style().zone;
+        let reading = self.session.style().reading();
         let mut parameters = Vec::with_capacity(needed);
         let targets = statement.prepared.iter().flat_map(|prepared| prepared.parameters());
         let wanted = statement.parameters.iter().zip(targets).zip(formats);
         for (value, ((wire, target), format)) in bind.parameters.iter().zip(wanted) {
             let number = parameters.len() + 1;
-            let decoded = parameter::decode(value.as_ref(), *wire, format, target, zone);
+            let decoded = parameter::decode(value.as_ref(), *wire, format, target, reading);
             parameters.push(decoded.map_err(|error| in_parameter(error, number))?);
         }
         if let Some(schema) = statement.prepared.as_ref().and_then(rows_schema) {

@@ -8,10 +8,11 @@ use arrow::datatypes::{DataType, IntervalMonthDayNano};
 use bytes::Bytes;
 use datafusion::common::ScalarValue;
 
-use super::encode::{Format, Zone};
+use super::encode::Format;
 use super::frame::not_utf8;
 use super::types::PgType;
 use crate::error::{Error, Kind, Result};
+use crate::query::Reading;
 
 /// Turns one parameter into a scalar.
 ///
@@ -23,12 +24,12 @@ pub(crate) fn decode(
     wire: PgType,
     format: Format,
     target: &DataType,
-    zone: Zone,
+    reading: Reading,
 ) -> Result<ScalarValue> {
     let Some(bytes) = value else { return null(target) };
     let scalar = match (format, wire.is_array) {
-        (Format::Text, false) => text::scalar(utf8(bytes)?, wire.scalar, zone)?,
-        (Format::Text, true) => array::of_text(utf8(bytes)?, wire.scalar, zone)?,
+        (Format::Text, false) => text::scalar(utf8(bytes)?, wire.scalar, reading)?,
+        (Format::Text, true) => array::of_text(utf8(bytes)?, wire.scalar, reading)?,
         (Format::Binary, false) => binary::scalar(bytes, wire.scalar)?,
         (Format::Binary, true) => array::of_binary(bytes, wire.scalar)?,
     };

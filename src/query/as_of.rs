@@ -1,8 +1,8 @@
 //! `SET tributary.as_of`: which release a session reads.
 
 use super::functions::parse_timestamptz;
+use super::settings::Reading;
 use super::tables::AsOf;
-use super::zone::Zone;
 use crate::error::{Error, Kind, Result};
 use crate::model::Micros;
 
@@ -12,12 +12,12 @@ impl AsOf {
     /// # Errors
     /// `Invalid` (22023), saying what is accepted.
     pub fn parse(text: &str) -> Result<Option<AsOf>> {
-        parse(text, Zone::UTC)
+        parse(text, Reading::UTC)
     }
 }
 
-/// The same where a time without a zone is in `zone`.
-pub(super) fn parse(text: &str, zone: Zone) -> Result<Option<AsOf>> {
+/// The same where times are read as a session reads them.
+pub(super) fn parse(text: &str, reading: Reading) -> Result<Option<AsOf>> {
     let text = text.trim();
     let lower = text.to_lowercase();
     if lower.is_empty() || lower == "latest" {
@@ -33,7 +33,7 @@ pub(super) fn parse(text: &str, zone: Zone) -> Result<Option<AsOf>> {
         ["period", name] => return Ok(Some(AsOf::Period(name.into()))),
         _ => {}
     }
-    let time: Micros = parse_timestamptz(text, zone).map_err(|_| invalid(text))?;
+    let time: Micros = parse_timestamptz(text, reading).map_err(|_| invalid(text))?;
     Ok(Some(AsOf::Time(time)))
 }
 
@@ -52,18 +52,18 @@ mod tests {
 
     #[test]
     fn releases_are_named_in_several_ways() {
-        assert_eq!(parse("latest", Zone::UTC).unwrap(), None);
-        assert_eq!(parse("12", Zone::UTC).unwrap(), Some(AsOf::Release(12)));
-        assert_eq!(parse("Release 12", Zone::UTC).unwrap(), Some(AsOf::Release(12)));
+        assert_eq!(parse("latest", Reading::UTC).unwrap(), None);
+        assert_eq!(parse("12", Reading::UTC).unwrap(), Some(AsOf::Release(12)));
+        assert_eq!(parse("Release 12", Reading::UTC).unwrap(), Some(AsOf::Release(12)));
         assert_eq!(
-            parse("batch 2026-10-31", Zone::UTC).unwrap(),
+            parse("batch 2026-10-31", Reading::UTC).unwrap(),
             Some(AsOf::Cause("batch 2026-10-31".into()))
         );
-        assert_eq!(parse("sync  7", Zone::UTC).unwrap(), Some(AsOf::Cause("sync 7".into())));
-        assert_eq!(parse("period 2026-10", Zone::UTC).unwrap(), Some(AsOf::Period("2026-10".into())));
-        assert_eq!(parse("1970-01-01 00:00:01", Zone::UTC).unwrap(), Some(AsOf::Time(1_000_000)));
+        assert_eq!(parse("sync  7", Reading::UTC).unwrap(), Some(AsOf::Cause("sync 7".into())));
+        assert_eq!(parse("period 2026-10", Reading::UTC).unwrap(), Some(AsOf::Period("2026-10".into())));
+        assert_eq!(parse("1970-01-01 00:00:01", Reading::UTC).unwrap(), Some(AsOf::Time(1_000_000)));
         for text in ["yesterday-ish", "release x"] {
-            assert_eq!(parse(text, Zone::UTC).unwrap_err().sqlstate(), "22023", "{text}");
+            assert_eq!(parse(text, Reading::UTC).unwrap_err().sqlstate(), "22023", "{text}");
         }
     }
 }

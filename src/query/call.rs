@@ -14,8 +14,8 @@ use super::parse::CallArgument;
 use super::plan::{Found, Planner, collect_parameters};
 use super::run::{Limits, cancelled, timed_out};
 use super::session::{NoticeSender, SessionUser};
+use super::settings::Reading;
 use super::verb::{VerbCall, VerbParam, VerbSignature};
-use super::zone::Zone;
 use crate::error::{Error, Kind, Result, did_you_mean};
 
 /// How long a call that was told to stop may take to say so.
@@ -182,7 +182,7 @@ fn argument(
     if is_number || (value.data_type() == DataType::Boolean && param.data_type != DataType::Boolean) {
         return Err(wrong(None));
     }
-    cast_scalar(&value, &Target::Exact(param.data_type.clone()), Zone::UTC)
+    cast_scalar(&value, &Target::Exact(param.data_type.clone()), Reading::UTC)
         .map_err(|error| wrong(Some(error)))
 }
 
@@ -193,7 +193,8 @@ pub(super) fn list(element: &DataType, text: &str) -> Result<ScalarValue> {
         false => vec![Some(text.to_string())],
     };
     let target = Target::Exact(element.clone());
-    let values = elements.into_iter().map(|value| cast_scalar(&ScalarValue::Utf8(value), &target, Zone::UTC));
+    let values =
+        elements.into_iter().map(|value| cast_scalar(&ScalarValue::Utf8(value), &target, Reading::UTC));
     let values = values.collect::<Result<Vec<_>>>()?;
     Ok(ScalarValue::List(ScalarValue::new_list_nullable(&values, element)))
 }

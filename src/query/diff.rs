@@ -33,6 +33,7 @@ use super::as_of;
 use super::engine::Engine;
 use super::resolve;
 use super::session::SessionUser;
+use super::settings::Reading;
 use super::shield;
 use super::zone::Zone;
 use crate::error::{Error, Kind, Result};
@@ -106,7 +107,7 @@ impl Calls {
         engine: &Arc<Engine>,
         who: &SessionUser,
         release: &Arc<Release>,
-        zone: Zone,
+        reading: Reading,
         call: Call,
     ) -> Result<()> {
         if self.known.len() >= MAX_CALLS {
@@ -115,7 +116,7 @@ impl Calls {
         }
         let (mut releases, texts) = (Vec::new(), [&call.from, &call.to]);
         for text in texts {
-            releases.push(match as_of::parse(text, zone)? {
+            releases.push(match as_of::parse(text, reading)? {
                 Some(as_of) => engine.system.release(&as_of).await?,
                 None => release.clone(),
             });
@@ -124,7 +125,7 @@ impl Calls {
         let (Some(to), Some(from)) = (releases.pop(), releases.pop()) else {
             return Err(Error::internal("a call of diff without releases"));
         };
-        let table = DiffTable::new(engine, who, &name, from, to, zone).await?;
+        let table = DiffTable::new(engine, who, &name, from, to, reading.zone).await?;
         self.known.insert(call, provider_as_source(Arc::new(table)));
         Ok(())
     }

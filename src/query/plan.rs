@@ -60,9 +60,9 @@ impl<'a> Planner<'a> {
         tables: HashMap<TableReference, Arc<dyn TableSource>>,
         parameters: Parameters,
     ) -> Self {
-        let zone = facts.zone;
+        let reading = facts.reading;
         let mut planners: Vec<Arc<dyn ExprPlanner>> =
-            vec![Arc::new(Typing { parameters, zone, scope: facts.scope.clone() })];
+            vec![Arc::new(Typing { parameters, reading, scope: facts.scope.clone() })];
         planners.push(Arc::new(catalog::Vectors));
         planners.extend(registry.planners.iter().cloned());
         let (diffs, unnests) = (Calls::default(), AtomicBool::new(false));
@@ -84,7 +84,7 @@ impl<'a> Planner<'a> {
             .and_then(ties::ranked)
             .and_then(same_type::checked)
             .and_then(super::copies::counted)
-            .and_then(|plan| super::unions::typed(plan, self.facts.zone))
+            .and_then(|plan| super::unions::typed(plan, self.facts.reading))
             .and_then(super::membership::spelled)
             .and_then(super::correlated::joined)
             .and_then(super::absent::told)
@@ -102,7 +102,7 @@ impl<'a> Planner<'a> {
     pub(super) fn settled(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
         let config = self.state.config_options();
         let analyzed = self.state.analyzer().execute_and_check(plan, config, |_, _| {}).map_err(translate)?;
-        let analyzed = super::typing::by_clocks(analyzed, self.facts.zone).map_err(translate)?;
+        let analyzed = super::typing::by_clocks(analyzed, self.facts.reading).map_err(translate)?;
         let shown = catalog::shown(analyzed, self.facts.scope.as_ref()).map_err(translate)?;
         super::output::finish(shown).map_err(translate)
     }
@@ -174,7 +174,7 @@ impl ContextProvider for Planner<'_> {
         };
         let of_catalog = || catalog::function(name, self.facts.scope.as_ref()?);
         let of_session = || system::function(name, &self.facts);
-        let own = || row::function(name, self.facts.zone);
+        let own = || row::function(name, self.facts.reading);
         let found = of_catalog().or_else(of_session).or_else(own).map(Arc::new);
         let found = found.or_else(|| self.registry.scalar.get(name).cloned());
         let is_other = self.registry.aggregate.contains_key(name)

@@ -33,9 +33,9 @@ use super::notify::{Mailbox, Notification};
 use super::parse::{self, Command, Parsed};
 use super::pin::Pin;
 use super::run::Limits;
+use super::settings::Reading;
 use super::settings::{AS_OF, Settings, SharedSettings, Style};
 use super::tables::AsOf;
-use super::zone::Zone;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Micros, Release, now_micros};
 
@@ -126,11 +126,11 @@ pub struct Prepared {
     plan: Option<Arc<Planned>>,
 }
 
-/// A plan without parameters, for the release, the time zone and the search path it was made in.
+/// A plan without parameters, for the release, the reading of times and the search path it was made in.
 #[derive(Debug)]
 struct Planned {
     release: i64,
-    zone: Zone,
+    reading: Reading,
     path: Vec<String>,
     /// Where the statement asks it.
     catalog: Option<Arc<Catalog>>,
@@ -208,8 +208,8 @@ struct Inner {
     cursors: Cursors,
     /// `PREPARE name`.
     named: HashMap<String, Named>,
-    /// The release that the setting's text stands for in a time zone.
-    as_of: Option<((String, Zone), Arc<Release>)>,
+    /// The release that the setting's text stands for where times are read so.
+    as_of: Option<((String, Reading), Arc<Release>)>,
     current: CancellationToken,
 }
 
@@ -433,10 +433,10 @@ impl Session {
         }
     }
 
-    /// What the setting says, and the zone in which a time in it is meant.
-    fn wanted(&self) -> (String, Zone) {
+    /// What the setting says, and how a time in it is read.
+    fn wanted(&self) -> (String, Reading) {
         let settings = self.settings.lock();
-        (settings.value(AS_OF).unwrap_or_default().to_string(), settings.zone())
+        (settings.value(AS_OF).unwrap_or_default().to_string(), settings.reading())
     }
 
     async fn newest(&self) -> Result<Arc<Pin>> {
@@ -464,7 +464,7 @@ impl Session {
             session_id: self.who.session_id,
             transaction_start: self.inner.lock().transaction.started_at().unwrap_or(now),
             statement_start: now,
-            zone: self.settings.lock().zone(),
+            reading: self.settings.lock().reading(),
             settings: self.settings.clone(),
             mailbox: self.mailbox.clone(),
             scope: None,

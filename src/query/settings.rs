@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-pub use self::style::{DateForm, DateOrder, DateStyle, IntervalStyle, Style, general};
+pub use self::style::{DateForm, DateOrder, DateStyle, IntervalStyle, Reading, Style, general};
 pub(super) use self::table::{Context, Definition, Kindly, find};
 use super::as_of;
 use super::zone::Zone;
@@ -230,6 +230,11 @@ impl Settings {
         self.value("timezone").map_or(Zone::UTC, Zone::of_setting)
     }
 
+    /// How dates and times are read.
+    pub(super) fn reading(&self) -> Reading {
+        self.style().reading()
+    }
+
     /// How values are written.
     pub(super) fn style(&self) -> Style {
         let value = |name: &str| self.value(name).unwrap_or_default();
@@ -285,7 +290,7 @@ impl Settings {
         self.may_change(known, at_start)?;
         match known.name {
             AS_OF => {
-                as_of::parse(value, self.zone())?;
+                as_of::parse(value, self.reading())?;
             }
             "role" if value != "none" && Some(value) != self.initial("session_authorization") => {
                 return Err(Error::new(Kind::Denied, format!("permission denied to set role \"{value}\"")));

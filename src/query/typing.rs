@@ -38,7 +38,7 @@ use super::parse::{
     ALIKE, ANY, ARRAY, AT_ZONE, BETWEEN, CASE, CAST, CONDITION, EVERY, IN, LIMIT, NOT_BETWEEN, NOT_IN,
     NUMBER, PARAMETER, ROW, UNNEST, VALUES, WHOLE,
 };
-use super::zone::Zone;
+use super::settings::Reading;
 use crate::error::{Error, Kind};
 
 /// Metadata key of a parameter's field: the type that is announced, where its values are another one here.
@@ -65,7 +65,7 @@ impl fmt::Debug for Parameters {
 pub(super) struct Typing {
     pub(super) parameters: Parameters,
     /// Of the session.
-    pub(super) zone: Zone,
+    pub(super) reading: Reading,
     /// Of a statement that asks the catalog.
     pub(super) scope: Option<catalog::Scope>,
 }
@@ -95,7 +95,7 @@ impl ExprPlanner for Typing {
         } else if let Some(name) = key.strip_prefix(CAST) {
             match catalog::cast(&value, name, schema, self.scope.as_ref())? {
                 Some(planned) => planned,
-                None => cast(value, &Target::parse(name)?, schema, self.zone)?,
+                None => cast(value, &Target::parse(name)?, schema, self.reading)?,
             }
         } else if let Some(parameter) = key.strip_prefix(PARAMETER) {
             self.parameter(parameter)?
@@ -110,20 +110,20 @@ impl ExprPlanner for Typing {
                 {
                     self.within(value, call.args, is_all, schema, None)?
                 }
-                array => elements::compared(value, (op, is_all), array, schema, self.zone)?,
+                array => elements::compared(value, (op, is_all), array, schema, self.reading)?,
             }
         } else if let Some(function) = name.strip_prefix(ALIKE) {
             let arguments = std::iter::once(value).chain(values).collect();
-            alike(function, arguments, &places, schema, self.zone)?
+            alike(function, arguments, &places, schema, self.reading)?
         } else if name == ARRAY {
-            choice::array(std::iter::once(value).chain(values).collect(), &places, schema, self.zone)?
+            choice::array(std::iter::once(value).chain(values).collect(), &places, schema, self.reading)?
         } else if let Some(places) = key.strip_prefix(CASE) {
             let places = places.split(',').map(|place| place.parse().ok().filter(|place| *place > 0));
-            case(value, places.collect(), schema, self.zone)?
+            case(value, places.collect(), schema, self.reading)?
         } else if let Some(clause) = name.strip_prefix(CONDITION) {
-            checked::condition(value, clause, place, schema, self.zone)?
+            checked::condition(value, clause, place, schema, self.reading)?
         } else if let Some(clause) = name.strip_prefix(LIMIT) {
-            checked::limit(value, clause, place, schema, self.zone)?
+            checked::limit(value, clause, place, schema, self.reading)?
         } else if let Some(function) = name.strip_prefix(UNNEST) {
             checked::array(value, function, place, schema)?
         } else if name == VALUES {
@@ -142,7 +142,7 @@ impl ExprPlanner for Typing {
             whole_row(name, schema)
         } else if key == AT_ZONE {
             let zone = values.next().ok_or_else(|| Error::internal("AT TIME ZONE without a zone"))?;
-            at_zone(value, zone, schema, self.zone)?
+            at_zone(value, zone, schema, self.reading)?
         } else {
             let what = "dictionary literals are not supported";
             return Err(Error::new(Kind::Unsupported, what).into());
@@ -151,36 +151,36 @@ impl ExprPlanner for Typing {
     }
 
     fn plan_binary_op(&self, raw: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
-        let raw = match operators::special(raw, schema, self.zone)? {
+        let raw = match operators::special(raw, schema, self.reading)? {
             Ok(planned) => return Ok(PlannerResult::Planned(planned)),
             Err(raw) => raw,
         };
         match operator(&raw.op) {
-            Some(op) if op.is_numerical_operators() => arithmetic(raw, op, schema, self.zone),
+            Some(op) if op.is_numerical_operators() => arithmetic(raw, op, schema, self.reading),
             Some(op) if op.is_logic_operator() => {
                 let RawBinaryExpr { op, left, right } = raw;
                 let (left, right) =
                     (with_type(left, &DataType::Boolean), with_type(right, &DataType::Boolean));
                 Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }))
             }
-            Some(_) => comparison(raw, schema, self.zone),
+            Some(_) => comparison(raw, schema, self.reading),
             None => Ok(PlannerResult::Original(raw)),
         }
     }
 
     fn plan_extract(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
-        match DateTime::named("extract", self.zone) {
+        match DateTime::named("extract", self.reading) {
             Some(extract) => Ok(PlannerResult::Planned(extract.call(args))),
             None => Ok(PlannerResult::Original(args)),
         }
     }
 
     fn plan_aggregate(&self, raw: RawAggregateExpr) -> Result<PlannerResult<RawAggregateExpr>> {
-        aggregates::aggregate(raw, self.zone)
+        aggregates::aggregate(raw, self.reading)
     }
 
     fn plan_window(&self, raw: RawWindowExpr) -> Result<PlannerResult<RawWindowExpr>> {
-        aggregates::window(raw, self.zone)
+        aggregates::window(raw, self.reading)
     }
 }
 
@@ -281,7 +281,7 @@ fn sides(
     mut left: Expr,
     mut right: Expr,
     schema: &DFSchema,
-    zone: Zone,
+    reading: Reading,
 ) -> Result<std::result::Result<Sides, (Expr, Expr)>> {
     let open = (is_open_parameter(&left), is_open_parameter(&right));
     match open {
@@ -298,10 +298,10 @@ fn sides(
     } else if let Some(list) = right_list {
         (right, right_type) = (list, left_type.clone());
     } else if is_unknown_text(&left) && takes_text(&right_type) {
-        left = cast_expr(left, &left_type, &unknown_target(&right_type), zone)?;
+        left = cast_expr(left, &left_type, &unknown_target(&right_type), reading)?;
         left_type = type_of(&left, schema)?;
     } else if is_unknown_text(&right) && takes_text(&left_type) {
-        right = cast_expr(right, &right_type, &unknown_target(&left_type), zone)?;
+        right = cast_expr(right, &right_type, &unknown_target(&left_type), reading)?;
         right_type = type_of(&right, schema)?;
     }
     Ok(Ok((left, left_type, right, right_type)))
@@ -361,30 +361,34 @@ fn no_operator(op: &BinaryOperator, left: &DataType, right: &DataType) -> Error 
     Error::new(Kind::Invalid, what).with_sqlstate("42883").with_hint(NO_OPERATOR)
 }
 
-fn comparison(raw: RawBinaryExpr, schema: &DFSchema, zone: Zone) -> Result<PlannerResult<RawBinaryExpr>> {
+fn comparison(
+    raw: RawBinaryExpr,
+    schema: &DFSchema,
+    reading: Reading,
+) -> Result<PlannerResult<RawBinaryExpr>> {
     let RawBinaryExpr { op: written, left, right } = raw;
-    let (left, left_type, right, right_type) = match sides(left, right, schema, zone)? {
+    let (left, left_type, right, right_type) = match sides(left, right, schema, reading)? {
         Ok(sides) => sides,
         Err((left, right)) => return Ok(PlannerResult::Original(RawBinaryExpr { op: written, left, right })),
     };
     if !choice::are_comparable(&left_type, &right_type) {
         return Err(no_operator(&written, &left_type, &right_type).into());
     }
-    let left = like_other(left, &right, &right_type, zone)?;
-    let right = like_other(right, &left, &left_type, zone)?;
-    let (left, right) = on_one_clock((left, left_type), (right, right_type), zone)?;
+    let left = like_other(left, &right, &right_type, reading)?;
+    let right = like_other(right, &left, &left_type, reading)?;
+    let (left, right) = on_one_clock((left, left_type), (right, right_type), reading)?;
     Ok(PlannerResult::Original(RawBinaryExpr { op: written, left, right }))
 }
 
 /// A numeric constant in the type of the column it is compared with, when that loses nothing: the comparison then
 /// reaches the files as it is.
-fn like_other(expr: Expr, other: &Expr, data_type: &DataType, zone: Zone) -> Result<Expr> {
+fn like_other(expr: Expr, other: &Expr, data_type: &DataType, reading: Reading) -> Result<Expr> {
     let Expr::Literal(value, _) = &expr else { return Ok(expr) };
     if matches!(other, Expr::Literal(..)) || value.is_null() || value.data_type() == *data_type {
         return Ok(expr);
     }
     if is_float(data_type) && (is_numeric(&value.data_type()) || is_integer(&value.data_type())) {
-        let value = cast_scalar(value, &Target::Exact(data_type.clone()), zone)?;
+        let value = cast_scalar(value, &Target::Exact(data_type.clone()), reading)?;
         return Ok(Expr::Literal(value, None));
     }
     let Some(number) = Number::from_array(&value.to_array()?, 0) else { return Ok(expr) };
@@ -406,11 +410,11 @@ fn arithmetic(
     raw: RawBinaryExpr,
     op: Operator,
     schema: &DFSchema,
-    zone: Zone,
+    reading: Reading,
 ) -> Result<PlannerResult<RawBinaryExpr>> {
     let RawBinaryExpr { op: written, left, right } = raw;
     let (left, right) = open::operands(op, left, right, schema)?;
-    let (left, left_type, right, right_type) = match sides(left, right, schema, zone)? {
+    let (left, left_type, right, right_type) = match sides(left, right, schema, reading)? {
         Ok(sides) => sides,
         Err((left, right)) => return Ok(PlannerResult::Original(RawBinaryExpr { op: written, left, right })),
     };
@@ -422,11 +426,11 @@ fn arithmetic(
         |data_type: &DataType| matches!(data_type, DataType::Interval(_)),
     );
     if is_zoned(&left_type) && is_span(&right_type) && matches!(op, Operator::Plus | Operator::Minus) {
-        let sum = DateTime::add(op == Operator::Minus, zone).call(vec![left, right]);
+        let sum = DateTime::add(op == Operator::Minus, reading).call(vec![left, right]);
         return Ok(PlannerResult::Planned(sum));
     }
     if is_span(&left_type) && is_zoned(&right_type) && op == Operator::Plus {
-        return Ok(PlannerResult::Planned(DateTime::add(false, zone).call(vec![right, left])));
+        return Ok(PlannerResult::Planned(DateTime::add(false, reading).call(vec![right, left])));
     }
     let null_as = |data_type: &DataType, other: &DataType| match data_type {
         DataType::Null if is_number(other) => other.clone(),

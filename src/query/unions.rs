@@ -8,12 +8,12 @@ use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, Projection, Union};
 
-use super::Zone;
 use super::functions::cast::cast_scalar;
+use super::settings::Reading;
 use super::typing::{is_unknown_text, takes_text, unknown_target};
 
 /// The plan with the constants of its unions in their types.
-pub(super) fn typed(plan: LogicalPlan, zone: Zone) -> Result<LogicalPlan> {
+pub(super) fn typed(plan: LogicalPlan, reading: Reading) -> Result<LogicalPlan> {
     let mut found = false;
     plan.apply_with_subqueries(|node| {
         found |= matches!(node, LogicalPlan::Union(union) if !wanted(union).is_empty());
@@ -23,7 +23,7 @@ pub(super) fn typed(plan: LogicalPlan, zone: Zone) -> Result<LogicalPlan> {
         return Ok(plan);
     }
     let typed = plan.transform_up_with_subqueries(|node| match node {
-        LogicalPlan::Union(union) => Ok(Transformed::yes(LogicalPlan::Union(resolved(union, zone)?))),
+        LogicalPlan::Union(union) => Ok(Transformed::yes(LogicalPlan::Union(resolved(union, reading)?))),
         other => Ok(Transformed::yes(other.recompute_schema()?)),
     })?;
     Ok(typed.data)
@@ -83,7 +83,7 @@ fn column(input: &LogicalPlan, place: usize) -> Option<&Expr> {
     Some(expr)
 }
 
-fn resolved(union: Union, zone: Zone) -> Result<Union> {
+fn resolved(union: Union, reading: Reading) -> Result<Union> {
     let wanted = wanted(&union);
     let inputs = union.inputs.into_iter().map(|input| {
         let open: Vec<_> = wanted.iter().filter(|(place, _)| constant(&input, *place).is_some()).collect();
@@ -96,7 +96,7 @@ fn resolved(union: Union, zone: Zone) -> Result<Union> {
             let name = projection.schema.field(*place).name().clone();
             let target = unknown_target(data_type);
             if let Some(Expr::Literal(value, _)) = constant(&input, *place) {
-                expressions[*place] = Expr::Literal(cast_scalar(value, &target, zone)?, None).alias(name);
+                expressions[*place] = Expr::Literal(cast_scalar(value, &target, reading)?, None).alias(name);
             }
         }
         let typed = Projection::try_new(expressions, Arc::clone(&projection.input))?;

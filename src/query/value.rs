@@ -9,6 +9,7 @@ use super::call;
 use super::diff::printed;
 use super::error::translate;
 use super::functions::cast::{Target, cast_scalar, sql_name};
+use super::settings::Reading;
 use super::zone::Zone;
 use crate::error::{Error, Kind, Result};
 use crate::model::FieldType;
@@ -26,7 +27,7 @@ pub fn parse_value(text: &str, data_type: &FieldType) -> Result<ScalarValue> {
     let value = ScalarValue::Utf8(Some(text.to_string()));
     let value = match data_type {
         FieldType::List(element) => call::list(&element.arrow(), text)?,
-        _ => cast_scalar(&value, &Target::Exact(data_type.arrow()), Zone::UTC)?,
+        _ => cast_scalar(&value, &Target::Exact(data_type.arrow()), Reading::UTC)?,
     };
     value.cast_to(&data_type.arrow()).map_err(translate)
 }

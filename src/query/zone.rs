@@ -155,33 +155,25 @@ fn named(text: &str) -> Option<(Zone, &'static str)> {
     Some((zone, found.name()))
 }
 
-/// Seconds east of UTC of `<+02>-02`, `+02:00` or `ABC-2`.
+/// Seconds east of UTC of `<+02>-02`, `+02:00` or `ABC-2`. The name may be anything, and missing.
 fn posix(text: &str) -> Option<i32> {
     let rest = match text.strip_prefix('<') {
         Some(rest) => rest.split_once('>')?.1,
-        None => {
-            let offset = text.find(['+', '-']).or_else(|| text.find(|c: char| c.is_ascii_digit()))?;
-            let (name, rest) = text.split_at(offset);
-            // Without a name the sign tells an offset from any other number.
-            let is_name = match name.is_empty() {
-                true => rest.starts_with(['+', '-']),
-                false => name.len() >= 3 && name.bytes().all(|b| b.is_ascii_alphabetic()),
-            };
-            is_name.then_some(rest)?
-        }
+        None => text.split_at(text.find(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | ','))?).1,
     };
     let (sign, digits) = match rest.strip_prefix('-') {
         Some(digits) => (1, digits),
         None => (-1, rest.strip_prefix('+').unwrap_or(rest)),
     };
+    // Seven days less an hour, minutes, and seconds of which one may be inserted.
+    let mut units = [(3_600, 167), (60, 59), (1, 60)].into_iter();
     let mut seconds = 0;
-    let mut unit = 3_600;
     for part in digits.split(':') {
-        let is_part = (1..=2).contains(&part.len()) && unit > 0;
-        seconds += part.parse::<i32>().ok().filter(|number| is_part && *number >= 0)? * unit;
-        unit /= 60;
+        let (unit, most) = units.next()?;
+        let is_number = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        seconds += part.parse::<i32>().ok().filter(|number| is_number && *number <= most)? * unit;
     }
-    (seconds <= 24 * 3_600).then_some(sign * seconds)
+    Some(sign * seconds)
 }
 
 /// `<+05:30>-05:30`

@@ -30,3 +30,13 @@ select (select 1 where false), (select id from crm.owner where id = 'nobody') is
 select coalesce((select id from crm.owner where id = 'nobody'), 'none');
 select stage, sum(amount) from crm.opportunity group by stage having stage not in (select 'Closed Lost') order by 1;
 select count(*) from crm.opportunity where owner_id in (select id from crm.owner where name like '%1') and amount not in (select 79.19);
+select n, 3 = any(a), 3 <> all(a), 3 <> any(a), 3 = all(a), 3 < any(a), 3 > all(a), 2 >= any(a), 2 <= all(a) from (values (1, '{1,2}'::int[]), (2, '{1,NULL}'), (3, '{}'), (4, null), (5, '{3,NULL}'), (6, '{NULL}')) t(n, a) order by n;
+select n, n = any(a), n <> all(a), null::int = any(a), null::int <> all(a), n::bigint > any(a), n + 0.5 < all(a) from (values (1, '{1,2}'::int[]), (2, '{1,NULL}'), (3, '{}'), (4, null), (5, '{3,NULL}'), (6, '{NULL}')) t(n, a) order by n;
+select n, 3 = any(d), 1 = any(d), 1.4 = any(d), n >= all(d) from (values (1, '{1.5,3}'::numeric[]), (2, '{1.4,NULL}'), (3, '{}'), (4, null)) t(n, d) order by n;
+select n, 3 = any(f), 2.5 > all(f), n <> any(f) from (values (1, '{1.5,NULL}'::float8[]), (2, '{3}'), (3, '{}'), (4, null)) t(n, f) order by n;
+select n from (values (1, '{1,2}'::int[]), (2, '{1,NULL}'), (3, '{}'), (4, null), (5, '{3}')) t(n, a) where not (3 = any(a)) order by n;
+select n from (values (1, '{1,2}'::int[]), (2, '{1,NULL}'), (3, '{}'), (4, null), (5, '{3}')) t(n, a) where 3 <> all(a) or n = 5 order by n;
+select 3 > all('{1,2}'), 3 = any('{}'), 3 < any('{1,NULL}'), 3 <> all('{1,NULL}'), 3 = any('{1,3,NULL}'), 3 >= all(array[1, 2, 3]), 3 < any(array[1, null]);
+select n, date '2024-01-01' = any(m), timestamp '2024-01-01' = any(m) from (values (1, '{2024-01-01,NULL}'::timestamp[]), (2, '{2024-01-02}'), (3, '{2024-01-02,NULL}')) t(n, m) order by n;
+select owner_id, count(*) from crm.opportunity where owner_id = any(array(select id from crm.owner where id < 'own-0003')) group by 1 order by 1;
+select count(*) from crm.owner where id <> all(array(select id from crm.owner where id < 'own-0003'));

@@ -196,7 +196,7 @@ pub(super) fn timestamp_binary(micros: i64, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::query::{Zone, parse_date};
+    use crate::query::{Reading, Zone, parse_date};
 
     fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
         let mut out = Vec::new();
@@ -229,7 +229,7 @@ mod tests {
                 if year > 0 { year } else { 1 - year },
                 if year > 0 { "" } else { " BC" }
             );
-            assert_eq!(i64::from(parse_date(&text, Zone::UTC).unwrap()), days, "{text}");
+            assert_eq!(i64::from(parse_date(&text, Reading::UTC).unwrap()), days, "{text}");
         }
     }
 

@@ -5,14 +5,14 @@ use datafusion::common::ScalarValue;
 
 use super::{binary, text};
 use crate::error::{Error, Kind, Result};
-use crate::pg::encode::Zone;
 use crate::pg::types::{PgType, Scalar};
+use crate::query::Reading;
 
-pub(super) fn of_text(source: &str, element: Scalar, zone: Zone) -> Result<ScalarValue> {
+pub(super) fn of_text(source: &str, element: Scalar, reading: Reading) -> Result<ScalarValue> {
     let mut values = Vec::new();
     for item in split(source)? {
         values.push(match item {
-            Some(item) => Some(text::scalar(&item, element, zone)?),
+            Some(item) => Some(text::scalar(&item, element, reading)?),
             None => None,
         });
     }

@@ -41,7 +41,7 @@ pub(super) fn scalar(bytes: &[u8], scalar: Scalar) -> Result<ScalarValue> {
             ScalarValue::Utf8(Some(uuid.hyphenated().to_string()))
         }
         Scalar::Jsonb => match bytes {
-            [1, json @ ..] => return text::scalar(utf8(json)?, scalar, super::Zone::UTC),
+            [1, json @ ..] => return text::scalar(utf8(json)?, scalar, super::Reading::UTC),
             _ => return Err(bad("jsonb")),
         },
         Scalar::Record | Scalar::Int2Vector | Scalar::OidVector | Scalar::Aclitem => {
@@ -51,7 +51,7 @@ pub(super) fn scalar(bytes: &[u8], scalar: Scalar) -> Result<ScalarValue> {
             )
             .with_hint("send the parameter as text"));
         }
-        _ => return text::scalar(utf8(bytes)?, scalar, super::Zone::UTC),
+        _ => return text::scalar(utf8(bytes)?, scalar, super::Reading::UTC),
     })
 }
 

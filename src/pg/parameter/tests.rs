@@ -3,17 +3,18 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, TimeUnit};
 
 use super::*;
+use crate::query::{DateOrder, Zone};
 
 fn text(type_name: &str, value: &str) -> Result<ScalarValue> {
     let wire = PgType::of_name(type_name).unwrap();
     let target = wire.arrow().unwrap();
-    decode(Some(&Bytes::copy_from_slice(value.as_bytes())), wire, Format::Text, &target, Zone::UTC)
+    decode(Some(&Bytes::copy_from_slice(value.as_bytes())), wire, Format::Text, &target, Reading::UTC)
 }
 
 fn binary(type_name: &str, value: &[u8]) -> Result<ScalarValue> {
     let wire = PgType::of_name(type_name).unwrap();
     let target = wire.arrow().unwrap();
-    decode(Some(&Bytes::copy_from_slice(value)), wire, Format::Binary, &target, Zone::UTC)
+    decode(Some(&Bytes::copy_from_slice(value)), wire, Format::Binary, &target, Reading::UTC)
 }
 
 fn state(result: Result<ScalarValue>) -> &'static str {
@@ -115,12 +116,15 @@ fn dates_and_times_in_the_forms_people_send() {
         let expected = ScalarValue::TimestampMicrosecond(Some(ten), Some("UTC".into()));
         assert_eq!(text("timestamptz", form).unwrap(), expected, "{form}");
     }
-    let berlin = Zone::of_setting("Europe/Berlin");
+    let berlin = Reading::from(Zone::of_setting("Europe/Berlin"));
     let wire = PgType::of_name("timestamptz").unwrap();
     let target = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     let local = Bytes::from_static(b"2020-01-05 11:00");
     let expected = ScalarValue::TimestampMicrosecond(Some(ten), Some("UTC".into()));
     assert_eq!(decode(Some(&local), wire, Format::Text, &target, berlin).unwrap(), expected);
+    let european = Reading { order: DateOrder::Dmy, ..Reading::UTC };
+    let local = Bytes::from_static(b"05/01/2020 10:00");
+    assert_eq!(decode(Some(&local), wire, Format::Text, &target, european).unwrap(), expected);
     let time = |micros| ScalarValue::Time64Microsecond(Some(micros));
     assert_eq!(text("time", "01:02:03.5").unwrap(), time(3_723_500_000));
     assert_eq!(text("time", "1:00 pm").unwrap(), time(46_800_000_000));
@@ -232,6 +236,6 @@ fn no_bytes_at_all_make_it_panic() {
 #[test]
 fn a_null_has_the_type_the_planner_wants() {
     let wire = PgType::of_name("text").unwrap();
-    let value = decode(None, wire, Format::Text, &DataType::Int32, Zone::UTC).unwrap();
+    let value = decode(None, wire, Format::Text, &DataType::Int32, Reading::UTC).unwrap();
     assert_eq!(value, ScalarValue::Int32(None));
 }

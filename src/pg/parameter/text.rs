@@ -5,11 +5,10 @@ use datafusion::common::ScalarValue;
 
 use super::{bad_syntax, interval_scalar, out_of_range};
 use crate::error::Result;
-use crate::pg::encode::Zone;
 use crate::pg::types::Scalar;
-use crate::query::{Span, parse_date, parse_time, parse_timestamp, parse_timestamptz};
+use crate::query::{Reading, Span, parse_date, parse_time, parse_timestamp, parse_timestamptz};
 
-pub(super) fn scalar(text: &str, scalar: Scalar, zone: Zone) -> Result<ScalarValue> {
+pub(super) fn scalar(text: &str, scalar: Scalar, reading: Reading) -> Result<ScalarValue> {
     let trimmed = text.trim_matches(|c: char| c.is_ascii_whitespace());
     Ok(match scalar {
         Scalar::Bool => {
@@ -32,11 +31,11 @@ pub(super) fn scalar(text: &str, scalar: Scalar, zone: Zone) -> Result<ScalarVal
         Scalar::Float8 => ScalarValue::Float64(Some(float(trimmed, "double precision")?)),
         Scalar::Numeric => numeric(trimmed)?,
         Scalar::Bytea => ScalarValue::Binary(Some(bytea(text).ok_or_else(|| bad_syntax("bytea", text))?)),
-        Scalar::Date => ScalarValue::Date32(Some(parse_date(text, zone)?)),
-        Scalar::Time => ScalarValue::Time64Microsecond(Some(parse_time(text, zone)?)),
-        Scalar::Timestamp => ScalarValue::TimestampMicrosecond(Some(parse_timestamp(text, zone)?), None),
+        Scalar::Date => ScalarValue::Date32(Some(parse_date(text, reading)?)),
+        Scalar::Time => ScalarValue::Time64Microsecond(Some(parse_time(text, reading)?)),
+        Scalar::Timestamp => ScalarValue::TimestampMicrosecond(Some(parse_timestamp(text, reading)?), None),
         Scalar::TimestampTz => {
-            ScalarValue::TimestampMicrosecond(Some(parse_timestamptz(text, zone)?), Some("UTC".into()))
+            ScalarValue::TimestampMicrosecond(Some(parse_timestamptz(text, reading)?), Some("UTC".into()))
         }
         Scalar::Interval => {
             let span = Span::parse(trimmed)?;

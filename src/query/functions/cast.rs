@@ -29,6 +29,7 @@ use super::interval::{INTERVAL, Span};
 use super::number::{Number, build, is_float, is_integer, is_numeric, numeric_type, out_of_range};
 use super::{moment_input, text};
 use crate::error::{Error, Kind, Result};
+use crate::query::settings::Reading;
 use crate::query::{PG_TYPE, Zone};
 
 /// What is cast to.
@@ -195,18 +196,23 @@ fn numeric_target(arguments: &str) -> Result<DataType> {
 }
 
 /// The cast of a planned expression of a known type.
-pub(in crate::query) fn cast_expr(expr: Expr, from: &DataType, target: &Target, zone: Zone) -> Result<Expr> {
+pub(in crate::query) fn cast_expr(
+    expr: Expr,
+    from: &DataType,
+    target: &Target,
+    reading: Reading,
+) -> Result<Expr> {
     if let Expr::Literal(value, _) = &expr {
-        return cast_scalar(value, target, zone).map(|value| Expr::Literal(value, target.of_constant()));
+        return cast_scalar(value, target, reading).map(|value| Expr::Literal(value, target.of_constant()));
     }
     let to = target.result(from);
     if *from == to && !target.changes_own() {
         return Ok(expr);
     }
-    if is_native(from, &to) && !depends_on_zone(from, &to, zone) {
+    if is_native(from, &to) && !depends_on_zone(from, &to, reading.zone) {
         return Ok(Expr::Cast(datafusion::logical_expr::Cast::new(Box::new(expr), to)));
     }
-    let function = ScalarUDF::from(PostgresCast::new(target.clone(), zone));
+    let function = ScalarUDF::from(PostgresCast::new(target.clone(), reading));
     Ok(function.call(vec![expr]))
 }
 
@@ -251,7 +257,11 @@ fn is_known(data_type: &DataType) -> bool {
 }
 
 /// Casts a constant.
-pub(in crate::query) fn cast_scalar(value: &ScalarValue, target: &Target, zone: Zone) -> Result<ScalarValue> {
+pub(in crate::query) fn cast_scalar(
+    value: &ScalarValue,
+    target: &Target,
+    reading: Reading,
+) -> Result<ScalarValue> {
     let internal =
         |error: datafusion::error::DataFusionError| Error::internal("a constant").with_source(error);
     if matches!(target, Target::Numeric) && !value.is_null() {
@@ -268,7 +278,7 @@ pub(in crate::query) fn cast_scalar(value: &ScalarValue, target: &Target, zone: 
         return ScalarValue::try_from(&to).map_err(internal);
     }
     let array = value.to_array().map_err(internal)?;
-    let array = cast_array(&array, target, &to, zone)?;
+    let array = cast_array(&array, target, &to, reading)?;
     ScalarValue::try_from_array(&array, 0).map_err(internal)
 }
 
@@ -301,13 +311,13 @@ fn sql_is_number(data_type: &DataType) -> bool {
 pub(in crate::query) struct PostgresCast {
     target: Target,
     /// Of the session.
-    zone: Zone,
+    reading: Reading,
     signature: Signature,
 }
 
 impl PostgresCast {
-    pub(in crate::query) fn new(target: Target, zone: Zone) -> Self {
-        PostgresCast { target, zone, signature: Signature::any(1, Volatility::Immutable) }
+    pub(in crate::query) fn new(target: Target, reading: Reading) -> Self {
+        PostgresCast { target, reading, signature: Signature::any(1, Volatility::Immutable) }
     }
 }
 
@@ -358,10 +368,10 @@ impl ScalarUDFImpl for PostgresCast {
         let to = args.return_type().clone();
         Ok(match &args.args[0] {
             ColumnarValue::Array(array) => {
-                ColumnarValue::Array(cast_array(array, &self.target, &to, self.zone)?)
+                ColumnarValue::Array(cast_array(array, &self.target, &to, self.reading)?)
             }
             ColumnarValue::Scalar(value) => {
-                let array = cast_array(&value.to_array()?, &self.target, &to, self.zone)?;
+                let array = cast_array(&value.to_array()?, &self.target, &to, self.reading)?;
                 ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?)
             }
         })
@@ -385,29 +395,29 @@ pub(in crate::query) fn cast_array(
     array: &ArrayRef,
     target: &Target,
     to: &DataType,
-    zone: Zone,
+    reading: Reading,
 ) -> Result<ArrayRef> {
     let from = array.data_type();
     if let Target::Varchar(_) | Target::Char(_) | Target::Tagged(_) = target {
-        let texts = cast_array(array, &Target::Exact(DataType::Utf8), &DataType::Utf8, zone)?;
+        let texts = cast_array(array, &Target::Exact(DataType::Utf8), &DataType::Utf8, reading)?;
         return tagged::texts(&texts, target);
     }
     if let Target::Precise(_, digits) = target {
-        let times = cast_array(array, &Target::Exact(to.clone()), to, zone)?;
+        let times = cast_array(array, &Target::Exact(to.clone()), to, reading)?;
         return tagged::rounded(&times, to, *digits);
     }
     match (from, to) {
         (DataType::LargeUtf8 | DataType::Utf8View, _) => {
-            cast_array(&arrow_cast(array, &DataType::Utf8)?, target, to, zone)
+            cast_array(&arrow_cast(array, &DataType::Utf8)?, target, to, reading)
         }
         (from, to) if from == to => Ok(array.clone()),
-        (DataType::Utf8, DataType::List(element)) => arrays::lists(array, element.data_type(), to, zone),
-        (DataType::List(_), DataType::List(element)) => arrays::elements(array, element, zone),
-        (DataType::Utf8, to) => from_text(array, to, zone),
-        (_, DataType::Utf8) => to_text(array, zone),
+        (DataType::Utf8, DataType::List(element)) => arrays::lists(array, element.data_type(), to, reading),
+        (DataType::List(_), DataType::List(element)) => arrays::elements(array, element, reading),
+        (DataType::Utf8, to) => from_text(array, to, reading),
+        (_, DataType::Utf8) => to_text(array, reading.zone),
         (DataType::Timestamp(..) | DataType::Interval(_), DataType::Time64(_))
-        | (DataType::Time64(_), DataType::Interval(_)) => tagged::clocks(array, to, zone),
-        (from, to) if depends_on_zone(from, to, zone) => on_clocks(array, to, zone),
+        | (DataType::Time64(_), DataType::Interval(_)) => tagged::clocks(array, to, reading.zone),
+        (from, to) if depends_on_zone(from, to, reading.zone) => on_clocks(array, to, reading.zone),
         (from, to) if is_float(from) && is_integer(to) => float_to_integer(array, to),
         (from, to) if is_float(from) && is_numeric(to) => float_to_numeric(array, to),
         (from, to) if is_numeric(from) && is_integer(to) => {

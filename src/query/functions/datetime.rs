@@ -17,6 +17,7 @@ use datafusion::logical_expr::{
 use super::cast::{Target, cast_array, sql_name};
 use crate::error::{Error, Kind, Result};
 use crate::query::Zone;
+use crate::query::settings::Reading;
 
 /// `timestamp`
 pub(in crate::query) const SHOWN: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
@@ -49,17 +50,17 @@ enum What {
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(in crate::query) struct DateTime {
     what: What,
-    zone: Zone,
+    reading: Reading,
     signature: Signature,
 }
 
 impl DateTime {
-    fn new(what: What, zone: Zone) -> Self {
-        DateTime { what, zone, signature: Signature::variadic_any(Volatility::Immutable) }
+    fn new(what: What, reading: Reading) -> Self {
+        DateTime { what, reading, signature: Signature::variadic_any(Volatility::Immutable) }
     }
 
     /// The function of that name.
-    pub(in crate::query) fn named(name: &str, zone: Zone) -> Option<ScalarUDF> {
+    pub(in crate::query) fn named(name: &str, reading: Reading) -> Option<ScalarUDF> {
         let what = match name {
             "timezone" => What::AtZone,
             "date_trunc" => What::Trunc,
@@ -67,18 +68,18 @@ impl DateTime {
             "date_part" => What::Part,
             _ => return None,
         };
-        Some(ScalarUDF::from(DateTime::new(what, zone)))
+        Some(ScalarUDF::from(DateTime::new(what, reading)))
     }
 
     /// `timestamptz + interval`, or `-`, by the clocks of the session.
-    pub(in crate::query) fn add(minus: bool, zone: Zone) -> ScalarUDF {
-        ScalarUDF::from(DateTime::new(if minus { What::Minus } else { What::Plus }, zone))
+    pub(in crate::query) fn add(minus: bool, reading: Reading) -> ScalarUDF {
+        ScalarUDF::from(DateTime::new(if minus { What::Minus } else { What::Plus }, reading))
     }
 
     /// `date_trunc` of a span.
     fn of_span(&self, of: Option<&DataType>) -> Option<ScalarUDF> {
         let is_span = self.what == What::Trunc && matches!(of, Some(DataType::Interval(_)));
-        is_span.then(|| super::row::function("date_trunc", self.zone)).flatten()
+        is_span.then(|| super::row::function("date_trunc", self.reading)).flatten()
     }
 
     /// The arguments' types are right for it.
@@ -208,8 +209,8 @@ impl DateTime {
     fn at_zone(&self, args: &[ArrayRef], to: &DataType) -> Result<ArrayRef> {
         let is_shown = matches!(args[1].data_type(), DataType::Timestamp(_, None));
         let times = match is_shown {
-            true => micros(&args[1], &SHOWN, self.zone)?,
-            false => micros(&args[1], &zoned(), self.zone)?,
+            true => micros(&args[1], &SHOWN, self.reading)?,
+            false => micros(&args[1], &zoned(), self.reading)?,
         };
         let zones = zones(&args[0])?;
         let moved = (0..times.len()).map(|row| {
@@ -224,13 +225,13 @@ impl DateTime {
 
     fn trunc(&self, args: &[ArrayRef], to: &DataType) -> Result<ArrayRef> {
         let is_shown = *to == SHOWN;
-        let times = micros(&args[1], to, self.zone)?;
+        let times = micros(&args[1], to, self.reading)?;
         let units = texts(&args[0])?;
         let zones = args.get(2).map(|zones| self::zones(zones)).transpose()?;
         let truncated = (0..times.len()).map(|row| {
             let zone = match &zones {
                 Some(zones) => zones(row)?,
-                None => Some(self.zone),
+                None => Some(self.reading.zone),
             };
             let (true, true, Some(zone)) = (times.is_valid(row), units.is_valid(row), zone) else {
                 return Ok(None);
@@ -261,7 +262,7 @@ impl DateTime {
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => zoned(),
             other => other.clone(),
         };
-        let moments = moments(&args[1], &of, self.zone)?;
+        let moments = moments(&args[1], &of, self.reading)?;
         let scale = match to {
             DataType::Decimal128(_, scale) => *scale,
             _ => 6,
@@ -285,7 +286,7 @@ impl DateTime {
     }
 
     fn plus(&self, args: &[ArrayRef], to: &DataType) -> Result<ArrayRef> {
-        let times = micros(&args[0], to, self.zone)?;
+        let times = micros(&args[0], to, self.reading)?;
         let spans = arrow_cast(&args[1], &INTERVAL)?;
         let spans = spans.as_primitive::<IntervalMonthDayNanoType>();
         let is_minus = self.what == What::Minus;
@@ -297,11 +298,11 @@ impl DateTime {
             let sign = if is_minus { -1 } else { 1 };
             let mut sum = at;
             if span.months != 0 || span.days != 0 {
-                let local = clock(self.zone.to_local(at))?;
+                let local = clock(self.reading.zone.to_local(at))?;
                 let date = add_months(local.date(), sign * span.months).ok_or_else(out_of_range)?;
                 let days = chrono::Duration::days(i64::from(sign * span.days));
                 let date = date.checked_add_signed(days).ok_or_else(out_of_range)?;
-                sum = self.zone.to_utc(date.and_time(local.time()).and_utc().timestamp_micros());
+                sum = self.reading.zone.to_utc(date.and_time(local.time()).and_utc().timestamp_micros());
             }
             let micros = i64::from(sign) * (span.nanoseconds / 1_000);
             Ok(Some(sum.checked_add(micros).ok_or_else(out_of_range)?))
@@ -325,8 +326,12 @@ fn arrow_cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
 }
 
 /// The times in microseconds, as `to` counts them.
-fn micros(array: &ArrayRef, to: &DataType, zone: Zone) -> Result<PrimitiveArray<TimestampMicrosecondType>> {
-    let times = cast_array(array, &Target::Exact(to.clone()), to, zone)?;
+fn micros(
+    array: &ArrayRef,
+    to: &DataType,
+    reading: Reading,
+) -> Result<PrimitiveArray<TimestampMicrosecondType>> {
+    let times = cast_array(array, &Target::Exact(to.clone()), to, reading)?;
     Ok(times.as_primitive::<TimestampMicrosecondType>().clone())
 }
 
@@ -445,7 +450,7 @@ struct Moment {
 
 type Moments = Box<dyn Fn(usize) -> Option<Moment>>;
 
-fn moments(array: &ArrayRef, of: &DataType, zone: Zone) -> Result<Moments> {
+fn moments(array: &ArrayRef, of: &DataType, reading: Reading) -> Result<Moments> {
     Ok(match of {
         DataType::Interval(_) => {
             let spans = arrow_cast(array, &INTERVAL)?.as_primitive::<IntervalMonthDayNanoType>().clone();
@@ -468,15 +473,15 @@ fn moments(array: &ArrayRef, of: &DataType, zone: Zone) -> Result<Moments> {
             })
         }
         DataType::Timestamp(_, Some(_)) => {
-            let times = micros(array, &zoned(), zone)?;
+            let times = micros(array, &zoned(), reading)?;
             Box::new(move |row| {
                 let at = times.is_valid(row).then(|| times.value(row))?;
-                let offset = Some(zone.offset_at(at));
-                Some(Moment { local: zone.to_local(at), epoch: at, offset, span: None })
+                let offset = Some(reading.zone.offset_at(at));
+                Some(Moment { local: reading.zone.to_local(at), epoch: at, offset, span: None })
             })
         }
         _ => {
-            let times = micros(array, &SHOWN, zone)?;
+            let times = micros(array, &SHOWN, reading)?;
             Box::new(move |row| {
                 let local = times.is_valid(row).then(|| times.value(row))?;
                 Some(Moment { local, epoch: local, offset: None, span: None })

@@ -1,9 +1,12 @@
 //! Dates and times as people and drivers write them: the input functions of `date`, `time`, `timestamp` and
-//! `timestamptz`, of constants as of parameters. `1/5/2020` is a day of January, whatever `DateStyle` is.
+//! `timestamptz`, of constants as of parameters. Whether `1/5/2020` is a day of January or of May tells `DateStyle`.
 
+mod words;
+
+use self::words::{Token, is_day, month_of, tokens};
 use super::text::{invalid_syntax, quoted_value};
 use crate::error::{Error, Kind, Result};
-use crate::query::Zone;
+use crate::query::{DateOrder, Reading, Zone};
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 /// Days of the first and behind the last date.
@@ -12,11 +15,11 @@ const DATES: std::ops::Range<i64> = -2_440_588..2_145_042_906;
 const POINTS: std::ops::Range<i64> = -210_866_803_200_000_000..i64::MAX;
 
 /// `date`, as days since 1970-01-01; the largest and the smallest number are the infinities. `session` tells what day it
-/// is.
+/// is, and in which order days, months and years are.
 ///
 /// # Errors
 /// 22007 for what is no date, 22008 for one that there is not, 22009 for an offset that no zone has.
-pub fn parse_date(text: &str, session: Zone) -> Result<i32> {
+pub fn parse_date(text: &str, session: Reading) -> Result<i32> {
     let read = read(text, "date", session)?;
     match read.special {
         Some(Special::Infinity) => return Ok(i32::MAX),
@@ -37,7 +40,7 @@ pub fn parse_date(text: &str, session: Zone) -> Result<i32> {
 ///
 /// # Errors
 /// See there.
-pub fn parse_timestamp(text: &str, session: Zone) -> Result<i64> {
+pub fn parse_timestamp(text: &str, session: Reading) -> Result<i64> {
     read(text, "timestamp", session)?.micros(text, "timestamp")
 }
 
@@ -46,12 +49,12 @@ pub fn parse_timestamp(text: &str, session: Zone) -> Result<i64> {
 ///
 /// # Errors
 /// See there.
-pub fn parse_timestamptz(text: &str, session: Zone) -> Result<i64> {
+pub fn parse_timestamptz(text: &str, session: Reading) -> Result<i64> {
     let read = read(text, "timestamp with time zone", session)?;
     let micros = read.micros(text, "timestamp with time zone")?;
     Ok(match read.special {
         Some(Special::Infinity | Special::MinusInfinity) => micros,
-        _ => read.zone.unwrap_or(session).to_utc(micros),
+        _ => read.zone.unwrap_or(session.zone).to_utc(micros),
     })
 }
 
@@ -59,7 +62,7 @@ pub fn parse_timestamptz(text: &str, session: Zone) -> Result<i64> {
 ///
 /// # Errors
 /// As of [`parse_date`].
-pub fn parse_time(text: &str, session: Zone) -> Result<i64> {
+pub fn parse_time(text: &str, session: Reading) -> Result<i64> {
     let read = read(text, "time", session)?;
     match (read.special, read.time) {
         (Some(Special::Local(micros)), None) if read.is_now => Ok(micros.rem_euclid(MICROS_PER_DAY)),
@@ -121,118 +124,14 @@ struct Read {
     is_pm: Option<bool>,
     zone: Option<Zone>,
     is_month_named: bool,
+    is_day_named: bool,
     /// Whether it is the time of now, not of a day.
     is_now: bool,
     /// Whether minutes were written, which nothing but a date needs no more than hours for.
     is_full_clock: bool,
 }
 
-#[derive(Debug, PartialEq)]
-enum Token {
-    Number(String),
-    Date(String),
-    Time(String),
-    Word(String),
-    Offset(String),
-}
-
-/// `None` where no such text has a meaning.
-fn tokens(text: &str) -> Option<Vec<Token>> {
-    let chars: Vec<char> = text.chars().collect();
-    let mut tokens = Vec::new();
-    let mut at = 0;
-    let get = |at: usize| chars.get(at).copied().unwrap_or('\0');
-    let span = |from: usize, is: &dyn Fn(char) -> bool| {
-        let mut end = from;
-        while end < chars.len() && is(chars[end]) {
-            end += 1;
-        }
-        end
-    };
-    let digit = |c: char| c.is_ascii_digit();
-    while at < chars.len() {
-        let c = chars[at];
-        let start = at;
-        let take = |end: usize| chars[start..end].iter().collect::<String>();
-        if c.is_ascii_whitespace() || c == ',' {
-            at += 1;
-        } else if c.is_ascii_digit() {
-            at = span(at, &digit);
-            let next = get(at);
-            if next == ':' {
-                at = span(at, &|c| digit(c) || c == ':' || c == '.');
-                tokens.push(Token::Time(take(at)));
-            } else if matches!(next, '-' | '/' | '.') && get(at + 1).is_alphanumeric() {
-                let mut is_date = next != '.';
-                if digit(get(at + 1)) {
-                    at = span(at + 1, &digit);
-                    if get(at) == next {
-                        is_date = true;
-                        at = span(at, &|c| digit(c) || c == next);
-                    }
-                } else {
-                    is_date = true;
-                    at = span(at, &|c| c.is_alphanumeric() || c == next);
-                }
-                let token = take(at);
-                tokens.push(if is_date { Token::Date(token) } else { Token::Number(token) });
-            } else {
-                tokens.push(Token::Number(take(at)));
-            }
-        } else if c.is_alphabetic() {
-            at = span(at, &char::is_alphabetic);
-            let word = take(at);
-            let joins = matches!(get(at), '-' | '/' | '.' | '_');
-            if joins && month_of(&word).is_some() && digit(get(at + 1)) {
-                at = span(at, &|c| digit(c) || matches!(c, '-' | '/' | '.'));
-                tokens.push(Token::Date(take(at)));
-            } else if matches!(get(at), '/' | '_') || (joins && get(at + 1).is_alphabetic()) {
-                at = span(at, &|c| c.is_alphanumeric() || "+-/_.".contains(c));
-                tokens.push(Token::Word(take(at)));
-            } else {
-                tokens.push(Token::Word(word));
-            }
-        } else if (c == '+' || c == '-') && digit(get(at + 1)) {
-            at = span(at + 1, &|c| digit(c) || c == ':');
-            tokens.push(Token::Offset(take(at)));
-        } else if (c == '+' || c == '-') && get(at + 1).is_alphabetic() {
-            at = span(at + 1, &char::is_alphabetic);
-            tokens.push(Token::Word(take(at)));
-        } else {
-            return None;
-        }
-    }
-    Some(tokens)
-}
-
-const MONTHS: [&str; 12] = [
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-];
-const DAYS: [&str; 7] = ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
-
-fn month_of(word: &str) -> Option<i64> {
-    let word = word.to_lowercase();
-    let is_it = |month: &str| word == month || word == month[..3] || (word == "sept" && month == "september");
-    MONTHS.iter().position(|month| is_it(month)).map(|at| at as i64 + 1)
-}
-
-fn is_day(word: &str) -> bool {
-    DAYS.iter().any(|day| word == *day || word == &day[..3])
-        || matches!(word, "tues" | "wednes" | "weds" | "thur" | "thurs")
-}
-
-fn read(text: &str, type_name: &str, session: Zone) -> Result<Read> {
+fn read(text: &str, type_name: &str, session: Reading) -> Result<Read> {
     let invalid = || invalid(text, type_name);
     let tokens = tokens(text).filter(|tokens| !tokens.is_empty()).ok_or_else(invalid)?;
     let mut read = Read::default();
@@ -247,8 +146,9 @@ fn read(text: &str, type_name: &str, session: Zone) -> Result<Read> {
                 }
             }
             Token::Date(date) => {
-                read.date(date).ok_or_else(invalid)?;
+                read.date(date, session.order).ok_or_else(invalid)?;
             }
+            Token::Offset(_) if read.zone.is_some() => return Err(invalid()),
             Token::Offset(offset) => {
                 // Behind a date a number with a sign may be a year; behind a time it is a zone.
                 let no_zone = || {
@@ -271,8 +171,25 @@ fn read(text: &str, type_name: &str, session: Zone) -> Result<Read> {
                     read.is_full_clock = number.split('.').next().map_or(0, str::len) >= 4;
                     wants_time = false;
                 } else {
-                    read.number(number).ok_or_else(invalid)?;
+                    read.number(number, session.order).ok_or_else(invalid)?;
                 }
+            }
+            Token::Joined(name) => {
+                let has_day = read.has_day() || matches!(read.special, Some(Special::Local(_)));
+                let is_time_only = type_name == "time" && read.time.is_some() && !has_day;
+                if !is_time_only && !has_day {
+                    read.date(name, session.order).ok_or_else(invalid)?;
+                    continue;
+                }
+                let name = name.to_lowercase();
+                let zone = Zone::of_name(&name).ok_or_else(|| {
+                    Error::new(Kind::Invalid, format!("time zone \"{}\" not recognized", quoted_value(&name)))
+                })?;
+                // Clocks of such a zone differ from day to day.
+                if is_time_only && matches!(zone, Zone::Named(_)) {
+                    return Err(invalid());
+                }
+                read.zone = Some(zone);
             }
             Token::Word(word) => {
                 let lower = word.to_lowercase();
@@ -291,7 +208,7 @@ fn read(text: &str, type_name: &str, session: Zone) -> Result<Read> {
                     "-infinity" => read.special = Some(Special::MinusInfinity),
                     "now" | "today" | "tomorrow" | "yesterday" => {
                         let now = crate::model::now_micros();
-                        let now = now + i64::from(session.offset_at(now)) * 1_000_000;
+                        let now = now + i64::from(session.zone.offset_at(now)) * 1_000_000;
                         read.is_now = lower == "now";
                         let midnight = now.div_euclid(MICROS_PER_DAY) * MICROS_PER_DAY;
                         read.special = Some(Special::Local(match lower.as_str() {
@@ -302,8 +219,9 @@ fn read(text: &str, type_name: &str, session: Zone) -> Result<Read> {
                         }));
                     }
                     "allballs" => (read.time, read.is_full_clock) = (Some((0, 0, 0)), true),
-                    other if is_day(other) => {}
+                    other if is_day(other) => read.is_day_named = true,
                     other => match month_of(other) {
+                        Some(_) if read.is_month_named => return Err(invalid()),
                         Some(month) => {
                             // A number before it was the day.
                             if let (Some(day), None) = (read.month, read.day) {
@@ -313,10 +231,6 @@ fn read(text: &str, type_name: &str, session: Zone) -> Result<Read> {
                         }
                         None => match Zone::of_name(other) {
                             Some(zone) => read.zone = Some(zone),
-                            None if other.contains('/') => {
-                                let what = format!("time zone \"{other}\" not recognized");
-                                return Err(Error::new(Kind::Invalid, what));
-                            }
                             None => return Err(invalid()),
                         },
                     },
@@ -390,78 +304,70 @@ impl Read {
                 && (self.day_of_year.is_some() || (self.month.is_some() && self.day.is_some())))
     }
 
-    /// Parts with separators between them.
-    fn date(&mut self, text: &str) -> Option<()> {
-        if self.has_date() {
+    /// Whether a zone may follow, of a date whose year may still follow.
+    fn has_day(&self) -> bool {
+        self.has_date() || (self.month.is_some() && self.day.is_some())
+    }
+
+    /// Parts with separators between them. Such a date comes first.
+    fn date(&mut self, text: &str, order: DateOrder) -> Option<()> {
+        if self.has_day() || self.time.is_some() || self.is_day_named {
             return None;
         }
-        let parts: Vec<&str> = text.split(['-', '/', '.']).collect();
-        let named = parts.iter().position(|part| part.starts_with(char::is_alphabetic));
-        let year = |part: &str| Some((digits(part)?, part.len()));
-        match (named, parts.as_slice()) {
-            (Some(at), [first, second, third]) => {
-                self.month = Some(month_of(parts[at])?);
-                self.is_month_named = true;
-                let (first, second) = match at {
-                    0 => (second, third),
-                    1 => (first, third),
-                    _ => (first, second),
-                };
-                match first.len() >= 3 {
-                    true => (self.year, self.day) = (Some(year(first)?), Some(digits(second)?)),
-                    false => (self.day, self.year) = (Some(digits(first)?), Some(year(second)?)),
-                }
-            }
-            (None, [first, second, third]) => match first.len() >= 3 {
-                true => {
-                    self.year = Some(year(first)?);
-                    (self.month, self.day) = (Some(digits(second)?), Some(digits(third)?));
-                }
-                false => {
-                    self.year = Some(year(third)?);
-                    (self.month, self.day) = (Some(digits(first)?), Some(digits(second)?));
-                }
-            },
-            // A year and the day of it.
-            (None, [first, second]) if first.len() >= 3 && second.len() == 3 => {
-                (self.year, self.day_of_year) = (Some(year(first)?), Some(digits(second)?));
+        let (named, numbers): (Vec<&str>, Vec<&str>) = text
+            .split(['-', '/', '.'])
+            .filter(|part| !part.is_empty())
+            .partition(|part| part.starts_with(char::is_alphabetic));
+        match named.as_slice() {
+            [] => {}
+            [name] if self.month.is_none() => {
+                (self.month, self.is_month_named) = (Some(month_of(name)?), true);
             }
             _ => return None,
         }
-        Some(())
+        for number in numbers {
+            self.part(number, order)?;
+        }
+        self.has_date().then_some(())
     }
 
-    fn number(&mut self, text: &str) -> Option<()> {
-        if let Some((first, second)) = text.split_once('.') {
-            if first.len() >= 4 && second.len() == 3 {
-                (self.year, self.day_of_year) = (Some((digits(first)?, first.len())), Some(digits(second)?));
-                return Some(());
-            }
-            return None;
+    fn number(&mut self, text: &str, order: DateOrder) -> Option<()> {
+        if text.contains('.') {
+            return self.date(text, order);
         }
         if self.has_date() {
             return None;
         }
+        if text.len() < 6 {
+            return self.part(text, order);
+        }
         let is_first = self.year.is_none() && self.month.is_none() && self.day.is_none();
-        match text.len() {
-            8 if is_first => {
-                self.year = Some((digits(&text[..4])?, 4));
-                (self.month, self.day) = (Some(digits(&text[4..6])?), Some(digits(&text[6..])?));
+        let (year, rest) = text.split_at(text.len() - 4);
+        self.year = is_first.then_some((digits(year)?, year.len()));
+        (self.month, self.day) = (Some(digits(&rest[..2])?), Some(digits(&rest[2..])?));
+        is_first.then_some(())
+    }
+
+    /// A number of a date, whose place among the others tells what it is.
+    fn part(&mut self, text: &str, order: DateOrder) -> Option<()> {
+        let (number, width) = (digits(text)?, text.len());
+        let is_year = width >= 3 || order == DateOrder::Ymd;
+        let year = Some((number, width));
+        match (self.year, self.month, self.day) {
+            (Some(_), None, None) if width == 3 && (1..=366).contains(&number) => {
+                self.day_of_year = Some(number);
             }
-            6 if is_first => {
-                self.year = Some((digits(&text[..2])?, 2));
-                (self.month, self.day) = (Some(digits(&text[2..4])?), Some(digits(&text[4..])?));
+            (None, None, None) if is_year => self.year = year,
+            (None, None, None) if order == DateOrder::Dmy => self.day = Some(number),
+            (None, None, _) | (Some(_), None, None) => self.month = Some(number),
+            (None, Some(_), None) if self.is_month_named && is_year => self.year = year,
+            // What was taken for the year was the day, before a month with a name.
+            (Some((day, ..=2)), Some(_), None) if self.is_month_named && width >= 3 => {
+                (self.year, self.day) = (year, Some(day));
             }
-            length if length >= 3 && self.year.is_none() => self.year = Some((digits(text)?, length)),
-            length => {
-                let number = digits(text)?;
-                match (self.month, self.day, self.year) {
-                    (None, ..) => self.month = Some(number),
-                    (_, None, _) => self.day = Some(number),
-                    (_, _, None) => self.year = Some((number, length)),
-                    _ => return None,
-                }
-            }
+            (_, Some(_), None) => self.day = Some(number),
+            (None, Some(_), Some(_)) => self.year = year,
+            _ => return None,
         }
         Some(())
     }
@@ -553,10 +459,21 @@ mod tests {
             ("1/8/1999", "1999-01-08"),
             ("epoch", "1970-01-01"),
         ] {
-            assert_eq!(format_date(parse_date(text, Zone::UTC).unwrap()), shown, "{text}");
+            assert_eq!(format_date(parse_date(text, Reading::UTC).unwrap()), shown, "{text}");
         }
-        assert_eq!(parse_date("2024-02-30", Zone::UTC).unwrap_err().sqlstate(), "22008");
-        assert_eq!(parse_date("soon", Zone::UTC).unwrap_err().sqlstate(), "22007");
+        for (order, text, shown) in [
+            (DateOrder::Dmy, "05/06/2024", "2024-06-05"),
+            (DateOrder::Dmy, "Jun-5-24", "2024-06-05"),
+            (DateOrder::Dmy, "2024/6/5", "2024-06-05"),
+            (DateOrder::Ymd, "05/06/07", "2005-06-07"),
+            (DateOrder::Ymd, "5-Jun-2024", "2024-06-05"),
+            (DateOrder::Ymd, "5 Jun 24", "2005-06-24"),
+        ] {
+            let reading = Reading { order, ..Reading::UTC };
+            assert_eq!(format_date(parse_date(text, reading).unwrap()), shown, "{text}");
+        }
+        assert_eq!(parse_date("2024-02-30", Reading::UTC).unwrap_err().sqlstate(), "22008");
+        assert_eq!(parse_date("soon", Reading::UTC).unwrap_err().sqlstate(), "22007");
     }
 
     #[test]
@@ -568,9 +485,9 @@ mod tests {
             ("Fri Jan 8 04:05:06 1999", "1999-01-08 04:05:06"),
             ("1999-01-08 24:00", "1999-01-09 00:00:00"),
         ] {
-            assert_eq!(format_timestamp(parse_timestamp(text, Zone::UTC).unwrap()), shown, "{text}");
+            assert_eq!(format_timestamp(parse_timestamp(text, Reading::UTC).unwrap()), shown, "{text}");
         }
-        let berlin = parse_timestamptz("2024-02-29 12:00 Europe/Berlin", Zone::UTC).unwrap();
+        let berlin = parse_timestamptz("2024-02-29 12:00 Europe/Berlin", Reading::UTC).unwrap();
         assert_eq!(format_timestamp(berlin), "2024-02-29 11:00:00");
     }
 }

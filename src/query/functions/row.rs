@@ -23,7 +23,8 @@ pub(in crate::query) use self::missing::missing;
 use super::arithmetic::VARIABLE;
 use super::cast::{cast_array, cast_scalar};
 use crate::error::{Error, Kind, Result};
-use crate::query::{PG_TYPE, Zone};
+use crate::query::PG_TYPE;
+use crate::query::settings::Reading;
 
 /// One form of a function.
 pub(in crate::query) struct Definition {
@@ -131,10 +132,10 @@ pub(in crate::query) fn is_known(name: &str) -> bool {
     FORMS.contains_key(name)
 }
 
-/// The function of that name, for a session in a zone.
-pub(in crate::query) fn function(name: &str, zone: Zone) -> Option<ScalarUDF> {
+/// The function of that name, for a session that reads times so.
+pub(in crate::query) fn function(name: &str, reading: impl Into<Reading>) -> Option<ScalarUDF> {
     let (name, forms) = FORMS.get_key_value(name)?;
-    Some(ScalarUDF::from(RowFunction::new(name, forms, zone)))
+    Some(ScalarUDF::from(RowFunction::new(name, forms, reading.into())))
 }
 
 /// Name of the function that gives its argument, which may be absent. No statement can contain it.
@@ -151,7 +152,7 @@ pub(in crate::query) fn scale(function: &ScalarUDF) -> Option<ScalarUDF> {
     let is_exact = function.forms.iter().any(|form| form.gives == Type::Numeric && !form.is_volatile);
     let scale = || RowFunction {
         gives_scale: true,
-        ..RowFunction::new(function.name, function.forms, function.zone)
+        ..RowFunction::new(function.name, function.forms, function.reading)
     };
     is_exact.then(|| ScalarUDF::from(scale()))
 }
@@ -162,12 +163,12 @@ struct RowFunction {
     /// Whether it gives the digits after the point of its result in place of the result.
     gives_scale: bool,
     forms: &'static [&'static Definition],
-    zone: Zone,
+    reading: Reading,
     signature: Signature,
 }
 
 impl RowFunction {
-    fn new(name: &'static str, forms: &'static [&'static Definition], zone: Zone) -> Self {
+    fn new(name: &'static str, forms: &'static [&'static Definition], reading: Reading) -> Self {
         let is_volatile = forms.iter().any(|form| form.is_volatile);
         let volatility = if is_volatile { Volatility::Volatile } else { Volatility::Immutable };
         let mut signature = match forms.iter().any(|form| !form.takes.is_empty()) {
@@ -180,7 +181,7 @@ impl RowFunction {
         if let Some(form) = forms.iter().find(|form| !form.names.is_empty()) {
             signature.parameter_names = Some(form.names.iter().map(ToString::to_string).collect());
         }
-        RowFunction { name, gives_scale: false, forms, zone, signature }
+        RowFunction { name, gives_scale: false, forms, reading, signature }
     }
 
     /// The form that a call means. As in PostgreSQL, constants without a type are texts where that fits.
@@ -229,12 +230,12 @@ impl RowFunction {
                 ColumnarValue::Scalar(scalar) => scalar.to_array().map_err(internal)?,
             };
             arrays.push(match form.parameter(at).target(array.data_type()) {
-                Some((target, data_type)) => cast_array(&array, &target, &data_type, self.zone)?,
+                Some((target, data_type)) => cast_array(&array, &target, &data_type, self.reading)?,
                 None => array,
             });
         }
         let is_constant = values.iter().map(|value| matches!(value, ColumnarValue::Scalar(_))).collect();
-        let call = Call::new(form.name, arrays, is_constant, fields, self.zone);
+        let call = Call::new(form.name, arrays, is_constant, fields, self.reading.zone);
         let results = (0..rows).map(|row| {
             let args = call.row(row);
             match !form.is_lenient && args.has_null() {
@@ -303,7 +304,7 @@ impl std::fmt::Debug for RowFunction {
 
 impl PartialEq for RowFunction {
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && self.zone == other.zone && self.gives_scale == other.gives_scale
+        self.name == other.name && self.reading == other.reading && self.gives_scale == other.gives_scale
     }
 }
 
@@ -344,7 +345,7 @@ impl ScalarUDFImpl for RowFunction {
                 (value, form.parameter(at).target(&DataType::Utf8))
                 && form.parameter(at) != Type::Text
             {
-                cast_scalar(text, &target, self.zone)?;
+                cast_scalar(text, &target, self.reading)?;
             }
         }
         if self.gives_scale {

@@ -13,11 +13,12 @@ use std::sync::Arc;
 
 use super::datetime::DateTime;
 use super::setting;
+use crate::query::PG_TYPE;
 use crate::query::catalog::Scope;
 use crate::query::notify::Mailbox;
 use crate::query::session::Ends;
+use crate::query::settings::Reading;
 use crate::query::settings::SharedSettings;
-use crate::query::{PG_TYPE, Zone};
 
 /// The PostgreSQL whose behaviour and catalog are the reference.
 pub(in crate::query) const SERVER_VERSION: &str = "15.18";
@@ -32,7 +33,8 @@ pub(in crate::query) struct Facts {
     pub(in crate::query) transaction_start: i64,
     /// When the statement began.
     pub(in crate::query) statement_start: i64,
-    pub(in crate::query) zone: Zone,
+    /// How times are read, and by which clocks.
+    pub(in crate::query) reading: Reading,
     pub(in crate::query) settings: SharedSettings,
     pub(in crate::query) mailbox: Arc<Mailbox>,
     /// Of a statement that asks the catalog.
@@ -45,10 +47,10 @@ pub(in crate::query) struct Facts {
 
 /// The function of that name, when it is one of the session's.
 pub(in crate::query) fn function(name: &str, facts: &Facts) -> Option<ScalarUDF> {
-    if let Some(function) = DateTime::named(name, facts.zone) {
+    if let Some(function) = DateTime::named(name, facts.reading) {
         return Some(function);
     }
-    let local = facts.zone.to_local(facts.transaction_start);
+    let local = facts.reading.zone.to_local(facts.transaction_start);
     let utc = || Some("UTC".into());
     let text = |value: &str| ScalarValue::Utf8(Some(value.to_string()));
     let (value, pg_type) = match name {
@@ -72,7 +74,7 @@ pub(in crate::query) fn function(name: &str, facts: &Facts) -> Option<ScalarUDF>
         }
         "localtime" => (ScalarValue::Time64Microsecond(Some(local.rem_euclid(86_400_000_000))), None),
         "current_time" => {
-            let offset = facts.zone.offset_at(facts.transaction_start);
+            let offset = facts.reading.zone.offset_at(facts.transaction_start);
             (text(&clock_in_zone(local.rem_euclid(86_400_000_000), offset)), None)
         }
         "localtimestamp" => (ScalarValue::TimestampMicrosecond(Some(local), None), None),

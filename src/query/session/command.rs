@@ -238,10 +238,10 @@ impl Session {
             return self.set_mode(name, &text);
         }
         if name == AS_OF {
-            let zone = self.settings.lock().zone();
-            if let Some(wanted) = as_of::parse(&text, zone)? {
+            let reading = self.settings.lock().reading();
+            if let Some(wanted) = as_of::parse(&text, reading)? {
                 let found = self.engine.system.release(&wanted).await?;
-                self.inner.lock().as_of = Some(((text.clone(), zone), found));
+                self.inner.lock().as_of = Some(((text.clone(), reading), found));
             }
         }
         self.settings.lock().set(name, &text, lasts)
@@ -403,7 +403,7 @@ impl Session {
     ) -> Result<Execution> {
         let bound = {
             let verb = call::signature(self.engine.verbs.describe(), name, &self.who)?;
-            let values = bind(&prepared.parameters, values, self.settings.lock().zone())?;
+            let values = bind(&prepared.parameters, values, self.settings.lock().reading())?;
             let planner = self.planner(Parameters { types: Vec::new(), values: Some(Arc::new(values)) });
             call::bind(&planner, verb, arguments, prepared.parsed.redacted_text())?
         };

@@ -80,7 +80,7 @@ impl Session {
     /// The tables of a query, in the order of its plan.
     async fn sources(&self, prepared: &Prepared, values: Vec<ScalarValue>) -> Result<Vec<Source>> {
         let release = self.pinned_release().await?;
-        let values = bind(&prepared.parameters, values, self.settings.lock().zone())?;
+        let values = bind(&prepared.parameters, values, self.settings.lock().reading())?;
         let types = prepared.parameters.iter().cloned().map(Some).collect();
         let parameters = Parameters { types, values: Some(Arc::new(values)) };
         let plan = self.plan(&prepared.parsed, release.clone(), parameters, false).await?;

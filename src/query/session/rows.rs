@@ -27,8 +27,8 @@ use crate::query::plan::{Found, Planner, parameters_of, shown_schema};
 use crate::query::quick;
 use crate::query::resolve;
 use crate::query::run::{self, Limits};
+use crate::query::settings::Reading;
 use crate::query::typing::Parameters;
-use crate::query::zone::Zone;
 
 impl Session {
     /// The query inside a statement that has one.
@@ -73,7 +73,7 @@ impl Session {
             let scope = catalog::scope(&engine, needs, release.release(), &who, &facts.settings).await?;
             let tables =
                 resolve::tables(&engine, &who, &path, release.release(), query, scope.as_ref()).await?;
-            let zone = facts.zone;
+            let reading = facts.reading;
             let facts = Facts { scope, ..facts };
             let mut planner = Planner::new(&engine.state, &engine.registry, facts, tables, parameters);
             planner.historian = Some(Historian::new(&engine, &who));
@@ -83,7 +83,7 @@ impl Session {
                     if draft { Ok(plan) } else { planner.settled(plan) }
                 });
                 let Some(call) = planner.diffs.take_wanted() else { return planned };
-                planner.diffs.resolve(&engine, &who, release.release(), zone, call).await?;
+                planner.diffs.resolve(&engine, &who, release.release(), reading, call).await?;
             }
         };
         planned.map_err(move |error| located.located(error))
@@ -113,7 +113,7 @@ impl Session {
         declared: &[Option<DataType>],
     ) -> Result<Prepared> {
         let release = self.release().await?;
-        let (id, zone) = (release.release().id, self.settings.lock().zone());
+        let (id, reading) = (release.release().id, self.settings.lock().reading());
         if declared.is_empty() && Self::placeholders(parsed).is_empty() {
             let catalog = self.catalog_of(parsed, &release).await?;
             let rights = self.rights().await?;
@@ -122,7 +122,8 @@ impl Session {
             let plan = Deep::new(plan, parsed.tokens());
             let path = self.search_path();
             let answer = OnceLock::new();
-            let planned = Some(Arc::new(Planned { release: id, zone, path, catalog, rights, plan, answer }));
+            let planned =
+                Some(Arc::new(Planned { release: id, reading, path, catalog, rights, plan, answer }));
             // What answers with the time of its statement is planned for each.
             let lasts = |plan: &LogicalPlan| !system::is_of_moment(plan) && !relation::is_in(plan);
             let plan = planned.filter(|planned| lasts(&planned.plan));
@@ -219,7 +220,7 @@ impl Session {
         release: Arc<Pin>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let tokens = prepared.parsed.tokens();
-        let zone = self.settings.lock().zone();
+        let reading = self.settings.lock().reading();
         let cached = prepared.plan.clone();
         let path = self.search_path();
         let catalog = self.catalog_of(&prepared.parsed, &release).await?;
@@ -230,7 +231,7 @@ impl Session {
                 (then, now) => then.is_none() && now.is_none(),
             };
             planned.release == release.release().id
-                && planned.zone == zone
+                && planned.reading == reading
                 && planned.path == path
                 && planned.rights == rights
                 && same_catalog
@@ -241,7 +242,7 @@ impl Session {
         let planning = match cached {
             Some(_) => None,
             None => {
-                let values = bind(&prepared.parameters, values, zone)?;
+                let values = bind(&prepared.parameters, values, reading)?;
                 let types = prepared.parameters.iter().cloned().map(Some).collect();
                 let parameters = Parameters { types, values: Some(Arc::new(values)) };
                 Some(self.planning(&prepared.parsed, release.clone(), parameters, false))
@@ -274,7 +275,11 @@ impl Session {
 }
 
 /// Values in the types that were announced.
-pub(super) fn bind(types: &[DataType], values: Vec<ScalarValue>, zone: Zone) -> Result<Vec<ScalarValue>> {
+pub(super) fn bind(
+    types: &[DataType],
+    values: Vec<ScalarValue>,
+    reading: Reading,
+) -> Result<Vec<ScalarValue>> {
     if types.len() != values.len() {
         let what = format!(
             "bind message supplies {} parameters, but the statement needs {}",
@@ -288,12 +293,12 @@ pub(super) fn bind(types: &[DataType], values: Vec<ScalarValue>, zone: Zone) -> 
         .map(|(value, data_type)| match value.data_type() {
             given if given == *data_type => Ok(value),
             given if is_numeric(&given) && is_numeric(data_type) => Ok(value),
-            _ if is_numeric(data_type) => cast_scalar(&value, &Target::Numeric, zone),
+            _ if is_numeric(data_type) => cast_scalar(&value, &Target::Numeric, reading),
             DataType::List(_) if matches!(data_type, DataType::List(_)) => Ok(value),
             _ if matches!(data_type, DataType::List(element) if is_numeric(element.data_type())) => {
-                cast_scalar(&value, &Target::Numerics, zone)
+                cast_scalar(&value, &Target::Numerics, reading)
             }
-            _ => cast_scalar(&value, &Target::Exact(data_type.clone()), zone),
+            _ => cast_scalar(&value, &Target::Exact(data_type.clone()), reading),
         })
         .collect()
 }

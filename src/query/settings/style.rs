@@ -26,6 +26,32 @@ impl Style {
         let dates = DateStyle { form: DateForm::Iso, order: DateOrder::Mdy };
         Style { zone, dates, intervals: IntervalStyle::Postgres, escapes_bytes: false, float_digits: 1 }
     }
+
+    /// How the same session reads dates and times.
+    pub const fn reading(&self) -> Reading {
+        Reading { zone: self.zone, order: self.dates.order }
+    }
+}
+
+/// The settings that the meaning of a written date or time depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Reading {
+    /// `TimeZone`, of times without a zone.
+    pub zone: Zone,
+    /// The order in `DateStyle`, of dates whose numbers do not tell it.
+    pub order: DateOrder,
+}
+
+impl Reading {
+    /// What a session has that sets nothing.
+    pub const UTC: Reading = Reading { zone: Zone::UTC, order: DateOrder::Mdy };
+}
+
+impl From<Zone> for Reading {
+    /// The order is that of a session that sets none.
+    fn from(zone: Zone) -> Self {
+        Reading { zone, order: DateOrder::Mdy }
+    }
 }
 
 /// The looks of dates and the order in which days and months are read.
@@ -51,7 +77,7 @@ pub enum DateForm {
 }
 
 /// What comes first in a date: month, day or year.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DateOrder {
     /// Month, day, year.
     Mdy,

@@ -16,10 +16,10 @@ use crate::query::functions::collect::ArrayAgg;
 use crate::query::functions::division::{Division, Gives};
 use crate::query::functions::spread::{self, Spread};
 use crate::query::functions::{json, ordered, row};
-use crate::query::zone::Zone;
+use crate::query::settings::Reading;
 
 /// A call outside of windows.
-pub(super) fn aggregate(raw: RawAggregateExpr, zone: Zone) -> Result<PlannerResult<RawAggregateExpr>> {
+pub(super) fn aggregate(raw: RawAggregateExpr, reading: Reading) -> Result<PlannerResult<RawAggregateExpr>> {
     let part = |func: Arc<AggregateUDF>, args: Vec<Expr>, order_by: Vec<SortExpr>, filter| {
         Expr::AggregateFunction(AggregateFunction {
             func,
@@ -41,12 +41,12 @@ pub(super) fn aggregate(raw: RawAggregateExpr, zone: Zone) -> Result<PlannerResu
         && raw.args.len() == 1
     {
         let spread = Arc::new(Spread::of(Arc::clone(&raw.func)).into());
-        return Ok(PlannerResult::Planned(finish(finisher, vec![plain(spread)], zone)?));
+        return Ok(PlannerResult::Planned(finish(finisher, vec![plain(spread)], reading)?));
     }
     if let Some(finisher) = json::aggregate::finisher(name) {
         let args = collected(name, &raw.args)?;
         let array = part(array(), vec![args], raw.order_by.clone(), raw.filter.clone());
-        return Ok(PlannerResult::Planned(finish(finisher, vec![array], zone)?));
+        return Ok(PlannerResult::Planned(finish(finisher, vec![array], reading)?));
     }
     if ordered::is_ordered_set(name) {
         // The planner puts what is ordered before the direct arguments.
@@ -63,13 +63,13 @@ pub(super) fn aggregate(raw: RawAggregateExpr, zone: Zone) -> Result<PlannerResu
         let array = part(array(), vec![value], vec![order], Some(Box::new(filter)));
         let mut args = vec![array];
         args.extend(raw.args[1..].iter().cloned());
-        return Ok(PlannerResult::Planned(finish(ordered::finisher(name), args, zone)?));
+        return Ok(PlannerResult::Planned(finish(ordered::finisher(name), args, reading)?));
     }
     Ok(PlannerResult::Original(raw))
 }
 
 /// A call with `OVER`.
-pub(super) fn window(raw: RawWindowExpr, zone: Zone) -> Result<PlannerResult<RawWindowExpr>> {
+pub(super) fn window(raw: RawWindowExpr, reading: Reading) -> Result<PlannerResult<RawWindowExpr>> {
     let call = |fun: WindowFunctionDefinition, args| {
         Expr::WindowFunction(Box::new(WindowFunction {
             fun,
@@ -95,11 +95,11 @@ pub(super) fn window(raw: RawWindowExpr, zone: Zone) -> Result<PlannerResult<Raw
         && raw.args.len() == 1
     {
         let spread = Arc::new(Spread::of(Arc::clone(func)).into());
-        return Ok(PlannerResult::Planned(finish(finisher, vec![part(spread, raw.args.clone())], zone)?));
+        return Ok(PlannerResult::Planned(finish(finisher, vec![part(spread, raw.args.clone())], reading)?));
     }
     if let Some(finisher) = json::aggregate::finisher(name) {
         let args = collected(name, &raw.args)?;
-        return Ok(PlannerResult::Planned(finish(finisher, vec![part(array(), vec![args])], zone)?));
+        return Ok(PlannerResult::Planned(finish(finisher, vec![part(array(), vec![args])], reading)?));
     }
     if name == "ntile" {
         // PostgreSQL numbers buckets by integers.
@@ -125,8 +125,8 @@ fn collected(name: &str, args: &[Expr]) -> Result<Expr> {
     }
 }
 
-fn finish(name: &str, args: Vec<Expr>, zone: Zone) -> Result<Expr> {
-    let function = row::function(name, zone).ok_or_else(|| Error::internal(format!("no {name}")))?;
+fn finish(name: &str, args: Vec<Expr>, reading: Reading) -> Result<Expr> {
+    let function = row::function(name, reading).ok_or_else(|| Error::internal(format!("no {name}")))?;
     Ok(function.call(args))
 }
 

@@ -14,7 +14,7 @@ use crate::query::error::translate;
 use crate::query::functions::cast::{Target, cast_expr};
 use crate::query::functions::number::{is_float, is_integer, is_numeric};
 use crate::query::functions::row::{NO_FUNCTION, NOT_UNIQUE, shown_type};
-use crate::query::zone::Zone;
+use crate::query::settings::Reading;
 
 /// The key of a node without its position, and the position.
 pub(super) fn split(key: &str) -> (&str, Option<u32>) {
@@ -42,7 +42,7 @@ pub(super) fn condition(
     of: &str,
     place: Option<u32>,
     schema: &DFSchema,
-    zone: Zone,
+    reading: Reading,
 ) -> Result<Expr> {
     if is_open_parameter(&value) {
         return Ok(with_type(value, &DataType::Boolean));
@@ -51,7 +51,7 @@ pub(super) fn condition(
     match field.data_type() {
         DataType::Boolean | DataType::Null => Ok(value),
         from if is_unknown_text(&value) => {
-            let cast = cast_expr(value, from, &Target::Exact(DataType::Boolean), zone);
+            let cast = cast_expr(value, from, &Target::Exact(DataType::Boolean), reading);
             Ok(cast.map_err(|error| at(error, place))?)
         }
         _ => Err(at(wrong_argument(of, "boolean", &field), place).into()),
@@ -64,7 +64,7 @@ pub(super) fn limit(
     of: &str,
     place: Option<u32>,
     schema: &DFSchema,
-    zone: Zone,
+    reading: Reading,
 ) -> Result<Expr> {
     if is_open_parameter(&value) {
         return Ok(with_type(value, &DataType::Int64));
@@ -78,7 +78,7 @@ pub(super) fn limit(
     match from {
         DataType::Null => Ok(value),
         from if is_integer(from) || is_float(from) || is_numeric(from) || is_unknown_text(&value) => {
-            let cast = cast_expr(value, from, &Target::Exact(DataType::Int64), zone);
+            let cast = cast_expr(value, from, &Target::Exact(DataType::Int64), reading);
             Ok(cast.map_err(|error| at(error, place))?)
         }
         _ => Err(at(wrong_argument(of, "bigint", &field), place).into()),

@@ -18,7 +18,7 @@ use crate::query::PG_TYPE;
 use crate::query::functions::cast::{Target, cast_expr};
 use crate::query::functions::number::{is_float, is_numeric};
 use crate::query::functions::row::shown_type;
-use crate::query::zone::Zone;
+use crate::query::settings::Reading;
 
 /// `coalesce`, `nullif`, `greatest` and `least`: constants and parameters take the type of the others.
 pub(super) fn alike(
@@ -26,11 +26,11 @@ pub(super) fn alike(
     arguments: Vec<Expr>,
     places: &[Option<u32>],
     schema: &DFSchema,
-    zone: Zone,
+    reading: Reading,
 ) -> Result<Expr> {
     let what = name.to_uppercase();
     let common = common(&arguments, |at| (what.as_str(), place_of(places, at)), schema)?;
-    let arguments = arguments.into_iter().map(|argument| in_type(argument, common.as_ref(), schema, zone));
+    let arguments = arguments.into_iter().map(|argument| in_type(argument, common.as_ref(), schema, reading));
     let arguments = arguments.collect::<Result<Vec<_>>>()?;
     let function = match name {
         "coalesce" => datafusion::functions::core::coalesce(),
@@ -46,10 +46,10 @@ pub(super) fn array(
     elements: Vec<Expr>,
     places: &[Option<u32>],
     schema: &DFSchema,
-    zone: Zone,
+    reading: Reading,
 ) -> Result<Expr> {
     let common = common(&elements, |at| ("ARRAY", place_of(places, at)), schema)?;
-    let elements = elements.into_iter().map(|element| in_type(element, common.as_ref(), schema, zone));
+    let elements = elements.into_iter().map(|element| in_type(element, common.as_ref(), schema, reading));
     let elements = elements.collect::<Result<Vec<_>>>()?;
     Ok(datafusion::functions_nested::make_array::make_array_udf().call(elements))
 }
@@ -71,7 +71,7 @@ pub(super) fn case(
     planned: Expr,
     mut places: Vec<Option<u32>>,
     schema: &DFSchema,
-    zone: Zone,
+    reading: Reading,
 ) -> Result<Expr> {
     let Expr::Case(Case { expr, when_then_expr, else_expr }) = planned else { return Ok(planned) };
     let (mut whens, mut results) = (Vec::new(), Vec::new());
@@ -89,13 +89,14 @@ pub(super) fn case(
         Some(operand) => {
             let all: Vec<Expr> = std::iter::once(*operand).chain(whens).collect();
             let compared = common_of_compared(&all, schema)?;
-            let mut all = all.into_iter().map(|value| in_type(value, compared.as_ref(), schema, zone));
+            let mut all = all.into_iter().map(|value| in_type(value, compared.as_ref(), schema, reading));
             let operand = all.next().transpose()?;
             whens = all.collect::<Result<_>>()?;
             operand
         }
         None => {
-            let conditions = whens.into_iter().map(|when| condition(when, "CASE/WHEN", None, schema, zone));
+            let conditions =
+                whens.into_iter().map(|when| condition(when, "CASE/WHEN", None, schema, reading));
             whens = conditions.collect::<Result<_>>()?;
             None
         }
@@ -105,7 +106,7 @@ pub(super) fn case(
         |at| (if has_else && at == 0 { "CASE/ELSE" } else { "CASE/WHEN" }, place_of(&places, at)),
         schema,
     )?;
-    let results = results.into_iter().map(|result| in_type(result, common.as_ref(), schema, zone));
+    let results = results.into_iter().map(|result| in_type(result, common.as_ref(), schema, reading));
     let mut results = results.collect::<Result<Vec<_>>>()?.into_iter();
     let else_expr = else_expr.and_then(|_| results.next());
     let when_then_expr = whens.into_iter().zip(results).map(|(when, then)| (Box::new(when), Box::new(then)));
@@ -247,20 +248,20 @@ fn no_equality(left: &Field, right: &Field) -> Error {
 }
 
 /// A value in the common type, where the planner would not bring it there by itself.
-fn in_type(value: Expr, common: Option<&FieldRef>, schema: &DFSchema, zone: Zone) -> Result<Expr> {
+fn in_type(value: Expr, common: Option<&FieldRef>, schema: &DFSchema, reading: Reading) -> Result<Expr> {
     let Some(common) = common.map(|field| field.data_type()) else { return Ok(value) };
     if is_open_parameter(&value) {
         return Ok(with_type(value, common));
     }
     if is_unknown_text(&value) {
         return Ok(match takes_text(common) {
-            true => cast_expr(value, &DataType::Utf8, &unknown_target(common), zone)?,
+            true => cast_expr(value, &DataType::Utf8, &unknown_target(common), reading)?,
             false => value,
         });
     }
     let from = value.get_type(schema)?;
     match is_float(common) && is_number(&from) && from != *common {
-        true => Ok(cast_expr(value, &from, &Target::Exact(common.clone()), zone)?),
+        true => Ok(cast_expr(value, &from, &Target::Exact(common.clone()), reading)?),
         false => Ok(value),
     }
 }

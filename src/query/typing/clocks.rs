@@ -11,10 +11,10 @@ use super::{is_text, with_type};
 use crate::error::Error;
 use crate::query::functions::cast::{Target, cast_expr, depends_on_zone};
 use crate::query::functions::datetime::{DateTime, SHOWN, zoned};
-use crate::query::zone::Zone;
+use crate::query::settings::Reading;
 
 /// `time AT TIME ZONE name`. What is no timestamp counts as one with time zone, as in PostgreSQL.
-pub(super) fn at_zone(time: Expr, name: Expr, schema: &DFSchema, session: Zone) -> Result<Expr> {
+pub(super) fn at_zone(time: Expr, name: Expr, schema: &DFSchema, session: Reading) -> Result<Expr> {
     let time = with_type(time, &zoned());
     let name = with_type(name, &DataType::Utf8);
     let time = match time.get_type(schema)? {
@@ -29,7 +29,7 @@ pub(super) fn at_zone(time: Expr, name: Expr, schema: &DFSchema, session: Zone) 
 pub(super) fn on_one_clock(
     left: (Expr, DataType),
     right: (Expr, DataType),
-    zone: Zone,
+    reading: Reading,
 ) -> Result<(Expr, Expr)> {
     let ((left, left_type), (right, right_type)) = (left, right);
     let is_zoned = |data_type: &DataType| matches!(data_type, DataType::Timestamp(_, Some(_)));
@@ -37,9 +37,9 @@ pub(super) fn on_one_clock(
         |data_type: &DataType| matches!(data_type, DataType::Timestamp(_, None) | DataType::Date32);
     let target = Target::Exact(zoned());
     Ok(if is_zoned(&left_type) && is_shown(&right_type) {
-        (left, cast_expr(right, &right_type, &target, zone)?)
+        (left, cast_expr(right, &right_type, &target, reading)?)
     } else if is_shown(&left_type) && is_zoned(&right_type) {
-        (cast_expr(left, &left_type, &target, zone)?, right)
+        (cast_expr(left, &left_type, &target, reading)?, right)
     } else {
         (left, right)
     })
@@ -47,7 +47,7 @@ pub(super) fn on_one_clock(
 
 /// Casts that the planner made by itself: texts are read as times the way PostgreSQL reads them, and what is between
 /// points in time and what clocks show goes by the clocks of the session.
-pub(in crate::query) fn by_clocks(plan: LogicalPlan, zone: Zone) -> Result<LogicalPlan> {
+pub(in crate::query) fn by_clocks(plan: LogicalPlan, reading: Reading) -> Result<LogicalPlan> {
     let plan = plan.transform_up_with_subqueries(|node| {
         let mut schema = merge_schema(&node.inputs());
         if let LogicalPlan::TableScan(scan) = &node {
@@ -60,14 +60,14 @@ pub(in crate::query) fn by_clocks(plan: LogicalPlan, zone: Zone) -> Result<Logic
                 let Expr::Cast(cast) = &expr else { return Ok(Transformed::no(expr)) };
                 let (from, to) = (cast.expr.get_type(&schema)?, cast.field.data_type());
                 let reads = is_text(&from) && matches!(to, DataType::Timestamp(..) | DataType::Date32);
-                if !reads && !depends_on_zone(&from, to, zone) {
+                if !reads && !depends_on_zone(&from, to, reading.zone) {
                     return Ok(Transformed::no(expr));
                 }
                 let nearest = if matches!(to, DataType::Timestamp(_, None)) { &SHOWN } else { to };
                 let nearest =
                     if matches!(to, DataType::Timestamp(_, Some(_))) { zoned() } else { nearest.clone() };
                 let ours =
-                    cast_expr(cast.expr.as_ref().clone(), &from, &Target::Exact(nearest.clone()), zone)?;
+                    cast_expr(cast.expr.as_ref().clone(), &from, &Target::Exact(nearest.clone()), reading)?;
                 let ours = match nearest == *to {
                     true => ours,
                     false => Expr::Cast(Cast::new(Box::new(ours), to.clone())),

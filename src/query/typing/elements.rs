@@ -12,7 +12,7 @@ use crate::query::functions::cast::{Target, cast_expr, cast_scalar, sql_name};
 use crate::query::functions::datetime::zoned;
 use crate::query::functions::quantified::{any, in_list};
 use crate::query::functions::text::parse_array;
-use crate::query::zone::Zone;
+use crate::query::settings::Reading;
 
 /// An operator that compares, as it is written.
 pub(super) fn comparison(written: &str) -> Option<Operator> {
@@ -27,9 +27,9 @@ pub(super) fn compared(
     (op, is_all): (Operator, bool),
     array: Expr,
     schema: &DFSchema,
-    zone: Zone,
+    reading: Reading,
 ) -> Result<Expr> {
-    let (value, array) = in_one_type(value, op, array, schema, zone)?;
+    let (value, array) = in_one_type(value, op, array, schema, reading)?;
     // All elements compare in a way where none of them compares in the opposite one.
     let asked = match is_all {
         true => op.negate().ok_or_else(|| Error::internal("an operator without an opposite"))?,
@@ -52,7 +52,7 @@ fn in_one_type(
     op: Operator,
     array: Expr,
     schema: &DFSchema,
-    zone: Zone,
+    reading: Reading,
 ) -> Result<(Expr, Expr)> {
     let (mut value, mut array) = (value, array);
     let known = |expr: &Expr| match is_open_parameter(expr) || is_unknown_text(expr) {
@@ -66,13 +66,13 @@ fn in_one_type(
     } else if let Expr::Literal(ScalarValue::Utf8(Some(text)), None) = &array {
         let target = Target::Exact(of_value.clone().unwrap_or(DataType::Utf8));
         let elements = parse_array(text)?.into_iter();
-        let elements = elements.map(|element| cast_scalar(&ScalarValue::Utf8(element), &target, zone));
+        let elements = elements.map(|element| cast_scalar(&ScalarValue::Utf8(element), &target, reading));
         let elements = elements.collect::<std::result::Result<Vec<_>, Error>>()?;
         let DataType::List(element) = &untyped else { return Err(Error::internal("a list").into()) };
         let elements = ScalarValue::new_list_nullable(&elements, element.data_type());
         array = Expr::Literal(ScalarValue::List(elements), None);
     } else if array.get_type(schema)? == DataType::Null {
-        array = cast_expr(array, &DataType::Null, &Target::Exact(untyped), zone)?;
+        array = cast_expr(array, &DataType::Null, &Target::Exact(untyped), reading)?;
     }
     let array_type = array.get_type(schema)?;
     let DataType::List(element) = &array_type else {
@@ -82,9 +82,9 @@ fn in_one_type(
     let element = element.data_type();
     let Some(own) = of_value else {
         value = match is_unknown_text(&value) {
-            true => cast_expr(value, &DataType::Utf8, &unknown_target(element), zone)?,
+            true => cast_expr(value, &DataType::Utf8, &unknown_target(element), reading)?,
             false if is_open_parameter(&value) => with_type(value, element),
-            false => cast_expr(value, &DataType::Null, &Target::Exact(element.clone()), zone)?,
+            false => cast_expr(value, &DataType::Null, &Target::Exact(element.clone()), reading)?,
         };
         return Ok((value, array));
     };
@@ -100,10 +100,10 @@ fn in_one_type(
         return Err(Error::new(Kind::Invalid, what).with_sqlstate("42883").with_hint(NO_OPERATOR).into());
     };
     let elements = list(common.clone());
-    let value = if own == common { value } else { cast_expr(value, &own, &Target::Exact(common), zone)? };
+    let value = if own == common { value } else { cast_expr(value, &own, &Target::Exact(common), reading)? };
     let array = match array_type == elements {
         true => array,
-        false => cast_expr(array, &array_type, &Target::Exact(elements), zone)?,
+        false => cast_expr(array, &array_type, &Target::Exact(elements), reading)?,
     };
     Ok((value, array))
 }

@@ -18,25 +18,25 @@ use crate::query::functions::interval::INTERVAL;
 use crate::query::functions::json::operators;
 use crate::query::functions::number::{is_float, is_integer, is_numeric};
 use crate::query::functions::row::{self, shown_type};
-use crate::query::zone::Zone;
+use crate::query::settings::Reading;
 
 /// The expression of an operator that the planner does not have, or the operands back.
 pub(super) fn special(
     raw: RawBinaryExpr,
     schema: &DFSchema,
-    zone: Zone,
+    reading: Reading,
 ) -> Result<std::result::Result<Expr, RawBinaryExpr>> {
     if is_open_parameter(&raw.left) || is_open_parameter(&raw.right) {
-        return open(raw, zone);
+        return open(raw, reading);
     }
     let (left, right) = (raw.left.to_field(schema)?.1, raw.right.to_field(schema)?.1);
-    if let Some(planned) = of_json(&raw, &left, &right, zone)? {
+    if let Some(planned) = of_json(&raw, &left, &right, reading)? {
         return Ok(Ok(planned));
     }
-    if let Some(planned) = of_pattern(&raw, zone)? {
+    if let Some(planned) = of_pattern(&raw, reading)? {
         return Ok(Ok(planned));
     }
-    if let Some(planned) = concatenation(&raw, &left, &right, zone)? {
+    if let Some(planned) = concatenation(&raw, &left, &right, reading)? {
         return Ok(Ok(planned));
     }
     let is_list = |field: &Field| matches!(field.data_type(), DataType::List(_));
@@ -44,13 +44,13 @@ pub(super) fn special(
         return Ok(Ok(datafusion::functions_nested::expr_fn::array_has_any(raw.left, raw.right)));
     }
     if matches!(raw.op, BinaryOperator::PGExp | BinaryOperator::BitwiseXor) {
-        return call("power", vec![raw.left, raw.right], zone).map(Ok);
+        return call("power", vec![raw.left, raw.right], reading).map(Ok);
     }
-    of_times(raw, left.data_type().clone(), right.data_type().clone(), zone)
+    of_times(raw, left.data_type().clone(), right.data_type().clone(), reading)
 }
 
 /// An operator with a parameter whose type is not known yet.
-fn open(raw: RawBinaryExpr, zone: Zone) -> Result<std::result::Result<Expr, RawBinaryExpr>> {
+fn open(raw: RawBinaryExpr, reading: Reading) -> Result<std::result::Result<Expr, RawBinaryExpr>> {
     let is_pattern = matches!(
         raw.op,
         BinaryOperator::PGRegexMatch
@@ -64,14 +64,14 @@ fn open(raw: RawBinaryExpr, zone: Zone) -> Result<std::result::Result<Expr, RawB
     }
     let text = |expr| super::with_type(expr, &DataType::Utf8);
     let raw = RawBinaryExpr { op: raw.op, left: text(raw.left), right: text(raw.right) };
-    match of_pattern(&raw, zone)? {
+    match of_pattern(&raw, reading)? {
         Some(planned) => Ok(Ok(planned)),
         None => Ok(Err(raw)),
     }
 }
 
-pub(super) fn call(name: &str, args: Vec<Expr>, zone: Zone) -> Result<Expr> {
-    let function = row::function(name, zone).ok_or_else(|| Error::internal(format!("no {name}")))?;
+pub(super) fn call(name: &str, args: Vec<Expr>, reading: Reading) -> Result<Expr> {
+    let function = row::function(name, reading).ok_or_else(|| Error::internal(format!("no {name}")))?;
     Ok(function.call(args))
 }
 
@@ -83,7 +83,7 @@ fn tag(field: &Field) -> Option<&str> {
     field.metadata().get(PG_TYPE).map(String::as_str)
 }
 
-fn of_json(raw: &RawBinaryExpr, left: &Field, right: &Field, zone: Zone) -> Result<Option<Expr>> {
+fn of_json(raw: &RawBinaryExpr, left: &Field, right: &Field, reading: Reading) -> Result<Option<Expr>> {
     let is_json = |field: &Field| matches!(tag(field), Some("json" | "jsonb"));
     if !is_json(left) && !is_json(right) {
         return Ok(None);
@@ -106,7 +106,7 @@ fn of_json(raw: &RawBinaryExpr, left: &Field, right: &Field, zone: Zone) -> Resu
             return Ok(None);
         }
         let zero = Expr::Literal(datafusion::common::ScalarValue::Int32(Some(0)), None);
-        let order = call("jsonb_cmp", args, zone)?;
+        let order = call("jsonb_cmp", args, reading)?;
         return Ok(Some(datafusion::logical_expr::binary_expr(order, comparison, zero)));
     }
     let Some(name) = operators::function(&raw.op.to_string()) else { return Ok(None) };
@@ -114,10 +114,10 @@ fn of_json(raw: &RawBinaryExpr, left: &Field, right: &Field, zone: Zone) -> Resu
     if name == "jsonb_concat" && !(tag(left) == Some("jsonb") || tag(right) == Some("jsonb")) {
         return Ok(None);
     }
-    call(name, args, zone).map(Some)
+    call(name, args, reading).map(Some)
 }
 
-fn of_pattern(raw: &RawBinaryExpr, zone: Zone) -> Result<Option<Expr>> {
+fn of_pattern(raw: &RawBinaryExpr, reading: Reading) -> Result<Option<Expr>> {
     let (name, negated) = match raw.op {
         BinaryOperator::PGRegexMatch => ("textregexeq", false),
         BinaryOperator::PGRegexIMatch => ("texticregexeq", false),
@@ -126,12 +126,12 @@ fn of_pattern(raw: &RawBinaryExpr, zone: Zone) -> Result<Option<Expr>> {
         BinaryOperator::PGStartsWith => ("starts_with", false),
         _ => return Ok(None),
     };
-    let matched = call(name, vec![raw.left.clone(), raw.right.clone()], zone)?;
+    let matched = call(name, vec![raw.left.clone(), raw.right.clone()], reading)?;
     Ok(Some(if negated { Expr::Not(Box::new(matched)) } else { matched }))
 }
 
 /// `||` of a text and something else.
-fn concatenation(raw: &RawBinaryExpr, left: &Field, right: &Field, zone: Zone) -> Result<Option<Expr>> {
+fn concatenation(raw: &RawBinaryExpr, left: &Field, right: &Field, reading: Reading) -> Result<Option<Expr>> {
     if raw.op != BinaryOperator::StringConcat {
         return Ok(None);
     }
@@ -146,7 +146,7 @@ fn concatenation(raw: &RawBinaryExpr, left: &Field, right: &Field, zone: Zone) -
         (false, false) => Err(no_operator(&raw.op, left.data_type(), right.data_type()).into()),
         (is_left, _) => {
             let text = |expr: &Expr, field: &Field| {
-                cast_expr(expr.clone(), field.data_type(), &Target::Exact(DataType::Utf8), zone)
+                cast_expr(expr.clone(), field.data_type(), &Target::Exact(DataType::Utf8), reading)
             };
             let (left, right) = match is_left {
                 true => (raw.left.clone(), text(&raw.right, right)?),
@@ -163,7 +163,7 @@ fn of_times(
     raw: RawBinaryExpr,
     mut left: DataType,
     mut right: DataType,
-    zone: Zone,
+    reading: Reading,
 ) -> Result<std::result::Result<Expr, RawBinaryExpr>> {
     use BinaryOperator::{Divide, Minus, Multiply, Plus};
     let is_span = |t: &DataType| matches!(t, DataType::Interval(_) | DataType::Duration(_));
@@ -180,7 +180,7 @@ fn of_times(
     // A constant without a type has that of the other side; beside a date it is one, beside a time with `+` a span.
     if is_unknown_text(&l) && takes_text(&right) {
         let target = if matches!(op, Plus) && !is_date(&right) { INTERVAL } else { right.clone() };
-        l = cast_expr(l, &left, &unknown_target(&target), zone)?;
+        l = cast_expr(l, &left, &unknown_target(&target), reading)?;
         left = target;
     } else if is_unknown_text(&r) && takes_text(&left) {
         let is_sum = matches!(op, Plus | Minus) && !is_date(&left);
@@ -189,54 +189,54 @@ fn of_times(
             true => INTERVAL,
             false => left.clone(),
         };
-        r = cast_expr(r, &right, &unknown_target(&target), zone)?;
+        r = cast_expr(r, &right, &unknown_target(&target), reading)?;
         right = target;
     }
-    let shown = |expr: Expr, from: &DataType| cast_expr(expr, from, &Target::Exact(SHOWN), zone);
+    let shown = |expr: Expr, from: &DataType| cast_expr(expr, from, &Target::Exact(SHOWN), reading);
     let point = |expr: Expr, from: &DataType| {
-        cast_expr(expr, from, &Target::Exact(crate::query::functions::datetime::zoned()), zone)
+        cast_expr(expr, from, &Target::Exact(crate::query::functions::datetime::zoned()), reading)
     };
     let back = |l, r, op| Ok(Err(RawBinaryExpr { op, left: l, right: r }));
     let planned = match op {
         Plus | Minus if is_span(&left) && is_span(&right) => {
-            call(if op == Plus { "interval_pl" } else { "interval_mi" }, vec![l, r], zone)?
+            call(if op == Plus { "interval_pl" } else { "interval_mi" }, vec![l, r], reading)?
         }
-        Multiply if is_span(&left) && is_number(&right) => call("interval_mul", vec![l, r], zone)?,
-        Multiply if is_number(&left) && is_span(&right) => call("interval_mul", vec![r, l], zone)?,
-        Divide if is_span(&left) && is_number(&right) => call("interval_div", vec![l, r], zone)?,
+        Multiply if is_span(&left) && is_number(&right) => call("interval_mul", vec![l, r], reading)?,
+        Multiply if is_number(&left) && is_span(&right) => call("interval_mul", vec![r, l], reading)?,
+        Divide if is_span(&left) && is_number(&right) => call("interval_div", vec![l, r], reading)?,
         Plus | Minus if (is_date(&left) || is_shown(&left)) && is_span(&right) => {
-            let span = if op == Plus { r } else { call("interval_um", vec![r], zone)? };
-            call("timestamp_pl", vec![shown(l, &left)?, span], zone)?
+            let span = if op == Plus { r } else { call("interval_um", vec![r], reading)? };
+            call("timestamp_pl", vec![shown(l, &left)?, span], reading)?
         }
         Plus if is_span(&left) && (is_date(&right) || is_shown(&right)) => {
-            call("timestamp_pl", vec![shown(r, &right)?, l], zone)?
+            call("timestamp_pl", vec![shown(r, &right)?, l], reading)?
         }
         Plus | Minus if is_clock(&left) && is_span(&right) => {
-            let span = if op == Plus { r } else { call("interval_um", vec![r], zone)? };
-            call("time_pl", vec![l, span], zone)?
+            let span = if op == Plus { r } else { call("interval_um", vec![r], reading)? };
+            call("time_pl", vec![l, span], reading)?
         }
-        Plus if is_span(&left) && is_clock(&right) => call("time_pl", vec![r, l], zone)?,
-        Minus if is_clock(&left) && is_clock(&right) => call("time_mi", vec![l, r], zone)?,
-        Plus if is_date(&left) && is_clock(&right) => call("date_pl_time", vec![l, r], zone)?,
-        Plus if is_clock(&left) && is_date(&right) => call("date_pl_time", vec![r, l], zone)?,
+        Plus if is_span(&left) && is_clock(&right) => call("time_pl", vec![r, l], reading)?,
+        Minus if is_clock(&left) && is_clock(&right) => call("time_mi", vec![l, r], reading)?,
+        Plus if is_date(&left) && is_clock(&right) => call("date_pl_time", vec![l, r], reading)?,
+        Plus if is_clock(&left) && is_date(&right) => call("date_pl_time", vec![r, l], reading)?,
         Minus if is_zoned(&left) || is_zoned(&right) => {
             if !(is_time(&left) && is_time(&right)) || is_span(&right) || is_clock(&right) {
                 return back(l, r, op);
             }
-            call("timestamp_mi", vec![point(l, &left)?, point(r, &right)?], zone)?
+            call("timestamp_mi", vec![point(l, &left)?, point(r, &right)?], reading)?
         }
         Minus if (is_shown(&left) || is_shown(&right)) && !is_span(&right) => {
             if !(is_time(&left) && is_time(&right)) || is_clock(&right) {
                 return Err(no_operator(&op, &left, &right).into());
             }
-            call("timestamp_mi", vec![shown(l, &left)?, shown(r, &right)?], zone)?
+            call("timestamp_mi", vec![shown(l, &left)?, shown(r, &right)?], reading)?
         }
         ref op_ref if is_span(&left) && is_span(&right) => {
             let Some(comparison) = operator(op_ref).filter(is_comparison) else {
                 return back(l, r, op);
             };
             let length = |span| -> Result<Expr> {
-                let length = call("interval_length", vec![span], zone)?;
+                let length = call("interval_length", vec![span], reading)?;
                 Ok(Expr::Cast(Cast::new(Box::new(length), DataType::Decimal128(38, 0))))
             };
             datafusion::logical_expr::binary_expr(length(l)?, comparison, length(r)?)

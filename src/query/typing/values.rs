@@ -10,7 +10,7 @@ use crate::query::functions::cast::{PostgresCast, Target, cast_expr, sql_name};
 use crate::query::functions::number::{Number, is_float, is_integer, is_numeric};
 use crate::query::functions::row;
 use crate::query::functions::text::parse_float;
-use crate::query::zone::Zone;
+use crate::query::settings::Reading;
 use crate::query::{PG_TYPE, parse};
 
 pub(super) fn number(value: Expr) -> Result<Expr> {
@@ -54,7 +54,7 @@ fn too_large(text: &str) -> Error {
     error(format!("\"{whole}{fraction}{zeros}\" is out of range for type double precision"))
 }
 
-pub(super) fn cast(value: Expr, target: &Target, schema: &DFSchema, zone: Zone) -> Result<Expr> {
+pub(super) fn cast(value: Expr, target: &Target, schema: &DFSchema, reading: Reading) -> Result<Expr> {
     if is_open_parameter(&value) {
         return Ok(with_type(value, &target.of_parameter()));
     }
@@ -68,15 +68,15 @@ pub(super) fn cast(value: Expr, target: &Target, schema: &DFSchema, zone: Zone) 
         && *target == Target::Exact(field.data_type().clone())
         && field.metadata().contains_key(PG_TYPE)
     {
-        return Ok(ScalarUDF::from(PostgresCast::new(target.clone(), zone)).call(vec![value]));
+        return Ok(ScalarUDF::from(PostgresCast::new(target.clone(), reading)).call(vec![value]));
     }
-    Ok(cast_expr(value, field.data_type(), target, zone)?)
+    Ok(cast_expr(value, field.data_type(), target, reading)?)
 }
 
 /// A `jsonb` number or boolean as an SQL value, and a `json` as a `jsonb`.
 fn of_json(value: &Expr, field: &Field, target: &Target) -> Option<Expr> {
     let tag = field.metadata().get(PG_TYPE)?;
-    let call = |name: &str, args: Vec<Expr>| Some(row::function(name, Zone::UTC)?.call(args));
+    let call = |name: &str, args: Vec<Expr>| Some(row::function(name, Reading::UTC)?.call(args));
     match (tag.as_str(), target) {
         ("json", Target::Tagged("jsonb")) => call("jsonb", vec![value.clone()]),
         ("jsonb", Target::Exact(DataType::Boolean)) => call("json_boolean", vec![value.clone()]),
@@ -84,7 +84,7 @@ fn of_json(value: &Expr, field: &Field, target: &Target) -> Option<Expr> {
         ("jsonb", Target::Exact(to)) if is_integer(to) || is_float(to) || is_numeric(to) => {
             let name = Expr::Literal(ScalarValue::Utf8(Some(sql_name(to))), None);
             let number = call("json_number_of", vec![value.clone(), name])?;
-            let cast = PostgresCast::new(target.clone(), Zone::UTC);
+            let cast = PostgresCast::new(target.clone(), Reading::UTC);
             Some(ScalarUDF::from(cast).call(vec![number]))
         }
         _ => None,

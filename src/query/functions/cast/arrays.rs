@@ -8,8 +8,8 @@ use datafusion::common::ScalarValue;
 
 use super::{Target, arrow_cast, cast_array, cast_scalar, text};
 use crate::error::{Error, Kind, Result};
-use crate::query::Zone;
 use crate::query::functions::number::{Number, numeric_type};
+use crate::query::settings::Reading;
 
 pub(super) fn list(element: DataType) -> DataType {
     DataType::List(Arc::new(Field::new("element", element, true)))
@@ -40,14 +40,19 @@ pub(super) fn numerics(array: &str) -> Result<DataType> {
 }
 
 /// `'{1,2}'::integer[]`
-pub(super) fn lists(array: &ArrayRef, element: &DataType, to: &DataType, zone: Zone) -> Result<ArrayRef> {
+pub(super) fn lists(
+    array: &ArrayRef,
+    element: &DataType,
+    to: &DataType,
+    reading: Reading,
+) -> Result<ArrayRef> {
     let internal =
         |error: datafusion::error::DataFusionError| Error::internal("a list constant").with_source(error);
     let target = Target::Exact(element.clone());
     let list = |text: &str| -> Result<ScalarValue> {
         let elements = text::parse_array(text)?
             .into_iter()
-            .map(|text| cast_scalar(&ScalarValue::Utf8(text), &target, zone));
+            .map(|text| cast_scalar(&ScalarValue::Utf8(text), &target, reading));
         Ok(ScalarValue::List(ScalarValue::new_list_nullable(&elements.collect::<Result<Vec<_>>>()?, element)))
     };
     let values = array.as_string::<i32>().iter().map(|text| match text {
@@ -63,10 +68,10 @@ pub(super) fn lists(array: &ArrayRef, element: &DataType, to: &DataType, zone: Z
 }
 
 /// An array of one element type as an array of another: `'{1.5}'::numeric[]::integer[]` rounds as a number does.
-pub(super) fn elements(array: &ArrayRef, element: &FieldRef, zone: Zone) -> Result<ArrayRef> {
+pub(super) fn elements(array: &ArrayRef, element: &FieldRef, reading: Reading) -> Result<ArrayRef> {
     let from = array.as_list::<i32>();
     let target = Target::Exact(element.data_type().clone());
-    let values = cast_array(from.values(), &target, element.data_type(), zone)?;
+    let values = cast_array(from.values(), &target, element.data_type(), reading)?;
     let lists =
         ListArray::try_new(Arc::clone(element), from.offsets().clone(), values, from.nulls().cloned())
             .map_err(|error| Error::internal("an array").with_source(error))?;

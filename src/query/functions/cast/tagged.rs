@@ -72,7 +72,7 @@ pub(super) fn rounded(array: &ArrayRef, to: &DataType, digits: u32) -> Result<Ar
 pub(super) fn clocks(array: &ArrayRef, to: &DataType, zone: Zone) -> Result<ArrayRef> {
     Ok(match (array.data_type(), to) {
         (DataType::Timestamp(..), DataType::Time64(_)) => {
-            let local = cast_array(array, &Target::Exact(SHOWN), &SHOWN, zone)?;
+            let local = cast_array(array, &Target::Exact(SHOWN), &SHOWN, zone.into())?;
             let local = local.as_primitive::<TimestampMicrosecondType>();
             let times: Time64MicrosecondArray = local.unary(|micros| micros.rem_euclid(MICROS_PER_DAY));
             Arc::new(times)

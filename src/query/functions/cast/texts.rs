@@ -3,7 +3,7 @@
 use super::*;
 
 /// Values of texts.
-pub(super) fn from_text(array: &ArrayRef, to: &DataType, zone: Zone) -> Result<ArrayRef> {
+pub(super) fn from_text(array: &ArrayRef, to: &DataType, reading: Reading) -> Result<ArrayRef> {
     let texts = array.as_string::<i32>();
     let integers = |name: &str, least: i64, most: i64| -> Result<Vec<Option<i64>>> {
         texts
@@ -56,22 +56,22 @@ pub(super) fn from_text(array: &ArrayRef, to: &DataType, zone: Zone) -> Result<A
             Arc::new(PrimitiveArray::<arrow::datatypes::IntervalMonthDayNanoType>::from(spans))
         }
         DataType::Time64(_) => Arc::new(PrimitiveArray::<arrow::datatypes::Time64MicrosecondType>::from(
-            parsed(texts, |text| moment_input::parse_time(text, zone))?,
+            parsed(texts, |text| moment_input::parse_time(text, reading))?,
         )),
         DataType::Binary => {
             let bytes = parsed(texts, text::parse_bytea)?;
             Arc::new(bytes.iter().map(Option::as_deref).collect::<arrow::array::BinaryArray>())
         }
         DataType::Date32 => Arc::new(PrimitiveArray::<Date32Type>::from(parsed(texts, |text| {
-            moment_input::parse_date(text, zone)
+            moment_input::parse_date(text, reading)
         })?)),
         DataType::Timestamp(TimeUnit::Microsecond, None) => {
-            let times = parsed(texts, |text| moment_input::parse_timestamp(text, zone))?;
+            let times = parsed(texts, |text| moment_input::parse_timestamp(text, reading))?;
             Arc::new(PrimitiveArray::<TimestampMicrosecondType>::from(times))
         }
         DataType::Timestamp(TimeUnit::Microsecond, Some(utc)) => Arc::new(
             PrimitiveArray::<TimestampMicrosecondType>::from(parsed(texts, |text| {
-                moment_input::parse_timestamptz(text, zone)
+                moment_input::parse_timestamptz(text, reading)
             })?)
             .with_timezone(utc.clone()),
         ),

@@ -115,7 +115,7 @@ fn postgres_js() {
 }
 
 #[test]
-fn psycopg2_pg8000_pandas_polars_connectorx_adbc_duckdb() {
+fn psycopg2_pg8000_pandas_polars_connectorx_adbc_duckdb_pgcli() {
     passes_on_both(&installed("venv/bin/python"), &[&script("clients.py")]);
 }
 

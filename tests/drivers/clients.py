@@ -3,6 +3,9 @@
 import datetime as dt
 import glob
 import os
+import subprocess
+import sys
+import tempfile
 from decimal import Decimal
 from urllib.parse import quote
 
@@ -17,6 +20,7 @@ import polars
 import psycopg2
 import psycopg2.extras
 import sqlalchemy
+from pgcli.pgexecute import PGExecute
 
 HOST, PORT = os.environ["PGHOST"], os.environ["PGPORT"]
 USER, PASSWORD, DATABASE = os.environ["PGUSER"], os.environ["PGPASSWORD"], os.environ["PGDATABASE"]
@@ -145,7 +149,33 @@ def with_duckdb():
     same("a query of its own", found, [(4,)])
 
 
-for client in [with_psycopg2, with_pg8000, with_pandas, with_polars, with_connectorx, with_adbc, with_duckdb]:
+def with_pgcli():
+    # What it reads to complete names, before it asks for a statement.
+    pgcli = PGExecute(DATABASE, USER, PASSWORD, HOST, PORT, None)
+    (schema,) = [schema for schema, table in pgcli.tables() if table == "many"]
+    same("its schema", schema in list(pgcli.schemata()), True)
+    columns = [(name, type_name) for s, table, name, type_name, *_ in pgcli.table_columns() if (s, table) == (schema, "many")]
+    same("columns", [name for name, _ in columns], ["id", "name", "amount", "changed"])
+    same("types", [type_name for _, type_name in columns][1:3], ["text", "numeric"])
+    same("a view", ("pg_catalog", "pg_tables") in list(pgcli.views()), True)
+    same("a function", any(function.func_name == "date_trunc" for function in pgcli.functions()), True)
+    same("databases", DATABASE in pgcli.databases(), True)
+    same("the search path", "pg_catalog" in pgcli.search_path(), True)
+    same("foreign keys", list(pgcli.foreignkeys()), [])
+    list(pgcli.datatypes())
+    # The program itself.
+    program = os.path.join(os.path.dirname(sys.executable), "pgcli")
+    commands = ["-c", "SELECT name, amount FROM many WHERE id = 70", "-c", f"\\d {schema}.many", "-c", "SELECT nothing FROM many"]
+    with tempfile.TemporaryDirectory() as home:
+        run = subprocess.run(
+            [program, "-h", HOST, "-p", PORT, "-U", USER, "-d", DATABASE, *commands],
+            env={**os.environ, "HOME": home, "XDG_CONFIG_HOME": home}, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    said = run.stdout + run.stderr
+    for expected in [f"| row 70 | {AMOUNTS[69]}", "numeric(18,2)", "PRIMARY KEY", 'column "nothing" does not exist']:
+        same(expected, expected in said or said, True)
+
+
+for client in [with_psycopg2, with_pg8000, with_pandas, with_polars, with_connectorx, with_adbc, with_duckdb, with_pgcli]:
     try:
         client()
     except Exception as error:

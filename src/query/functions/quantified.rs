@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Datum, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Datum, ListArray, UInt32Array};
 use arrow::compute::kernels::cmp;
 use arrow::compute::take;
 use arrow::datatypes::DataType;
@@ -22,12 +22,19 @@ pub(in crate::query) fn any(value: Expr, op: Operator, array: Expr) -> Expr {
     ScalarUDF::from(AnyElement { op, signature }).call(vec![value, array])
 }
 
-/// `value IN (...)`, which is false of no values, even for NULL.
-pub(in crate::query) fn in_list(value: Expr, list: Vec<Expr>) -> Expr {
-    match list.is_empty() {
-        true => Expr::Literal(ScalarValue::Boolean(Some(false)), None),
-        false => Expr::InList(InList::new(Box::new(value), list, false)),
+/// Equality with any element of a constant array is membership, by which whole files are skipped; it is false of no
+/// elements, even for NULL. `None` for an array that is NULL.
+pub(in crate::query) fn member(value: &Expr, list: &ListArray) -> PlanResult<Option<Expr>> {
+    if list.is_null(0) {
+        return Ok(None);
     }
+    let elements = list.value(0);
+    let constant = |row| Ok(Expr::Literal(ScalarValue::try_from_array(&elements, row)?, None));
+    let constants = (0..elements.len()).map(constant).collect::<PlanResult<Vec<_>>>()?;
+    Ok(Some(match constants.is_empty() {
+        true => Expr::Literal(ScalarValue::Boolean(Some(false)), None),
+        false => Expr::InList(InList::new(Box::new(value.clone()), constants, false)),
+    }))
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -57,19 +64,15 @@ impl ScalarUDFImpl for AnyElement {
         Ok(DataType::Boolean)
     }
 
-    /// Equality with elements that turn out to be constant is membership, by which whole files are skipped.
+    /// An array may turn out to be constant.
     fn simplify(&self, args: Vec<Expr>, _: &SimplifyContext) -> PlanResult<ExprSimplifyResult> {
-        match args.as_slice() {
-            [value, Expr::Literal(ScalarValue::List(list), _)]
-                if self.op == Operator::Eq && list.is_valid(0) =>
-            {
-                let elements = list.value(0);
-                let constant = |row| Ok(Expr::Literal(ScalarValue::try_from_array(&elements, row)?, None));
-                let list = (0..elements.len()).map(constant).collect::<PlanResult<Vec<_>>>()?;
-                Ok(ExprSimplifyResult::Simplified(in_list(value.clone(), list)))
+        let member = match args.as_slice() {
+            [value, Expr::Literal(ScalarValue::List(list), _)] if self.op == Operator::Eq => {
+                member(value, list)?
             }
-            _ => Ok(ExprSimplifyResult::Original(args)),
-        }
+            _ => None,
+        };
+        Ok(member.map_or(ExprSimplifyResult::Original(args), ExprSimplifyResult::Simplified))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> PlanResult<ColumnarValue> {

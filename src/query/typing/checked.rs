@@ -44,18 +44,7 @@ pub(super) fn condition(
     schema: &DFSchema,
     reading: Reading,
 ) -> Result<Expr> {
-    if is_open_parameter(&value) {
-        return Ok(with_type(value, &DataType::Boolean));
-    }
-    let (_, field) = value.to_field(schema)?;
-    match field.data_type() {
-        DataType::Boolean | DataType::Null => Ok(value),
-        from if is_unknown_text(&value) => {
-            let cast = cast_expr(value, from, &Target::Exact(DataType::Boolean), reading);
-            Ok(cast.map_err(|error| at(error, place))?)
-        }
-        _ => Err(at(wrong_argument(of, "boolean", &field), place).into()),
-    }
+    argument(value, (of, "boolean"), &DataType::Boolean, |_| false, place, schema, reading)
 }
 
 /// A number of rows, which is a `bigint`.
@@ -66,22 +55,36 @@ pub(super) fn limit(
     schema: &DFSchema,
     reading: Reading,
 ) -> Result<Expr> {
-    if is_open_parameter(&value) {
-        return Ok(with_type(value, &DataType::Int64));
-    }
     if matches!(value, Expr::ScalarSubquery(_)) {
         let what = format!("a subquery in {of} is not supported");
         return Err(at(Error::new(Kind::Unsupported, what), place).into());
     }
+    let is_number = |from: &DataType| is_integer(from) || is_float(from) || is_numeric(from);
+    argument(value, (of, "bigint"), &DataType::Int64, is_number, place, schema, reading)
+}
+
+/// The argument of a clause that takes one type, and what `converts` to it.
+fn argument(
+    value: Expr,
+    (of, type_name): (&str, &str),
+    wanted: &DataType,
+    converts: impl Fn(&DataType) -> bool,
+    place: Option<u32>,
+    schema: &DFSchema,
+    reading: Reading,
+) -> Result<Expr> {
+    if is_open_parameter(&value) {
+        return Ok(with_type(value, wanted));
+    }
     let (_, field) = value.to_field(schema)?;
-    let from = field.data_type();
-    match from {
+    match field.data_type() {
         DataType::Null => Ok(value),
-        from if is_integer(from) || is_float(from) || is_numeric(from) || is_unknown_text(&value) => {
-            let cast = cast_expr(value, from, &Target::Exact(DataType::Int64), reading);
+        from if from == wanted => Ok(value),
+        from if converts(from) || is_unknown_text(&value) => {
+            let cast = cast_expr(value, from, &Target::Exact(wanted.clone()), reading);
             Ok(cast.map_err(|error| at(error, place))?)
         }
-        _ => Err(at(wrong_argument(of, "bigint", &field), place).into()),
+        _ => Err(at(wrong_argument(of, type_name, &field), place).into()),
     }
 }
 

@@ -1,6 +1,5 @@
 //! `x op ANY (array)` and `x op ALL (array)`.
 
-use arrow::array::Array;
 use arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::type_coercion::binary::comparison_coercion;
@@ -10,7 +9,7 @@ use super::{NO_OPERATOR, choice, is_open_parameter, is_unknown_text, list, unkno
 use crate::error::{Error, Kind};
 use crate::query::functions::cast::{Target, cast_expr, cast_scalar, sql_name};
 use crate::query::functions::datetime::zoned;
-use crate::query::functions::quantified::{any, in_list};
+use crate::query::functions::quantified::{any, member};
 use crate::query::functions::text::parse_array;
 use crate::query::settings::Reading;
 
@@ -35,14 +34,11 @@ pub(super) fn compared(
         true => op.negate().ok_or_else(|| Error::internal("an operator without an opposite"))?,
         false => op,
     };
-    let found = match array {
-        Expr::Literal(ScalarValue::List(list), _) if asked == Operator::Eq && list.is_valid(0) => {
-            let elements = list.value(0);
-            let constant = |row| Ok(Expr::Literal(ScalarValue::try_from_array(&elements, row)?, None));
-            in_list(value, (0..elements.len()).map(constant).collect::<Result<_>>()?)
-        }
-        array => any(value, asked, array),
+    let member = match &array {
+        Expr::Literal(ScalarValue::List(list), _) if asked == Operator::Eq => member(&value, list)?,
+        _ => None,
     };
+    let found = member.unwrap_or_else(|| any(value, asked, array));
     Ok(if is_all { not(found) } else { found })
 }
 

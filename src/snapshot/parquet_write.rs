@@ -151,6 +151,8 @@ impl FileWriter {
         self.drain()?;
         let what = self.what();
         let runtime = self.folder.runtime.clone();
+        // What is left may fill a part with what the upload has kept.
+        let _guard = runtime.enter();
         match self.upload.take() {
             Some(mut upload) => {
                 self.pending.drain(..).for_each(|part| upload.put(part));
@@ -220,5 +222,54 @@ impl FileWriter {
 
     fn what(&self) -> String {
         format!("cannot write `{}` of `{}`", self.path, self.folder.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{BinaryArray, RecordBatch};
+    use arrow::datatypes::{DataType, Field, Schema};
+    use object_store::memory::InMemory;
+    use parquet::basic::Compression;
+    use rand::rngs::StdRng;
+    use rand::{RngCore, SeedableRng};
+
+    use super::*;
+    use crate::snapshot::thread::Thread;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn files_end_anywhere_in_a_part_on_a_thread_outside_of_the_runtime() {
+        let folder = Folder {
+            store: Arc::new(InMemory::new()),
+            root: Path::from("table"),
+            spill: Arc::default(),
+            runtime: Handle::current(),
+            is_local: true,
+            url: ObjectStoreUrl::local_filesystem(),
+            name: "crm/deal".into(),
+        };
+        let schema: SchemaRef = Schema::new(vec![Field::new("bytes", DataType::Binary, false)]).into();
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::UNCOMPRESSED)
+            .set_dictionary_enabled(false)
+            .set_max_row_group_row_count(Some(8))
+            .build();
+        let mut value = vec![0; 1 << 20];
+        StdRng::seed_from_u64(3).fill_bytes(&mut value);
+        let thread = Thread::start("writes").unwrap();
+        for rows in 1..=20 {
+            let values = BinaryArray::from_iter_values((0..rows).map(|_| &value));
+            let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(values)]).unwrap();
+            let mut writer =
+                FileWriter::named(&folder, format!("{rows}"), &schema, properties.clone()).unwrap();
+            let written = thread.run(move || {
+                writer.write(&batch)?;
+                writer.finish()
+            });
+            let written = written.await.unwrap().unwrap();
+            let stored = folder.store.head(&folder.path(&written.path)).await.unwrap();
+            assert_eq!((written.rows, written.size), (rows, stored.size));
+            assert!(written.size > rows << 20);
+        }
     }
 }

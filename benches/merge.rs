@@ -117,7 +117,7 @@ async fn step(step: &str, folder: &str, rows: u64) {
     let opened = warehouse.clone();
     let merged = warehouse.table("merged", "opportunity");
     let started = Instant::now();
-    match step.split_once('-').unwrap_or((step, "0")) {
+    match step.split_once('-').unwrap_or((step, "")) {
         ("build", _) => {
             build(&merged, rows, 1).await;
             let owners = warehouse.table("merged", "owner");
@@ -135,7 +135,8 @@ async fn step(step: &str, folder: &str, rows: u64) {
             let table = warehouse.table("compacted", "opportunity");
             table.compact(Extent::Everything, &Default::default()).await.unwrap();
         }
-        ("ask", _) => ask::ask(warehouse, folder).await,
+        // `ask-stage` by hand asks some of them.
+        ("ask", part) => ask::ask(warehouse, folder, part).await,
         ("look", _) => ask::look_up(warehouse, folder, rows).await,
         _ => panic!("unknown step {step}"),
     }

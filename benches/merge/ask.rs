@@ -89,10 +89,11 @@ async fn session(warehouse: Arc<Warehouse>, folder: &str) -> Session {
     engine.session(SessionUser { name: "ann".into(), is_admin: true, session_id: 1 })
 }
 
-/// Tells for each question the milliseconds on the compacted table and how many times that the merged one takes.
-pub(crate) async fn ask(warehouse: Arc<Warehouse>, folder: &str) {
+/// Tells for each question in whose name is `part` the milliseconds on the compacted table and how many times that the
+/// merged one takes.
+pub(crate) async fn ask(warehouse: Arc<Warehouse>, folder: &str, part: &str) {
     let session = session(warehouse, folder).await;
-    for (name, sql) in QUESTIONS {
+    for (name, sql) in QUESTIONS.iter().filter(|(name, _)| name.contains(part)) {
         let (merged, compacted) = (sql.replace('@', "merged"), sql.replace('@', "compacted"));
         assert_eq!(run(&session, &merged).await, run(&session, &compacted).await, "{sql}");
         let (mut on_merged, mut on_compacted) = (f64::INFINITY, f64::INFINITY);

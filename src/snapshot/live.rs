@@ -19,6 +19,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::filter::FilterExecBuilder;
 use parquet::arrow::RowNumber;
 
+use super::live_exec::LiveExec;
+
 /// Columns that a scan adds: the number of the file among those scanned, and of the row in it.
 const FILE: &str = "\u{1}file";
 const ROW: &str = "\u{1}row";
@@ -71,7 +73,7 @@ pub(crate) fn live_rows(
         // Nearly all rows stay. Beside a filter of the query the usual guess is that of the filter.
         filter = filter.with_default_selectivity(100);
     }
-    Ok(Arc::new(filter.build()?))
+    Ok(Arc::new(LiveExec::new(filter.build()?)))
 }
 
 /// Whether a row, told by its file and its number in it, is still there.

@@ -365,9 +365,9 @@ impl SnapshotTable {
             global: state.config().options().execution.parquet.clone(),
             ..TableParquetOptions::default()
         };
-        // What passes a filter in the scan is copied; where a mask follows, once more. That pays only where it saves
-        // reading something.
-        let pushdown = masks.is_none() || self.reads_others(projection, filters);
+        // A filter in the scan decides page by page what is read of the other columns. Where there are none, it is
+        // cheaper behind the scan.
+        let pushdown = self.reads_others(projection, filters);
         let url = self.snapshot.folder.url.clone();
         let store = state.runtime_env().object_store(&url)?;
         let table = self.snapshot.folder.name.clone();

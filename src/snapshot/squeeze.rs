@@ -1,0 +1,170 @@
+//! Leaves rows out of a batch that is read once and then given on.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, BooleanBufferBuilder, PrimitiveArray,
+    RecordBatch, RecordBatchOptions, StringBuilder,
+};
+use arrow::buffer::{Buffer, NullBuffer, ScalarBuffer};
+use arrow::compute::{SlicesIterator, filter, prep_null_mask_filter};
+use arrow::datatypes::{ArrowNativeType, DataType};
+use arrow::downcast_primitive_array;
+use arrow::error::ArrowError;
+
+/// The rows of `batch` for which `keep` says so, in the same order. Values of fixed width move within their buffers
+/// where nobody else holds them: where few rows fall out, that costs a fraction of copying them.
+pub(super) fn squeeze(batch: RecordBatch, keep: &BooleanArray) -> Result<RecordBatch, ArrowError> {
+    let count = keep.true_count();
+    if count == batch.num_rows() {
+        return Ok(batch);
+    }
+    let keep = match keep.nulls() {
+        // What stands under a NULL is any value.
+        Some(_) => prep_null_mask_filter(keep),
+        None => keep.clone(),
+    };
+    let kept = Kept { runs: SlicesIterator::new(&keep).collect(), keep, count };
+    let (schema, columns, _) = batch.into_parts();
+    let columns = columns.into_iter().map(|column| kernel(&column)(column, &kept));
+    let options = RecordBatchOptions::new().with_row_count(Some(count));
+    RecordBatch::try_new_with_options(schema, columns.collect::<Result<_, _>>()?, &options)
+}
+
+/// The rows that stay.
+struct Kept {
+    /// Without NULLs.
+    keep: BooleanArray,
+    /// Beginnings and ends.
+    runs: Vec<(usize, usize)>,
+    count: usize,
+}
+
+impl Kept {
+    fn nulls(&self, nulls: Option<NullBuffer>) -> Option<NullBuffer> {
+        let nulls = nulls.filter(|nulls| nulls.null_count() > 0)?;
+        let (bits, first) = (nulls.inner().values(), nulls.inner().offset());
+        let mut kept = BooleanBufferBuilder::new(self.count);
+        for (start, end) in &self.runs {
+            kept.append_packed_range(first + start..first + end, bits);
+        }
+        Some(NullBuffer::new(kept.finish()))
+    }
+}
+
+type Kernel = fn(ArrayRef, &Kept) -> Result<ArrayRef, ArrowError>;
+
+fn kernel(column: &dyn Array) -> Kernel {
+    fn of<T: ArrowPrimitiveType>(_: &PrimitiveArray<T>) -> Kernel {
+        squeeze_values::<T>
+    }
+    downcast_primitive_array!(
+        column => of(column),
+        DataType::Utf8 => squeeze_texts,
+        _ => |column, kept| filter(&column, &kept.keep),
+    )
+}
+
+fn squeeze_values<T: ArrowPrimitiveType>(column: ArrayRef, kept: &Kept) -> Result<ArrayRef, ArrowError> {
+    let array = column.as_primitive::<T>().clone();
+    drop(column);
+    let (data_type, values, nulls) = array.into_parts();
+    let mut values = match values.into_inner().into_mutable() {
+        Ok(values) => values,
+        Err(shared) => {
+            let length = shared.len() / T::Native::get_byte_width();
+            let values = ScalarBuffer::new(shared, 0, length);
+            let array = PrimitiveArray::<T>::try_new(values, nulls)?.with_data_type(data_type);
+            return filter(&array, &kept.keep);
+        }
+    };
+    let mut end_of_kept = 0;
+    for (start, end) in &kept.runs {
+        values.typed_data_mut::<T::Native>().copy_within(*start..*end, end_of_kept);
+        end_of_kept += end - start;
+    }
+    values.truncate(kept.count * T::Native::get_byte_width());
+    let values = ScalarBuffer::new(Buffer::from(values), 0, kept.count);
+    Ok(Arc::new(PrimitiveArray::<T>::try_new(values, kept.nulls(nulls))?.with_data_type(data_type)))
+}
+
+/// Run by run, which moves all their ends at once.
+fn squeeze_texts(column: ArrayRef, kept: &Kept) -> Result<ArrayRef, ArrowError> {
+    let texts = column.as_string::<i32>();
+    let bytes =
+        texts.value_offsets().last().zip(texts.value_offsets().first()).map_or(0, |(end, start)| end - start);
+    let mut builder = StringBuilder::with_capacity(kept.count, bytes.as_usize());
+    for (start, end) in &kept.runs {
+        builder.append_array(&texts.slice(*start, end - start))?;
+    }
+    Ok(Arc::new(builder.finish()))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Decimal128Array, Int32Array, StringArray, TimestampMicrosecondArray};
+    use arrow::buffer::BooleanBuffer;
+    use arrow::compute::filter_record_batch;
+
+    use super::*;
+
+    fn batch(rows: i32) -> RecordBatch {
+        let numbers = || 0..rows;
+        let some = |n: i32| (n % 7 != 0).then_some(n);
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("plain", Arc::new(Int32Array::from_iter_values(numbers()))),
+            ("nulls", Arc::new(numbers().map(some).collect::<Int32Array>())),
+            (
+                "money",
+                Arc::new(
+                    numbers()
+                        .map(|n| some(n).map(i128::from))
+                        .collect::<Decimal128Array>()
+                        .with_precision_and_scale(12, 2)
+                        .unwrap(),
+                ),
+            ),
+            (
+                "moment",
+                Arc::new(
+                    TimestampMicrosecondArray::from_iter_values(numbers().map(i64::from))
+                        .with_timezone("UTC"),
+                ),
+            ),
+            ("text", Arc::new(numbers().map(|n| some(n).map(|n| n.to_string())).collect::<StringArray>())),
+            ("flag", Arc::new(numbers().map(|n| some(n).map(|n| n % 2 == 0)).collect::<BooleanArray>())),
+        ];
+        RecordBatch::try_from_iter(columns).unwrap()
+    }
+
+    #[test]
+    fn rows_fall_out_in_every_type_whoever_holds_the_values() {
+        let keep: BooleanArray = (0..500).map(|n| (n % 13 != 5).then_some(n % 50 != 0)).collect();
+        let expected = filter_record_batch(&batch(500), &keep).unwrap();
+        assert_eq!(squeeze(batch(500), &keep).unwrap(), expected);
+        let held = batch(500);
+        assert_eq!(squeeze(held.clone(), &keep).unwrap(), expected);
+        assert_eq!(held, batch(500), "what others hold is as it was");
+        // A comparison leaves any value where it is NULL.
+        let anything = BooleanArray::new(BooleanBuffer::new_set(500), keep.nulls().cloned());
+        let by_nulls = filter_record_batch(&batch(500), &anything).unwrap();
+        assert!(by_nulls.num_rows() < 500);
+        assert_eq!(squeeze(batch(500), &anything).unwrap(), by_nulls);
+        let part = |batch: RecordBatch| batch.slice(100, 300);
+        let keep = keep.slice(100, 300);
+        let expected = filter_record_batch(&part(batch(500)), &keep).unwrap();
+        assert_eq!(squeeze(part(batch(500)), &keep).unwrap(), expected);
+        assert_eq!(squeeze(batch(500).slice(0, 300), &keep).unwrap().num_rows(), expected.num_rows());
+    }
+
+    #[test]
+    fn all_rows_none_and_those_without_columns_are_counted() {
+        let all = BooleanArray::from(vec![true; 20]);
+        let none = BooleanArray::from(vec![false; 20]);
+        assert_eq!(squeeze(batch(20), &all).unwrap(), batch(20));
+        assert_eq!(squeeze(batch(20), &none).unwrap().num_rows(), 0);
+        let bare = batch(20).project(&[]).unwrap();
+        let keep: BooleanArray = (0..20).map(|n| Some(n % 4 > 0)).collect();
+        assert_eq!(squeeze(bare, &keep).unwrap().num_rows(), 15);
+    }
+}

@@ -5,7 +5,9 @@ COPY Cargo.toml Cargo.lock ./
 COPY src src
 COPY benches benches
 COPY tests tests
-RUN cargo build --release --locked --bin tributary
+# Compressed, the lines that a backtrace names take a third of the room.
+RUN cargo build --release --locked --bin tributary \
+    && objcopy --compress-debug-sections=zlib target/release/tributary
 
 FROM debian:bookworm-slim
 RUN apt-get update \

@@ -151,11 +151,9 @@ impl FileWriter {
         self.drain()?;
         let what = self.what();
         let runtime = self.folder.runtime.clone();
-        // What is left may fill a part with what the upload has kept.
-        let _guard = runtime.enter();
         match self.upload.take() {
             Some(mut upload) => {
-                self.pending.drain(..).for_each(|part| upload.put(part));
+                self.put_pending(&mut upload);
                 runtime.block_on(upload.finish()).map_err(|e| failure::store(&what, e))?;
             }
             None => {
@@ -200,8 +198,6 @@ impl FileWriter {
         }
         let what = self.what();
         let runtime = self.folder.runtime.clone();
-        // The upload spawns its parts: that needs the runtime at hand.
-        let _guard = runtime.enter();
         let mut upload = match self.upload.take() {
             Some(upload) => upload,
             None => {
@@ -211,13 +207,18 @@ impl FileWriter {
                 WriteMultipart::new_with_chunk_size(started, PART)
             }
         };
-        self.pending_bytes = 0;
-        for part in self.pending.drain(..) {
-            upload.put(part);
-        }
+        self.put_pending(&mut upload);
         let waited = runtime.block_on(upload.wait_for_capacity(PARTS_IN_FLIGHT));
         self.upload = Some(upload);
         waited.map_err(|e| failure::store(&what, e))
+    }
+
+    /// Gives what waits to the upload. What fills a part with what the upload has kept is spawned at once, which needs
+    /// the runtime at hand.
+    fn put_pending(&mut self, upload: &mut WriteMultipart) {
+        let _runtime = self.folder.runtime.enter();
+        self.pending_bytes = 0;
+        self.pending.drain(..).for_each(|part| upload.put(part));
     }
 
     fn what(&self) -> String {

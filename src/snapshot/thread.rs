@@ -34,13 +34,17 @@ impl Thread {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T> {
         let (sender, done) = oneshot::channel();
-        let ended = |_| Error::internal("work ended in a defect");
         let work = Box::new(move || {
             sender.send(work()).ok();
         });
-        self.0.send(work).map_err(|_| Error::internal("work ended in a defect"))?;
-        done.await.map_err(ended)
+        self.0.send(work).map_err(defect)?;
+        done.await.map_err(defect)
     }
+}
+
+/// What whoever waits is told of a panic.
+fn defect<E>(_: E) -> Error {
+    Error::internal("work ended in a defect")
 }
 
 /// Threads that work on the same.
@@ -75,7 +79,7 @@ pub(crate) fn side_by_side<P: Sync, T: Send>(
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(take_turns)).collect();
         let mut done = take_turns();
         for other in others {
-            done.extend(other.join().map_err(|_| Error::internal("work ended in a defect"))?);
+            done.extend(other.join().map_err(defect)?);
         }
         Ok::<_, Error>(done)
     })?;

@@ -7,9 +7,9 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BooleanArray, DictionaryArray, RecordBatch};
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::buffer::BooleanBuffer;
-use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema, UInt8Type, UInt32Type};
+use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema, UInt16Type};
 use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::logical_expr::ColumnarValue;
@@ -36,75 +36,82 @@ pub(crate) fn has_many_gaps(gone: u64, total: u64) -> bool {
 pub(crate) fn numbered(stored: &Arc<Schema>) -> TableSchema {
     let row = Field::new(ROW, DataType::Int64, false).with_extension_type(RowNumber);
     TableSchema::builder(stored.clone())
-        .with_table_partition_cols(vec![Arc::new(Field::new(FILE, file_type(), false))])
+        .with_table_partition_cols(vec![Arc::new(Field::new(FILE, DataType::UInt16, false))])
         .with_virtual_columns(vec![Arc::new(row)])
         .build()
 }
 
-/// One value in a dictionary takes a quarter of the room, and says by itself that all rows are of one file.
-fn file_type() -> DataType {
-    DataType::Dictionary(Box::new(DataType::UInt8), Box::new(DataType::UInt32))
-}
-
 /// The value of the column that tells the file.
-pub(crate) fn file_number(number: usize) -> ScalarValue {
-    let number = ScalarValue::UInt32(u32::try_from(number).ok());
-    ScalarValue::Dictionary(Box::new(DataType::UInt8), Box::new(number))
+pub(crate) fn file_number(number: u16) -> ScalarValue {
+    ScalarValue::UInt16(Some(number))
 }
 
-/// The rows of `scan` that are left, without its last two columns, which are those of [`numbered`]. `masks` has one
-/// for each file of which rows were deleted.
-pub(crate) fn live_rows(
-    scan: Arc<dyn ExecutionPlan>,
-    masks: Vec<Option<BooleanBuffer>>,
+/// What is left of the files of a scan.
+#[derive(Debug, Clone)]
+pub(crate) struct LiveRows {
+    /// One for each file of which rows were deleted.
+    masks: Arc<Vec<Option<BooleanBuffer>>>,
     is_filtered: bool,
-    limit: Option<usize>,
-) -> Result<Arc<dyn ExecutionPlan>> {
-    let kept = scan.schema().fields().len().saturating_sub(2);
-    let is_live = IsLive {
-        masks: Arc::new(masks),
-        file: Arc::new(Column::new(FILE, kept)),
-        row: Arc::new(Column::new(ROW, kept + 1)),
-    };
-    let mut filter = FilterExecBuilder::new(Arc::new(is_live), scan)
-        .apply_projection(Some((0..kept).collect()))?
-        .with_fetch(limit);
-    if !is_filtered {
-        // Nearly all rows stay. Beside a filter of the query the usual guess is that of the filter.
-        filter = filter.with_default_selectivity(100);
+}
+
+impl LiveRows {
+    /// `masks` are by the number of the file; `is_filtered` tells that the query has a filter.
+    pub(crate) fn new(masks: Vec<Option<BooleanBuffer>>, is_filtered: bool) -> Self {
+        LiveRows { masks: Arc::new(masks), is_filtered }
     }
-    Ok(Arc::new(LiveExec::new(filter.build()?)))
+
+    /// Those that `predicate` leaves, where it does nothing else.
+    pub(super) fn of_predicate(predicate: &dyn PhysicalExpr) -> Option<&Self> {
+        predicate.downcast_ref::<IsLive>().map(|is_live| &is_live.rows)
+    }
+
+    /// At most `limit` of the rows of `scan` that are left, without its last two columns, which are those of
+    /// [`numbered`].
+    pub(crate) fn of(&self, scan: Arc<dyn ExecutionPlan>, limit: Option<usize>) -> Result<LiveExec> {
+        let kept = scan.schema().fields().len().saturating_sub(2);
+        let is_live = IsLive {
+            rows: self.clone(),
+            file: Arc::new(Column::new(FILE, kept)),
+            row: Arc::new(Column::new(ROW, kept + 1)),
+        };
+        let mut filter = FilterExecBuilder::new(Arc::new(is_live), scan)
+            .apply_projection(Some((0..kept).collect()))?
+            .with_fetch(limit);
+        if !self.is_filtered {
+            // Nearly all rows stay. Beside a filter of the query the usual guess is that of the filter.
+            filter = filter.with_default_selectivity(100);
+        }
+        Ok(LiveExec::new(filter.build()?))
+    }
 }
 
 /// Whether a row, told by its file and its number in it, is still there.
 #[derive(Debug)]
 struct IsLive {
-    masks: Arc<Vec<Option<BooleanBuffer>>>,
+    rows: LiveRows,
     file: Arc<dyn PhysicalExpr>,
     row: Arc<dyn PhysicalExpr>,
 }
 
 impl IsLive {
-    fn mask(&self, files: &DictionaryArray<UInt8Type>, rows: &[i64]) -> BooleanBuffer {
-        let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
+    fn mask(&self, files: &[u16], rows: &[i64]) -> BooleanBuffer {
+        let ([file, ..], [first, .., last] | [first @ last]) = (files, rows) else {
             return BooleanBuffer::new_set(0);
         };
-        let numbers = files.values().as_primitive::<UInt32Type>().values();
-        let of_file = |file: u32| self.masks.get(file as usize).and_then(Option::as_ref);
+        let of_file = |file: u16| self.rows.masks.get(usize::from(file)).and_then(Option::as_ref);
         // Batches come from one file, mostly without a gap. A loop that looks at everything is the fastest.
-        if let [file] = **numbers {
-            let Some(mask) = of_file(file) else { return BooleanBuffer::new_set(rows.len()) };
+        if files.iter().fold(0, |differs, other| differs | (file ^ other)) == 0 {
+            let Some(mask) = of_file(*file) else { return BooleanBuffer::new_set(rows.len()) };
             let gaps = rows.iter().zip(*first..).fold(0, |differs, (row, next)| differs | (row ^ next));
             if gaps == 0 && *first >= 0 && (*last as usize) < mask.len() {
                 return mask.slice(*first as usize, rows.len());
             }
         }
-        let is_live = |file: u32, row: i64| {
+        let is_live = |file: u16, row: i64| {
             of_file(file)
                 .is_none_or(|mask| usize::try_from(row).is_ok_and(|row| row < mask.len() && mask.value(row)))
         };
-        let files = files.keys().values().iter().map(|key| numbers[usize::from(*key)]);
-        files.zip(rows).map(|(file, row)| is_live(file, *row)).collect()
+        files.iter().zip(rows).map(|(file, row)| is_live(*file, *row)).collect()
     }
 }
 
@@ -116,7 +123,9 @@ impl fmt::Display for IsLive {
 
 impl PartialEq for IsLive {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.masks, &other.masks) && self.file.eq(&other.file) && self.row.eq(&other.row)
+        Arc::ptr_eq(&self.rows.masks, &other.rows.masks)
+            && self.file.eq(&other.file)
+            && self.row.eq(&other.row)
     }
 }
 
@@ -138,11 +147,11 @@ impl PhysicalExpr for IsLive {
         let files = self.file.evaluate(batch)?.into_array(batch.num_rows())?;
         let rows = self.row.evaluate(batch)?.into_array(batch.num_rows())?;
         let (Some(files), Some(rows)) =
-            (files.as_dictionary_opt::<UInt8Type>(), rows.as_primitive_opt::<Int64Type>())
+            (files.as_primitive_opt::<UInt16Type>(), rows.as_primitive_opt::<Int64Type>())
         else {
             return internal_err!("rows are numbered by {} and {}", files.data_type(), rows.data_type());
         };
-        let mask = self.mask(files, rows.values());
+        let mask = self.mask(files.values(), rows.values());
         Ok(ColumnarValue::Array(Arc::new(BooleanArray::new(mask, None))))
     }
 
@@ -157,7 +166,7 @@ impl PhysicalExpr for IsLive {
         let Ok([file, row]) = <[_; 2]>::try_from(children) else {
             return internal_err!("a row is told by its file and its number");
         };
-        Ok(Arc::new(IsLive { masks: self.masks.clone(), file, row }))
+        Ok(Arc::new(IsLive { rows: self.rows.clone(), file, row }))
     }
 
     fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -167,8 +176,7 @@ impl PhysicalExpr for IsLive {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{ArrayRef, Int64Array, UInt32Array};
-    use arrow::compute::cast;
+    use arrow::array::{ArrayRef, Int64Array, UInt16Array};
 
     use super::*;
 
@@ -176,7 +184,7 @@ mod tests {
     fn rows_are_left_out_by_file_and_number_in_any_order() {
         let mask: BooleanBuffer = [true, false, true, true].into_iter().collect();
         let is_live = IsLive {
-            masks: Arc::new(vec![Some(mask), None]),
+            rows: LiveRows::new(vec![Some(mask), None], false),
             file: Arc::new(Column::new(FILE, 0)),
             row: Arc::new(Column::new(ROW, 1)),
         };
@@ -189,9 +197,8 @@ mod tests {
             (vec![1, 0, 0], vec![1, 1, 4], vec![true, false, false]),
             (vec![], vec![], vec![]),
         ] {
-            let files = cast(&UInt32Array::from(files), &file_type()).unwrap();
             let batch = RecordBatch::try_from_iter([
-                (FILE, files),
+                (FILE, Arc::new(UInt16Array::from(files)) as ArrayRef),
                 (ROW, Arc::new(Int64Array::from(rows)) as ArrayRef),
             ])
             .unwrap();

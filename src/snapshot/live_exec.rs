@@ -10,12 +10,13 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::compute::BatchCoalescer;
 use datafusion::common::cast::as_boolean_array;
-use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, Statistics};
 use datafusion::config::ConfigOptions;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::projection::ProjectionRef;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::projection::{ProjectionExpr, ProjectionRef};
+use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::execution_plan::{
     CardinalityEffect, ChildrenPropertiesMode, ReplaceChildrenOptions,
 };
@@ -27,15 +28,17 @@ use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSe
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, SortOrderPushdownResult,
+};
 use futures::StreamExt;
 
+use super::live::LiveRows;
 use super::squeeze::squeeze;
 
-/// What is left of a batch goes on by itself when it is at least one in so many of its rows.
+/// What is left of a batch goes on by itself when it is at least one in so many of its rows. It must not wait for others
+/// because it is small: those above tell the scan by what they see which rows they no longer want.
 const MOST: usize = 2;
-/// Batches of fewer rows are joined.
-const ENOUGH_ROWS: usize = 1024;
 
 /// Plans as the filter that it holds, and gives the same rows in the same order.
 #[derive(Debug)]
@@ -47,6 +50,38 @@ pub(super) struct LiveExec {
 impl LiveExec {
     pub(super) fn new(filter: FilterExec) -> Self {
         LiveExec { filter, metrics: ExecutionPlanMetricsSet::new() }
+    }
+
+    /// What `column` of the rows is in the input.
+    fn below(&self, column: &Column) -> Column {
+        let input = self.filter.input().schema();
+        let index = match self.filter.projection() {
+            Some(projection) => projection[column.index()],
+            None => column.index(),
+        };
+        Column::new(input.field(index).name(), index)
+    }
+
+    /// The columns of `projection`, with a scan that reads no others: those of filters, which it applies itself, are
+    /// read for nothing otherwise. `None` where there is nothing to gain.
+    fn narrowed(&self, projection: &ProjectionExec) -> Result<Option<LiveExec>> {
+        let scan = self.filter.input();
+        let Some(rows) = LiveRows::of_predicate(self.filter.predicate().as_ref()) else { return Ok(None) };
+        // What is computed may fail for a deleted row.
+        let columns = projection.expr().iter().map(|column| {
+            let below = self.below(column.expr.downcast_ref::<Column>()?);
+            Some(ProjectionExpr::new(Arc::new(below), column.alias.clone()))
+        });
+        let Some(mut columns) = columns.collect::<Option<Vec<_>>>() else { return Ok(None) };
+        for number in self.filter.predicate().children() {
+            let Some(column) = number.downcast_ref::<Column>() else { return Ok(None) };
+            columns.push(ProjectionExpr::new(number.clone(), column.name()));
+        }
+        if columns.len() >= scan.schema().fields().len() {
+            return Ok(None);
+        }
+        let narrowed = scan.try_swapping_with_projection(&ProjectionExec::try_new(columns, scan.clone())?)?;
+        narrowed.map(|scan| rows.of(scan, self.filter.fetch())).transpose()
     }
 }
 
@@ -166,7 +201,33 @@ impl ExecutionPlan for LiveExec {
         &self,
         projection: &ProjectionExec,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        self.filter.try_swapping_with_projection(projection)?.map(again).transpose()
+        match self.narrowed(projection)? {
+            Some(narrowed) => Ok(Some(Arc::new(narrowed))),
+            None => self.filter.try_swapping_with_projection(projection)?.map(again).transpose(),
+        }
+    }
+
+    fn try_pushdown_sort(
+        &self,
+        order: &[PhysicalSortExpr],
+    ) -> Result<SortOrderPushdownResult<Arc<dyn ExecutionPlan>>> {
+        let order = order.iter().map(|sort| {
+            let expr = sort.expr.clone().transform(|expr| match expr.downcast_ref::<Column>() {
+                Some(column) => Ok(Transformed::yes(Arc::new(self.below(column)) as _)),
+                None => Ok(Transformed::no(expr)),
+            })?;
+            Ok(PhysicalSortExpr { expr: expr.data, options: sort.options })
+        });
+        let order: Vec<_> = order.collect::<Result<_>>()?;
+        // Files come in the best order for it, but rows of one are not sorted.
+        match self.filter.input().try_pushdown_sort(&order)?.into_inner() {
+            Some(scan) => {
+                let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+                let filter = Arc::new(self.filter.clone()).replace_children(vec![scan], options)?;
+                Ok(SortOrderPushdownResult::Inexact { inner: again(filter)? })
+            }
+            None => Ok(SortOrderPushdownResult::Unsupported),
+        }
     }
 
     fn gather_filters_for_pushdown(
@@ -235,7 +296,7 @@ impl Rows {
         };
         // The columns of `rows` are to be its own.
         drop(batch);
-        if kept < ENOUGH_ROWS || kept * MOST < rows.num_rows() {
+        if kept * MOST < rows.num_rows() {
             self.few.push_batch_with_filter(rows, keep)?;
             self.take_joined();
         } else {

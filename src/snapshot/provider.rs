@@ -34,7 +34,7 @@ use roaring::RoaringTreemap;
 
 use super::difference::Part;
 use super::dv::{mask_without, selected, without};
-use super::live::{file_number, has_many_gaps, live_rows, numbered};
+use super::live::{LiveRows, file_number, has_many_gaps, numbered};
 use super::lookup::{key_of, look_up};
 use super::overlay::Overlay;
 use super::parquet_scan::ScanFiles;
@@ -234,10 +234,11 @@ fn gone(file: &TableFile, hidden: Option<&RoaringTreemap>) -> RoaringTreemap {
 fn numbered_file(
     snapshot: &Snapshot,
     file: &TableFile,
-    number: usize,
+    number: u16,
     columns: &[(String, FieldType)],
 ) -> PartitionedFile {
-    let mut statistics = statistics(snapshot, file, columns).to_inexact();
+    let mut statistics = bounds(snapshot, file, columns);
+    statistics.num_rows = Precision::Exact(file.stats.rows as usize);
     // Those of the two added columns.
     statistics.column_statistics.extend([ColumnStatistics::new_unknown(), ColumnStatistics::new_unknown()]);
     let mut scanned = scanned(snapshot, file, None);
@@ -261,15 +262,25 @@ fn scanned(snapshot: &Snapshot, file: &TableFile, selection: Option<RowSelection
     }
 }
 
-/// The number of rows is always exact. Bounds are, unless rows were deleted.
+/// What is known of the rows that are left: their number. Bounds are exact unless rows were deleted.
 fn statistics(snapshot: &Snapshot, file: &TableFile, columns: &[(String, FieldType)]) -> Statistics {
+    let mut statistics = bounds(snapshot, file, columns);
+    if file.deleted.is_some() {
+        statistics = statistics.to_inexact();
+    }
+    statistics.num_rows = Precision::Exact(file.live() as usize);
+    statistics
+}
+
+/// What is known of the columns of a file, with what was deleted of it.
+fn bounds(snapshot: &Snapshot, file: &TableFile, columns: &[(String, FieldType)]) -> Statistics {
     let column_statistics = columns.iter().map(|(name, data_type)| {
+        let mut column = ColumnStatistics::new_unknown();
         let stored = snapshot.columns().iter().find(|(known, _)| known == name);
         let known = match (stored, file.stats.columns.get(name)) {
             (Some((_, stored)), Some(known)) if stored == data_type => known,
-            _ => return ColumnStatistics::new_unknown(),
+            _ => return column,
         };
-        let mut column = ColumnStatistics::new_unknown();
         if let Some((min, max)) = &known.bounds {
             column.min_value = Precision::Exact(min.clone());
             column.max_value = Precision::Exact(max.clone());
@@ -277,13 +288,10 @@ fn statistics(snapshot: &Snapshot, file: &TableFile, columns: &[(String, FieldTy
         if let Some(nulls) = known.nulls {
             column.null_count = Precision::Exact(nulls as usize);
         }
-        match file.deleted {
-            Some(_) => column.to_inexact(),
-            None => column,
-        }
+        column
     });
     Statistics {
-        num_rows: Precision::Exact(file.live() as usize),
+        num_rows: Precision::Absent,
         total_byte_size: Precision::Inexact(file.size as usize),
         column_statistics: column_statistics.collect(),
     }
@@ -346,7 +354,7 @@ impl SnapshotTable {
         let masks = self.masks(projection, hidden_in);
         let files: Vec<_> = match &masks {
             Some(_) => {
-                let files = self.parts.iter().enumerate();
+                let files = (0..).zip(&self.parts);
                 files
                     .map(|(number, (file, _))| numbered_file(&self.snapshot, file, number, &self.columns))
                     .collect()
@@ -401,7 +409,7 @@ impl SnapshotTable {
             return Ok(DataSourceExec::from_data_source(scan.with_limit(limit).build()));
         };
         let scan = DataSourceExec::from_data_source(scan.build());
-        live_rows(scan, masks, !filters.is_empty(), limit)
+        Ok(Arc::new(LiveRows::new(masks, !filters.is_empty()).of(scan, limit)?))
     }
 
     /// What is left of each file, where masks tell that better than selections do: in a table with many deleted rows.
@@ -418,6 +426,7 @@ impl SnapshotTable {
         // Without columns rows are only counted, which needs no scan.
         let suits = self.is_whole
             && projection.is_none_or(|projection| !projection.is_empty())
+            && u16::try_from(self.parts.len()).is_ok()
             && self.parts.iter().any(has_gaps)
             && self.parts.iter().all(|(file, _)| file.checksums.is_some());
         let mask = |(file, _): &'a Part| match hidden(file) {

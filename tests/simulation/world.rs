@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrow::array::{Array, RecordBatch};
 use arrow::util::display::array_value_to_string;
@@ -17,7 +17,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use tokio_util::sync::CancellationToken;
 use tributary::catalog::Catalog;
-use tributary::error::Result;
+use tributary::error::{Kind, Result};
 use tributary::model::{FieldType, ImportSettings, Object, ObjectField, Release, ReleaseObject, Run};
 use tributary::query::{SessionUser, VerbCall, Verbs};
 use tributary::secret::Keyring;
@@ -126,6 +126,20 @@ pub(super) struct Synced {
     reads: Vec<(i64, Delivered)>,
 }
 
+/// The state at `path`. What a process did in the background when it died here goes on until it notices, and holds the
+/// folder; with a real process it would be gone at once.
+async fn opened(path: &std::path::Path) -> State {
+    let started = Instant::now();
+    loop {
+        match State::open(&format!("sqlite://{}", path.display())).await {
+            Err(error) if error.kind() == Kind::Conflict && started.elapsed().as_secs() < 30 => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            state => return state.unwrap(),
+        }
+    }
+}
+
 impl World {
     /// A company that has adopted `objects`; those that start with `log` have no key.
     pub(super) async fn new(objects: &[&str]) -> Self {
@@ -174,8 +188,7 @@ impl World {
         self.faults = Arc::default();
         let path = self.folder.path().join("state.db");
         self.watch = Some(Watch::new(&path, self.faults.clone()));
-        let state = Arc::new(State::open(&format!("sqlite://{}", path.display())).await.unwrap());
-        let process = self.process_over(state);
+        let process = self.process_over(Arc::new(opened(&path).await));
         process.app.start().await.unwrap();
         let running = process.state.runs(1000).await.unwrap();
         assert!(

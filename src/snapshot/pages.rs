@@ -3,12 +3,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::Array;
+use arrow::array::{Array, BinaryArray};
+use arrow::buffer::Buffer;
+use arrow::datatypes::ArrowNativeType;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 
 use super::failure;
 use super::find::Window;
-use super::keys::Bounds;
 use super::lane::Layout;
 use super::parquet_read::FileReader;
 use crate::error::Result;
@@ -22,6 +23,9 @@ pub(crate) struct KeyPages {
     /// Whether the bounds of all pages are known, and those of each lie behind those of the one before.
     ascends: bool,
 }
+
+/// What the smallest and the largest key begin with: parts of a buffer that all pages share, as they are many.
+type Bounds = (Buffer, Buffer);
 
 /// Rows of a file that lie together, and between which their keys are.
 #[derive(Debug, Clone)]
@@ -41,9 +45,10 @@ impl KeyPages {
 
     fn read(layout: &Layout, reader: &FileReader) -> Result<Self> {
         let total = reader.metadata().file_metadata().num_rows() as u64;
-        let mut pages = vec![Page { rows: 0..total, bounds: Some(Bounds::default()), columns: 0 }];
+        let mut pages =
+            vec![Page { rows: 0..total, bounds: Some((Buffer::default(), Buffer::default())), columns: 0 }];
         for place in 0..layout.key.len() {
-            let has_one_value = |page: &Page| page.bounds.as_ref().is_some_and(|(low, high)| low == high);
+            let has_one_value = |page: &Page| page.bounds.as_ref().is_some_and(|(low, high)| **low == **high);
             // A column tells nothing where the one before it has several values.
             if !pages.iter().any(|page| page.columns == place && has_one_value(page)) {
                 break;
@@ -65,10 +70,10 @@ impl KeyPages {
     fn new(key: Vec<String>, pages: Vec<Page>) -> Self {
         // Beginnings of as many columns compare as bytes.
         let follows = |before: &Page, page: &Page| match (&before.bounds, &page.bounds) {
-            (Some((_, high)), Some((low, _))) => before.columns == page.columns && high <= low,
+            (Some((_, high)), Some((low, _))) => before.columns == page.columns && **high <= **low,
             _ => false,
         };
-        let is_right = |page: &Page| page.bounds.as_ref().is_some_and(|(low, high)| low <= high);
+        let is_right = |page: &Page| page.bounds.as_ref().is_some_and(|(low, high)| **low <= **high);
         let ascends = pages.iter().all(is_right) && pages.is_sorted_by(follows);
         KeyPages { key, pages, ascends }
     }
@@ -149,10 +154,10 @@ fn of_column(layout: &Layout, reader: &FileReader, place: usize) -> Result<Optio
     let tells_all = !lows.data_type().is_floating();
     let is_known = |page: usize| tells_all && lows.is_valid(page) && highs.is_valid(page);
     let known: Vec<bool> = (0..lows.len()).map(is_known).collect();
-    let (lows, highs) = (layout.keys.encoded(place, lows)?, layout.keys.encoded(place, highs)?);
-    let bounds = |page: usize| -> Option<Bounds> {
-        known.get(page)?.then(|| (lows.row(page).data().into(), highs.row(page).data().into()))
-    };
+    let encoded = |values| layout.keys.encoded(place, values)?.try_into_binary().map_err(failure::arrow);
+    let (lows, highs) = (encoded(lows)?, encoded(highs)?);
+    let bounds =
+        |page: usize| -> Option<Bounds> { known.get(page)?.then(|| (part(&lows, page), part(&highs, page))) };
     let (mut pages, mut base) = (Vec::with_capacity(known.len()), 0u64);
     for group in groups {
         let end_of_group = metadata.row_group(group).num_rows() as u64;
@@ -165,6 +170,12 @@ fn of_column(layout: &Layout, reader: &FileReader, place: usize) -> Result<Optio
         base += end_of_group;
     }
     Ok(Some(pages))
+}
+
+/// One of the values, without a copy.
+fn part(values: &BinaryArray, row: usize) -> Buffer {
+    let (start, end) = (values.value_offsets()[row].as_usize(), values.value_offsets()[row + 1].as_usize());
+    values.values().slice_with_length(start, end - start)
 }
 
 #[cfg(test)]

@@ -12,12 +12,13 @@ use futures::{FutureExt, StreamExt};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parking_lot::Mutex;
+use parquet::DecodeResult;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection};
 use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder};
 use parquet::arrow::{ProjectionMask, async_reader::ParquetRecordBatchStream};
 use parquet::bloom_filter::Sbbf;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder};
 
 use super::checksum::Checksums;
 use super::failure;
@@ -90,7 +91,7 @@ impl NewFile {
 }
 
 impl FileReader {
-    /// Reads the footer with its page index, or finds it among those known.
+    /// Reads the footer with the page index of the key, or finds it among those known.
     pub(crate) fn open(
         folder: &Folder,
         footers: &Footers,
@@ -107,13 +108,7 @@ impl FileReader {
             Some(footer) => footer,
             None => {
                 let mut source = StoreFile { store: store.clone(), path: path.clone() };
-                let footer = folder.wait(
-                    ParquetMetaDataReader::new()
-                        .with_page_index_policy(PageIndexPolicy::Optional)
-                        .with_prefetch_hint(Some(FOOTER_HINT))
-                        .load_and_finish(&mut source, size),
-                );
-                let footer = footer.map_err(|e| failure::parquet(&what, e))?;
+                let footer = folder.wait(source.footer(size)).map_err(|e| failure::parquet(&what, e))?;
                 let metadata = ArrowReaderMetadata::try_new(Arc::new(footer), ArrowReaderOptions::new())
                     .map_err(|e| failure::parquet(&what, e))?;
                 let footer =
@@ -211,6 +206,59 @@ impl Iterator for Batches {
 struct StoreFile {
     store: Arc<dyn ObjectStore>,
     path: Path,
+}
+
+impl StoreFile {
+    /// Reads the footer, and of the page index what keys are looked up by: the bounds of other columns are most of it.
+    async fn footer(&mut self, size: u64) -> parquet::errors::Result<ParquetMetaData> {
+        let range = size.saturating_sub(FOOTER_HINT as u64)..size;
+        let end = (range.clone(), self.get_bytes(range).await?);
+        let decoder = ParquetMetaDataPushDecoder::try_new(size)?;
+        let footer = self.decode(decoder.with_page_index_policy(PageIndexPolicy::Skip), &end).await?;
+        let decoder = ParquetMetaDataPushDecoder::try_new_with_metadata(size, without_other_bounds(footer)?)?;
+        self.decode(decoder.with_page_index_policy(PageIndexPolicy::Optional), &end).await
+    }
+
+    async fn decode(
+        &mut self,
+        mut decoder: ParquetMetaDataPushDecoder,
+        (range, end): &(Range<u64>, Bytes),
+    ) -> parquet::errors::Result<ParquetMetaData> {
+        decoder.push_range(range.clone(), end.clone())?;
+        loop {
+            match decoder.try_decode()? {
+                DecodeResult::Data(metadata) => return Ok(metadata),
+                DecodeResult::NeedsData(ranges) => {
+                    let found = self.get_byte_ranges(ranges.clone()).await?;
+                    decoder.push_ranges(ranges, found)?;
+                }
+                DecodeResult::Finished => return Err(ParquetError::EOF("the footer ends early".into())),
+            }
+        }
+    }
+}
+
+/// Takes out where to find the bounds of pages in columns that the file is not sorted by.
+fn without_other_bounds(footer: ParquetMetaData) -> parquet::errors::Result<ParquetMetaData> {
+    let mut footer = footer.into_builder();
+    for group in footer.take_row_groups() {
+        let Some(sorted_by) = group.sorting_columns().cloned() else {
+            footer = footer.add_row_group(group);
+            continue;
+        };
+        let mut group = group.into_builder();
+        let columns = group.take_columns().into_iter().zip(0..).map(|(column, place)| {
+            match sorted_by.iter().any(|sorting| sorting.column_idx == place) {
+                true => Ok(column),
+                false => {
+                    column.into_builder().set_column_index_offset(None).set_column_index_length(None).build()
+                }
+            }
+        });
+        let columns = columns.collect::<parquet::errors::Result<_>>()?;
+        footer = footer.add_row_group(group.set_column_metadata(columns).build()?);
+    }
+    Ok(footer.build())
 }
 
 impl AsyncFileReader for StoreFile {

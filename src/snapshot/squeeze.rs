@@ -24,7 +24,9 @@ pub(super) fn squeeze(batch: RecordBatch, keep: &BooleanArray) -> Result<RecordB
         Some(_) => prep_null_mask_filter(keep),
         None => keep.clone(),
     };
-    let kept = Kept { runs: SlicesIterator::new(&keep).collect(), keep, count };
+    let mut runs = Vec::with_capacity(batch.num_rows() - count + 1);
+    runs.extend(SlicesIterator::new(&keep));
+    let kept = Kept { runs, keep, count };
     let (schema, columns, _) = batch.into_parts();
     let columns = columns.into_iter().map(|column| kernel(&column)(column, &kept));
     let options = RecordBatchOptions::new().with_row_count(Some(count));
@@ -43,6 +45,10 @@ struct Kept {
 impl Kept {
     fn nulls(&self, nulls: Option<NullBuffer>) -> Option<NullBuffer> {
         let nulls = nulls.filter(|nulls| nulls.null_count() > 0)?;
+        // A comparison keeps no NULL of its column.
+        if (self.keep.values() & nulls.inner()).count_set_bits() == self.count {
+            return None;
+        }
         let (bits, first) = (nulls.inner().values(), nulls.inner().offset());
         let mut kept = BooleanBufferBuilder::new(self.count);
         for (start, end) in &self.runs {
@@ -166,6 +172,11 @@ mod tests {
         let by_nulls = filter_record_batch(&batch(500), &anything).unwrap();
         assert!(by_nulls.num_rows() < 500);
         assert_eq!(squeeze(batch(500), &anything).unwrap(), by_nulls);
+        // One column loses all of its NULLs, as `nulls <> 15` would have it.
+        let known: BooleanArray = (0..500).map(|n| Some(n % 7 != 0 && n != 15)).collect();
+        let without = filter_record_batch(&batch(500), &known).unwrap();
+        assert_eq!(without["nulls"].null_count(), 0);
+        assert_eq!(squeeze(batch(500), &known).unwrap(), without);
         let part = |batch: RecordBatch| batch.slice(100, 300);
         let keep = keep.slice(100, 300);
         let expected = filter_record_batch(&part(batch(500)), &keep).unwrap();

@@ -198,6 +198,48 @@ async fn deleted_rows_stay_away_in_every_kind_of_query() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worn_table_is_planned_as_a_whole_one() {
+    let store = Store::new();
+    let snapshot = worn(&store, 1000).await;
+    let context = context(&store, &snapshot).await;
+    let plan = async |sql: &str| {
+        let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+        displayable(plan.as_ref()).indent(false).to_string()
+    };
+    // The largest come first, and what is deleted, 299708, is not among them.
+    let largest = "SELECT id AS a, amount AS b FROM t WHERE amount < 299710 ORDER BY amount DESC, id LIMIT 3";
+    let expected = [["000299709", "299709"], ["000299706", "299706"], ["000299705", "299705"]];
+    assert_eq!(store.sql(&snapshot, largest).await, expected);
+    let text = plan(largest).await;
+    assert!(text.contains("reverse_row_groups=true") && text.contains("is_live"), "{text}");
+    // A column that the scan filters by and nobody else needs is not read once more.
+    let narrow = "SELECT sum(b) FROM (SELECT amount AS b, id FROM t WHERE id < '000000010') x";
+    assert_eq!(store.sql(&snapshot, narrow).await, [["29"]]);
+    let text = plan(narrow).await;
+    assert!(text.contains("projection=[amount@1 as b, \u{1}file"), "{text}");
+    // What is computed of deleted rows fails nothing.
+    let share = "SELECT sum(1 / (amount - 8)) AS s FROM t WHERE id < '000000020' AND id > '000000001'";
+    assert_eq!(store.sql(&snapshot, share).await, [["1"]]);
+    // A file without such rows is not opened.
+    let negative = "SELECT count(DISTINCT id) FROM t WHERE amount < 0";
+    assert_eq!(store.sql(&snapshot, negative).await, [["1000"]]);
+    store.files("base").iter().for_each(|file| std::fs::remove_file(file).unwrap());
+    assert_eq!(store.sql(&snapshot, negative).await, [["1000"]]);
+    let small = context.sql("SELECT count(DISTINCT id) FROM t WHERE amount < 1").await.unwrap();
+    assert!(small.collect().await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bounds_of_a_worn_table_are_those_of_what_is_left() {
+    let store = Store::new();
+    worn(&store, 1000).await;
+    let ends = [0, 299_999];
+    let snapshot = upsert(&store.table(), 3, numbered([(5, -2)]), &ends).await.0;
+    let sql = "SELECT min(id), max(id), min(amount), max(amount) FROM t";
+    assert_eq!(store.sql(&snapshot, sql).await, [["000000001", "000299998", "-2", "299998"]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_missing_or_damaged_file_is_named() {
     let store = Store::new();
     let (snapshot, _) = replace(&store.table(), 1, &[numbered((0..9999).map(|i| (i, i)))]).await;

@@ -223,8 +223,8 @@ impl ExecutionPlan for LiveExec {
         match self.filter.input().try_pushdown_sort(&order)?.into_inner() {
             Some(scan) => {
                 let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
-                let filter = Arc::new(self.filter.clone()).replace_children(vec![scan], options)?;
-                Ok(SortOrderPushdownResult::Inexact { inner: again(filter)? })
+                let live = Arc::new(LiveExec::new(self.filter.clone()));
+                Ok(SortOrderPushdownResult::Inexact { inner: live.replace_children(vec![scan], options)? })
             }
             None => Ok(SortOrderPushdownResult::Unsupported),
         }

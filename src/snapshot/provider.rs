@@ -354,9 +354,9 @@ impl SnapshotTable {
         let masks = self.masks(projection, hidden_in);
         let files: Vec<_> = match &masks {
             Some(_) => {
-                let files = (0..).zip(&self.parts);
+                let files = self.parts.iter().zip(0..);
                 files
-                    .map(|(number, (file, _))| numbered_file(&self.snapshot, file, number, &self.columns))
+                    .map(|((file, _), number)| numbered_file(&self.snapshot, file, number, &self.columns))
                     .collect()
             }
             None => {

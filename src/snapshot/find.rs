@@ -58,6 +58,11 @@ impl Window {
         self.keys.row(row).data()
     }
 
+    /// The keys themselves, where they are one column of texts.
+    pub(crate) fn texts(&self) -> Option<&StringArray> {
+        self.column.as_ref()?.as_string_opt().filter(|texts| texts.null_count() == 0)
+    }
+
     /// Whether the key of a row is larger than all that begin with `high`.
     pub(crate) fn is_behind(&self, row: usize, high: &[u8]) -> bool {
         let key = self.key(row);

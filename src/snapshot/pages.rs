@@ -3,13 +3,15 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, BinaryArray};
-use arrow::buffer::Buffer;
-use arrow::datatypes::ArrowNativeType;
+use arrow::array::{Array, BinaryArray, BinaryBuilder, StringArray};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::DataType;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
+use parquet::file::page_index::column_index::ColumnIndexMetaData;
 
 use super::failure;
-use super::find::Window;
+use super::find::{Window, partition};
+use super::keys::Keys;
 use super::lane::Layout;
 use super::parquet_read::FileReader;
 use crate::error::Result;
@@ -19,20 +21,31 @@ use crate::error::Result;
 pub(crate) struct KeyPages {
     /// The names of the columns.
     key: Vec<String>,
-    pages: Vec<Page>,
+    /// Whether bounds are texts as they are, those of the only key column: to encode them takes longer than all that is
+    /// done with them. Otherwise they are encoded.
+    is_text: bool,
+    pages: Pages,
     /// Whether the bounds of all pages are known, and those of each lie behind those of the one before.
     ascends: bool,
 }
 
-/// What the smallest and the largest key begin with: parts of a buffer that all pages share, as they are many.
-type Bounds = (Buffer, Buffer);
+/// The pages of a file, one after the other. They are many: nothing is allocated for each.
+#[derive(Debug)]
+struct Pages {
+    /// Where each begins, and at last where the file ends.
+    starts: Vec<u64>,
+    /// What the smallest key of each begins with; NULL when nothing is known of them.
+    lows: BinaryArray,
+    /// The same of the largest.
+    highs: BinaryArray,
+}
 
 /// Rows of a file that lie together, and between which their keys are.
 #[derive(Debug, Clone)]
 struct Page {
     rows: Range<u64>,
-    /// `None` when nothing is known of them.
-    bounds: Option<Bounds>,
+    /// What the smallest and the largest key begin with; `None` when nothing is known of them.
+    bounds: Option<(Vec<u8>, Vec<u8>)>,
     /// Of how many key columns the bounds tell.
     columns: usize,
 }
@@ -44,89 +57,190 @@ impl KeyPages {
     }
 
     fn read(layout: &Layout, reader: &FileReader) -> Result<Self> {
-        let total = reader.metadata().file_metadata().num_rows() as u64;
-        let mut pages =
-            vec![Page { rows: 0..total, bounds: Some((Buffer::default(), Buffer::default())), columns: 0 }];
-        for place in 0..layout.key.len() {
-            let has_one_value = |page: &Page| page.bounds.as_ref().is_some_and(|(low, high)| **low == **high);
-            // A column tells nothing where the one before it has several values.
-            if !pages.iter().any(|page| page.columns == place && has_one_value(page)) {
-                break;
-            }
-            let Some(inner) = of_column(layout, reader, place)? else { break };
-            if place == 0 {
-                pages = inner;
-                continue;
-            }
-            let split = |page: Page| match page.columns == place && has_one_value(&page) {
-                true => page.split(&inner),
-                false => vec![page],
-            };
-            pages = pages.into_iter().flat_map(split).collect();
+        if let Some(pages) = of_texts(layout, reader)? {
+            return Ok(Self::new(layout.key.clone(), true, pages));
         }
-        Ok(Self::new(layout.key.clone(), pages))
+        let total = reader.metadata().file_metadata().num_rows() as u64;
+        let whole = Page { rows: 0..total, bounds: Some(Default::default()), columns: 0 };
+        let first = match layout.key.is_empty() {
+            true => None,
+            false => of_column(layout, reader, 0)?,
+        };
+        match first {
+            None => Ok(Self::of_several(layout.key.clone(), vec![whole])),
+            Some(pages) if layout.key.len() == 1 => Ok(Self::new(layout.key.clone(), false, pages)),
+            Some(pages) => {
+                let mut pages: Vec<_> = pages.iter().collect();
+                for place in 1..layout.key.len() {
+                    let has_one_value =
+                        |page: &Page| page.bounds.as_ref().is_some_and(|(low, high)| low == high);
+                    // A column tells nothing where the one before it has several values.
+                    if !pages.iter().any(|page| page.columns == place && has_one_value(page)) {
+                        break;
+                    }
+                    let Some(inner) = of_column(layout, reader, place)? else { break };
+                    let split = |page: Page| match page.columns == place && has_one_value(&page) {
+                        true => page.split(&inner),
+                        false => vec![page],
+                    };
+                    pages = pages.into_iter().flat_map(split).collect();
+                }
+                Ok(Self::of_several(layout.key.clone(), pages))
+            }
+        }
     }
 
-    fn new(key: Vec<String>, pages: Vec<Page>) -> Self {
+    fn of_several(key: Vec<String>, pages: Vec<Page>) -> Self {
         // Beginnings of as many columns compare as bytes.
-        let follows = |before: &Page, page: &Page| match (&before.bounds, &page.bounds) {
-            (Some((_, high)), Some((low, _))) => before.columns == page.columns && **high <= **low,
-            _ => false,
-        };
-        let is_right = |page: &Page| page.bounds.as_ref().is_some_and(|(low, high)| **low <= **high);
-        let ascends = pages.iter().all(is_right) && pages.is_sorted_by(follows);
-        KeyPages { key, pages, ascends }
+        let is_uniform = pages.iter().all(|page| page.columns == pages[0].columns);
+        let whole = Self::new(key, false, pages.into());
+        KeyPages { ascends: whole.ascends && is_uniform, ..whole }
+    }
+
+    fn new(key: Vec<String>, is_text: bool, pages: Pages) -> Self {
+        let mut end: &[u8] = &[];
+        let ascends = (0..pages.len()).all(|page| {
+            let Some((low, high)) = pages.bounds(page) else { return false };
+            let follows = end <= low && low <= high;
+            end = high;
+            follows
+        });
+        KeyPages { key, is_text, pages, ascends }
     }
 
     /// Ranges of rows in pages that may hold a key of `window`.
     pub(crate) fn of_window(&self, window: &Window) -> Vec<Range<u64>> {
         let Some(last) = window.rows().checked_sub(1) else { return Vec::new() };
-        if !self.ascends {
-            return self.wanted(|low, high| window.is_between(low, high));
+        let texts = match self.is_text {
+            true => window.texts(),
+            false => None,
+        };
+        match texts {
+            Some(texts) => self.of_sought(
+                last + 1,
+                |row| texts.value(row).as_bytes(),
+                |row, high| texts.value(row).as_bytes() > high,
+            ),
+            None if self.is_text => self.pages.ranges(0..self.pages.len(), |_, _| true),
+            None => self.of_sought(last + 1, |row| window.key(row), |row, high| window.is_behind(row, high)),
         }
-        let ends_before =
-            |page: &Page| page.bounds.as_ref().is_some_and(|(_, high)| window.is_behind(0, high));
-        let begins_by = |page: &Page| page.bounds.as_ref().is_some_and(|(low, _)| **low <= *window.key(last));
-        let first = self.pages.partition_point(ends_before);
-        let end = self.pages.partition_point(begins_by);
+    }
+
+    /// Those that may hold one of `rows` keys, which ascend; `is_behind` tells whether one is larger than all up to a
+    /// bound.
+    fn of_sought<'a>(
+        &self,
+        rows: usize,
+        key: impl Fn(usize) -> &'a [u8],
+        is_behind: impl Fn(usize, &[u8]) -> bool,
+    ) -> Vec<Range<u64>> {
+        let pages = &self.pages;
+        if !self.ascends {
+            return pages.ranges(0..pages.len(), |low, high| {
+                let first = partition(rows, |row| key(row) < low);
+                first < rows && !is_behind(first, high)
+            });
+        }
+        let ends_before = |page| pages.bounds(page).is_some_and(|(_, high)| is_behind(0, high));
+        let begins_by = |page| pages.bounds(page).is_some_and(|(low, _)| low <= key(rows - 1));
+        let first = partition(pages.len(), ends_before);
+        let end = partition(pages.len(), begins_by);
         let mut next = 0;
-        ranges(self.pages.get(first..end).unwrap_or_default(), |low, high| {
-            next += (next..window.rows()).take_while(|row| window.key(*row) < low).count();
-            next < window.rows() && !window.is_behind(next, high)
+        pages.ranges(first..end, |low, high| {
+            next += (next..rows).take_while(|row| key(*row) < low).count();
+            next < rows && !is_behind(next, high)
         })
     }
 
-    /// Ranges of rows in pages that are `wanted`, judged by what their keys begin with: the smallest and the largest.
-    pub(crate) fn wanted(&self, is_wanted: impl Fn(&[u8], &[u8]) -> bool) -> Vec<Range<u64>> {
-        ranges(&self.pages, is_wanted)
+    /// Ranges of rows in pages that are `wanted`, judged by what their keys begin with, encoded: the smallest and the
+    /// largest.
+    pub(crate) fn wanted(
+        &self,
+        keys: &Keys,
+        is_wanted: impl Fn(&[u8], &[u8]) -> bool,
+    ) -> Result<Vec<Range<u64>>> {
+        let all = 0..self.pages.len();
+        if !self.is_text {
+            return Ok(self.pages.ranges(all, is_wanted));
+        }
+        let encoded = |texts: &BinaryArray| {
+            let texts = StringArray::try_from_binary(texts.clone()).map_err(failure::arrow)?;
+            let nulls = texts.nulls().cloned();
+            let (ends, bytes, _) =
+                keys.encoded(0, Arc::new(texts))?.try_into_binary().map_err(failure::arrow)?.into_parts();
+            BinaryArray::try_new(ends, bytes, nulls).map_err(failure::arrow)
+        };
+        let (lows, highs) = (encoded(&self.pages.lows)?, encoded(&self.pages.highs)?);
+        Ok(Pages { starts: self.pages.starts.clone(), lows, highs }.ranges(all, is_wanted))
     }
 }
 
-fn ranges(pages: &[Page], mut is_wanted: impl FnMut(&[u8], &[u8]) -> bool) -> Vec<Range<u64>> {
-    let mut ranges: Vec<Range<u64>> = Vec::new();
-    for Page { rows, bounds, .. } in pages {
-        let may_hold = bounds.as_ref().is_none_or(|(low, high)| low.is_empty() || is_wanted(low, high));
-        match ranges.last_mut() {
-            _ if !may_hold => {}
-            Some(last) if last.end == rows.start => last.end = rows.end,
-            _ => ranges.push(rows.clone()),
+impl Pages {
+    fn len(&self) -> usize {
+        self.lows.len()
+    }
+
+    fn rows(&self, page: usize) -> Range<u64> {
+        self.starts[page]..self.starts[page + 1]
+    }
+
+    fn bounds(&self, page: usize) -> Option<(&[u8], &[u8])> {
+        self.lows.is_valid(page).then(|| (self.lows.value(page), self.highs.value(page)))
+    }
+
+    /// As pages whose bounds tell of one column.
+    fn iter(&self) -> impl Iterator<Item = Page> {
+        (0..self.len()).map(|page| {
+            let bounds = self.bounds(page).map(|(low, high)| (low.to_vec(), high.to_vec()));
+            Page { rows: self.rows(page), bounds, columns: 1 }
+        })
+    }
+
+    /// The rows of those of `pages` that are wanted, or of which nothing is known.
+    fn ranges(
+        &self,
+        pages: Range<usize>,
+        mut is_wanted: impl FnMut(&[u8], &[u8]) -> bool,
+    ) -> Vec<Range<u64>> {
+        let mut ranges: Vec<Range<u64>> = Vec::new();
+        for page in pages {
+            let may_hold = self.bounds(page).is_none_or(|(low, high)| low.is_empty() || is_wanted(low, high));
+            let rows = self.rows(page);
+            match ranges.last_mut() {
+                _ if !may_hold => {}
+                Some(last) if last.end == rows.start => last.end = rows.end,
+                _ => ranges.push(rows),
+            }
+        }
+        ranges
+    }
+}
+
+impl From<Vec<Page>> for Pages {
+    fn from(pages: Vec<Page>) -> Self {
+        let ends = pages.last().map(|page| page.rows.end);
+        let lows = pages.iter().map(|page| page.bounds.as_ref().map(|(low, _)| low));
+        let highs = pages.iter().map(|page| page.bounds.as_ref().map(|(_, high)| high));
+        Pages {
+            lows: lows.collect(),
+            highs: highs.collect(),
+            starts: pages.iter().map(|page| page.rows.start).chain(ends).collect(),
         }
     }
-    ranges
 }
 
 impl Page {
     /// The parts of it that lie in the pages of the next key column.
-    fn split(self, inner: &[Page]) -> Vec<Page> {
-        let first = inner.partition_point(|page| page.rows.end <= self.rows.start);
-        let inside = inner[first..].iter().take_while(|page| page.rows.start < self.rows.end);
+    fn split(self, inner: &Pages) -> Vec<Page> {
+        let first = partition(inner.len(), |page| inner.starts[page + 1] <= self.rows.start);
+        let inside = (first..inner.len()).take_while(|page| inner.starts[*page] < self.rows.end);
         inside
             .map(|page| {
-                let rows = page.rows.start.max(self.rows.start)..page.rows.end.min(self.rows.end);
-                let both = self.bounds.as_ref().zip(page.bounds.as_ref());
-                let bounds = both.map(|((low, high), (min, max))| {
-                    ([&**low, &**min].concat().into(), [&**high, &**max].concat().into())
-                });
+                let Range { start, end } = inner.rows(page);
+                let rows = start.max(self.rows.start)..end.min(self.rows.end);
+                let both = self.bounds.as_ref().zip(inner.bounds(page));
+                let bounds =
+                    both.map(|((low, high), (min, max))| ([low, min].concat(), [high, max].concat()));
                 match bounds {
                     Some(bounds) => Page { rows, bounds: Some(bounds), columns: self.columns + 1 },
                     None => Page { rows, ..self.clone() },
@@ -136,62 +250,129 @@ impl Page {
     }
 }
 
-/// The pages of one column of the key, told by its place there; `None` where the file has no index of it.
-fn of_column(layout: &Layout, reader: &FileReader, place: usize) -> Result<Option<Vec<Page>>> {
-    let metadata = reader.metadata();
+/// The pages of a key that is one column of texts; `None` for another, or where the file has no index of it.
+fn of_texts(layout: &Layout, reader: &FileReader) -> Result<Option<Pages>> {
+    let [name] = &layout.key[..] else { return Ok(None) };
+    let metadata = reader.sorted_by();
+    let mut schemas = [&layout.schema, metadata.schema()].into_iter();
+    if !schemas.all(|schema| schema.field_with_name(name).is_ok_and(|f| *f.data_type() == DataType::Utf8)) {
+        return Ok(None);
+    }
+    let (Some(starts), Some(index)) = (starts(layout, reader, 0)?, metadata.metadata().column_index()) else {
+        return Ok(None);
+    };
+    let bytes = |group: &Vec<ColumnIndexMetaData>| match &group[starts.leaf] {
+        ColumnIndexMetaData::BYTE_ARRAY(index) => index.min_values_iter().flatten().map(<[u8]>::len).sum(),
+        _ => 0,
+    };
+    let bytes = index.iter().map(bytes).sum();
+    let builder = || BinaryBuilder::with_capacity(starts.pages.len(), bytes);
+    let (mut lows, mut highs) = (builder(), builder());
+    for (group, pages) in index.iter().zip(&starts.pages_of_groups) {
+        match &group[starts.leaf] {
+            ColumnIndexMetaData::BYTE_ARRAY(index) if index.num_pages() == *pages as u64 => {
+                index.min_values_iter().for_each(|low| lows.append_option(low));
+                index.max_values_iter().for_each(|high| highs.append_option(high));
+            }
+            _ => [&mut lows, &mut highs].into_iter().for_each(|bounds| bounds.append_nulls(*pages)),
+        }
+    }
+    Ok(Some(Pages { starts: starts.pages, lows: lows.finish(), highs: highs.finish() }))
+}
+
+/// Where the pages of a column begin.
+struct Starts {
+    /// Its number in the file.
+    leaf: usize,
+    /// And at last where the file ends.
+    pages: Vec<u64>,
+    /// How many each row group has.
+    pages_of_groups: Vec<usize>,
+}
+
+/// Those of one column of the key, told by its place there; `None` where the file has no index of it.
+fn starts(layout: &Layout, reader: &FileReader, place: usize) -> Result<Option<Starts>> {
+    let metadata = reader.sorted_by().metadata();
+    let Some(leaf) = converter(layout, reader, place)?.and_then(|found| found.parquet_column_index()) else {
+        return Ok(None);
+    };
+    let Some(offset_index) = metadata.offset_index() else { return Ok(None) };
+    let (mut pages, mut pages_of_groups) = (Vec::new(), Vec::with_capacity(offset_index.len()));
+    let mut base = 0;
+    for (group, columns) in metadata.row_groups().iter().zip(offset_index) {
+        let locations = columns[leaf].page_locations();
+        pages_of_groups.push(locations.len());
+        pages.extend(locations.iter().map(|page| base + page.first_row_index as u64));
+        base += group.num_rows() as u64;
+    }
+    pages.push(base);
+    Ok(Some(Starts { leaf, pages, pages_of_groups }))
+}
+
+/// What reads bounds of one column of the key; `None` where the file is not sorted by it.
+fn converter<'a>(
+    layout: &Layout,
+    reader: &'a FileReader,
+    place: usize,
+) -> Result<Option<StatisticsConverter<'a>>> {
+    let (name, metadata) = (&layout.key[place], reader.sorted_by());
+    if metadata.schema().index_of(name).is_err() {
+        return Ok(None);
+    }
+    StatisticsConverter::try_new(name, metadata.schema(), metadata.parquet_schema())
+        .map(Some)
+        .map_err(|e| failure::parquet(&unreadable(layout), e))
+}
+
+fn unreadable(layout: &Layout) -> String {
+    format!("cannot read the page index of `{}`", layout.folder.name)
+}
+
+/// The pages of one column of the key, told by its place there, with encoded bounds; `None` where the file has no index
+/// of it.
+fn of_column(layout: &Layout, reader: &FileReader, place: usize) -> Result<Option<Pages>> {
+    let metadata = reader.sorted_by().metadata();
     let (Some(column_index), Some(offset_index)) = (metadata.column_index(), metadata.offset_index()) else {
         return Ok(None);
     };
-    let failed = |e| failure::parquet(&format!("cannot read the page index of `{}`", layout.folder.name), e);
-    let schema = metadata.file_metadata().schema_descr();
-    let converter =
-        StatisticsConverter::try_new(&layout.key[place], reader.schema(), schema).map_err(failed)?;
-    let Some(leaf) = converter.parquet_column_index() else { return Ok(None) };
+    let (Some(starts), Some(converter)) = (starts(layout, reader, place)?, converter(layout, reader, place)?)
+    else {
+        return Ok(None);
+    };
+    let failed = |e| failure::parquet(&unreadable(layout), e);
     let groups: Vec<usize> = (0..metadata.num_row_groups()).collect();
     let lows = converter.data_page_mins(column_index, offset_index, &groups).map_err(failed)?;
     let highs = converter.data_page_maxes(column_index, offset_index, &groups).map_err(failed)?;
     // Numbers that are no numbers hide behind bounds.
-    let tells_all = !lows.data_type().is_floating();
-    let is_known = |page: usize| tells_all && lows.is_valid(page) && highs.is_valid(page);
-    let known: Vec<bool> = (0..lows.len()).map(is_known).collect();
-    let encoded = |values| layout.keys.encoded(place, values)?.try_into_binary().map_err(failure::arrow);
-    let (lows, highs) = (encoded(lows)?, encoded(highs)?);
-    let bounds =
-        |page: usize| -> Option<Bounds> { known.get(page)?.then(|| (part(&lows, page), part(&highs, page))) };
-    let (mut pages, mut base) = (Vec::with_capacity(known.len()), 0u64);
-    for group in groups {
-        let end_of_group = metadata.row_group(group).num_rows() as u64;
-        let locations = offset_index[group][leaf].page_locations();
-        for (number, page) in locations.iter().enumerate() {
-            let end = locations.get(number + 1).map_or(end_of_group, |next| next.first_row_index as u64);
-            let rows = base + page.first_row_index as u64..base + end;
-            pages.push(Page { rows, bounds: bounds(pages.len()), columns: 1 });
-        }
-        base += end_of_group;
-    }
-    Ok(Some(pages))
-}
-
-/// One of the values, without a copy.
-fn part(values: &BinaryArray, row: usize) -> Buffer {
-    let (start, end) = (values.value_offsets()[row].as_usize(), values.value_offsets()[row + 1].as_usize());
-    values.values().slice_with_length(start, end - start)
+    let unknown = lows.data_type().is_floating().then(|| NullBuffer::new_null(lows.len()));
+    let nulls = NullBuffer::union_many([lows.nulls(), highs.nulls(), unknown.as_ref()]);
+    let encoded = |values| {
+        let encoded = layout.keys.encoded(place, values)?.try_into_binary().map_err(failure::arrow)?;
+        let (ends, bytes, _) = encoded.into_parts();
+        BinaryArray::try_new(ends, bytes, nulls.clone()).map_err(failure::arrow)
+    };
+    Ok(Some(Pages { starts: starts.pages, lows: encoded(lows)?, highs: encoded(highs)? }))
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
-    use arrow::array::{ArrayRef, RecordBatch, StringArray};
+    use arrow::array::{ArrayRef, AsArray, RecordBatch};
     use arrow::datatypes::{DataType, Field, Schema};
     use rand::rngs::StdRng;
     use rand::{Rng, SeedableRng};
 
     use super::*;
-    use crate::snapshot::keys::Keys;
 
     fn page(rows: Range<u64>, low: &str, high: &str) -> Page {
-        Page { rows, bounds: Some((low.as_bytes().into(), high.as_bytes().into())), columns: 1 }
+        Page { rows, bounds: Some((low.into(), high.into())), columns: 1 }
+    }
+
+    fn keys(columns: &[&str]) -> Keys {
+        let fields: Vec<_> = columns.iter().map(|name| Field::new(*name, DataType::Utf8, false)).collect();
+        let names: Vec<_> = columns.iter().map(|name| name.to_string()).collect();
+        Keys::new(&Schema::new(fields), &names).unwrap()
     }
 
     fn ends(ranges: &[Range<u64>]) -> Vec<(u64, u64)> {
@@ -201,19 +382,20 @@ mod tests {
     #[test]
     fn where_the_first_column_has_one_value_the_second_tells_more() {
         let unknown = Page { rows: 30..40, bounds: None, columns: 1 };
-        let second = [page(0..5, "a", "f"), page(5..12, "a", "z"), page(12..30, "k", "z"), unknown.clone()];
+        let second = vec![page(0..5, "a", "f"), page(5..12, "a", "z"), page(12..30, "k", "z"), unknown];
+        let second = second.into();
         let first = [page(0..10, "eu", "eu"), page(10..20, "eu", "us"), page(20..40, "us", "us")];
         let pages = first.into_iter().flat_map(|page| match page.bounds.as_ref().unwrap() {
             (low, high) if low == high => page.split(&second),
             _ => vec![page],
         });
-        let pages = KeyPages::new(vec!["area".into(), "name".into()], pages.collect());
+        let pages = KeyPages::of_several(vec!["area".into(), "name".into()], pages.collect());
         let wanted = |key: &str| {
             let key = key.as_bytes();
             let begins = |bound: &[u8]| key[..key.len().min(bound.len())].to_vec();
             let wanted =
                 |low: &[u8], high: &[u8]| begins(low).as_slice() >= low && begins(high).as_slice() <= high;
-            ends(&pages.wanted(wanted))
+            ends(&pages.wanted(&keys(&["area", "name"]), wanted).unwrap())
         };
         assert_eq!(wanted("eub"), [(0, 20)], "the page after those of its area mixes areas");
         assert_eq!(wanted("eum"), [(5, 20)]);
@@ -224,8 +406,7 @@ mod tests {
 
     #[test]
     fn pages_in_order_are_found_as_those_in_none() {
-        let schema = Schema::new(vec![Field::new("id", DataType::Utf8, false)]);
-        let keys = Keys::new(&schema, &["id".into()]).unwrap();
+        let keys = keys(&["id"]);
         let texts = |numbers: &BTreeSet<u32>| -> ArrayRef {
             Arc::new(StringArray::from_iter_values(numbers.iter().map(|number| format!("{number:04}"))))
         };
@@ -235,23 +416,34 @@ mod tests {
                 (0..random.random_range(1..most)).map(|_| random.random_range(0..2000)).collect()
             };
             let (kept, sought) = (some(400), some(60));
-            let encoded = keys.encoded(0, texts(&kept)).unwrap();
-            let bound = |row: usize| encoded.row(row).data().into();
-            let starts: Vec<usize> = (0..kept.len()).step_by(7).collect();
-            let pages: Vec<Page> = starts
-                .into_iter()
-                .map(|start| (start, (start + 7).min(kept.len())))
-                .map(|(start, end)| {
-                    let bounds = Some((bound(start), bound(end - 1)));
-                    Page { rows: start as u64..end as u64, bounds, columns: 1 }
-                })
-                .collect();
-            let pages = KeyPages::new(vec!["id".into()], pages);
-            assert!(pages.ascends);
-            let window = RecordBatch::try_new(schema.clone().into(), vec![texts(&sought)]).unwrap();
+            let window = RecordBatch::try_from_iter([("id", texts(&sought))]).unwrap();
             let window = Window::new(&keys, window).unwrap();
-            let found = pages.of_window(&window);
-            assert_eq!(found, pages.wanted(|low, high| window.is_between(low, high)));
+            let encoded = keys.encoded(0, texts(&kept)).unwrap();
+            let kept_texts = texts(&kept);
+            let pages = |bound: &dyn Fn(usize) -> Vec<u8>| -> Vec<Page> {
+                let starts = (0..kept.len()).step_by(7).map(|start| (start, (start + 7).min(kept.len())));
+                let page = |(start, end): (usize, usize)| Page {
+                    rows: start as u64..end as u64,
+                    bounds: Some((bound(start), bound(end - 1))),
+                    columns: 1,
+                };
+                starts.map(page).collect()
+            };
+            let by_bytes =
+                KeyPages::of_several(vec!["id".into()], pages(&|row| encoded.row(row).data().into()));
+            let as_text = |row| kept_texts.as_string::<i32>().value(row).into();
+            let by_text = KeyPages::new(vec!["id".into()], true, pages(&as_text).into());
+            let shuffled =
+                KeyPages { ascends: false, ..KeyPages::new(vec!["id".into()], true, pages(&as_text).into()) };
+            assert!(by_bytes.ascends && by_text.ascends);
+            let found = by_bytes.of_window(&window);
+            let wanted =
+                |pages: &KeyPages| pages.wanted(&keys, |low, high| window.is_between(low, high)).unwrap();
+            for other in
+                [by_text.of_window(&window), shuffled.of_window(&window), wanted(&by_bytes), wanted(&by_text)]
+            {
+                assert_eq!(other, found);
+            }
             let found: BTreeSet<u64> = found.into_iter().flatten().collect();
             let rows = kept.iter().zip(0..).filter(|(key, _)| sought.contains(key)).map(|(_, row)| row);
             assert!(rows.collect::<BTreeSet<u64>>().is_subset(&found));
@@ -260,8 +452,11 @@ mod tests {
 
     #[test]
     fn what_has_no_index_is_wanted() {
-        let nothing = Page { rows: 0..7, bounds: Some(Bounds::default()), columns: 0 };
-        let pages = KeyPages::new(vec!["id".into()], vec![nothing]);
-        assert_eq!(ends(&pages.wanted(|_, _| false)), [(0, 7)]);
+        let nothing = Page { rows: 0..7, bounds: Some(Default::default()), columns: 0 };
+        let pages = KeyPages::of_several(vec!["id".into()], vec![nothing]);
+        assert_eq!(ends(&pages.wanted(&keys(&["id"]), |_, _| false).unwrap()), [(0, 7)]);
+        let unknown = Page { rows: 0..7, bounds: None, columns: 1 };
+        let pages = KeyPages::new(vec!["id".into()], true, vec![unknown].into());
+        assert_eq!(ends(&pages.wanted(&keys(&["id"]), |_, _| false).unwrap()), [(0, 7)]);
     }
 }

@@ -1,6 +1,6 @@
 //! Reading Parquet files of a table outside of queries: to look up keys, and to merge.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
@@ -13,19 +13,23 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parking_lot::Mutex;
 use parquet::DecodeResult;
+use parquet::arrow::ARROW_SCHEMA_META_KEY;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection};
 use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder};
 use parquet::arrow::{ProjectionMask, async_reader::ParquetRecordBatchStream};
 use parquet::bloom_filter::Sbbf;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder};
+use parquet::file::metadata::{
+    FileMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataPushDecoder, RowGroupMetaData,
+};
+use parquet::schema::types::{SchemaDescriptor, Type};
 
 use super::checksum::Checksums;
 use super::failure;
 use super::pages::KeyPages;
 use super::parquet_write::{Folder, NewFile};
 use super::verified_store::VerifiedStore;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Enough of the end of a file to hold its footer and page index in most cases.
 pub(crate) const FOOTER_HINT: usize = 256 * 1024;
@@ -38,13 +42,21 @@ pub(crate) struct Footers {
     known: Mutex<VecDeque<(Path, Arc<Footer>)>>,
 }
 
-/// What is known of one file.
+/// What is known of one file. Of its page index only what somebody needed is parsed: that of all columns takes longer than
+/// to look for some keys.
 #[derive(Debug)]
 struct Footer {
-    metadata: ArrowReaderMetadata,
-    /// The Bloom filter of the first key column, where the file has one, once somebody needed it.
+    /// Without a page index.
+    plain: ArrowReaderMetadata,
+    /// Of the columns that the file is sorted by, with their page index.
+    sorted_by: ArrowReaderMetadata,
+    /// Which columns of the file those are.
+    columns: Vec<usize>,
+    /// Of all columns, with where their pages are.
+    located: OnceLock<ArrowReaderMetadata>,
+    /// The Bloom filter of the first key column, where the file has one.
     filter: OnceLock<Option<Sbbf>>,
-    /// The pages of the first key column, once somebody needed them.
+    /// The pages of the first key column.
     key_pages: OnceLock<Arc<KeyPages>>,
 }
 
@@ -78,8 +90,7 @@ impl Footers {
 pub(crate) struct FileReader {
     folder: Folder,
     /// Gives out only what is as it was written.
-    store: Arc<dyn ObjectStore>,
-    path: Path,
+    source: StoreFile,
     footer: Arc<Footer>,
 }
 
@@ -103,30 +114,33 @@ impl FileReader {
         let known = checksums.map(|checksums| (path.clone(), checksums.clone()));
         let known = Arc::new(known.into_iter().collect());
         let store = VerifiedStore::new(folder.store.clone(), folder.name.clone(), known);
-        let what = what(folder, &path);
-        let footer = match footers.get(&path) {
+        let source = StoreFile { store, path, size };
+        let footer = match footers.get(&source.path) {
             Some(footer) => footer,
             None => {
-                let mut source = StoreFile { store: store.clone(), path: path.clone() };
-                let footer = folder.wait(source.footer(size)).map_err(|e| failure::parquet(&what, e))?;
-                let metadata = ArrowReaderMetadata::try_new(Arc::new(footer), ArrowReaderOptions::new())
-                    .map_err(|e| failure::parquet(&what, e))?;
-                let footer =
-                    Arc::new(Footer { metadata, filter: OnceLock::new(), key_pages: OnceLock::new() });
-                footers.put(path.clone(), footer.clone());
+                let footer = folder.wait(source.footer());
+                let footer = Arc::new(footer.map_err(|e| failure::parquet(&what(folder, &source.path), e))?);
+                footers.put(source.path.clone(), footer.clone());
                 footer
             }
         };
-        Ok(FileReader { folder: folder.clone(), store, path, footer })
+        Ok(FileReader { folder: folder.clone(), source, footer })
     }
 
     /// Schema of the file.
     pub(crate) fn schema(&self) -> &SchemaRef {
-        self.footer.metadata.schema()
+        self.footer.plain.schema()
     }
 
+    /// What the footer tells, without a page index.
     pub(crate) fn metadata(&self) -> &ParquetMetaData {
-        self.footer.metadata.metadata()
+        self.footer.plain.metadata()
+    }
+
+    /// The same as if the file had only the columns that it is sorted by, with their page index. A file of another program
+    /// has all of them.
+    pub(crate) fn sorted_by(&self) -> &ArrowReaderMetadata {
+        &self.footer.sorted_by
     }
 
     /// The Bloom filter over the first key column, `first`, of a file of one row group; `None` where there is none.
@@ -138,11 +152,9 @@ impl FileReader {
         let place = columns.iter().position(|column| column.path().parts() == [first]);
         let filter = match place {
             Some(place) if self.metadata().num_row_groups() == 1 => {
-                let read = async |mut builder: ParquetRecordBatchStreamBuilder<StoreFile>| {
-                    builder.get_row_group_column_bloom_filter(0, place).await
-                };
-                let filter = self.folder.wait(read(self.builder()));
-                filter.map_err(|e| failure::parquet(&what(&self.folder, &self.path), e))?
+                let mut builder = self.builder(&self.footer.plain);
+                let filter = self.folder.wait(builder.get_row_group_column_bloom_filter(0, place));
+                filter.map_err(|e| self.failed(e))?
             }
             _ => None,
         };
@@ -164,21 +176,40 @@ impl FileReader {
         Ok(pages)
     }
 
-    fn builder(&self) -> ParquetRecordBatchStreamBuilder<StoreFile> {
-        let source = StoreFile { store: self.store.clone(), path: self.path.clone() };
-        ParquetRecordBatchStreamBuilder::new_with_metadata(source, self.footer.metadata.clone())
+    fn builder(&self, metadata: &ArrowReaderMetadata) -> ParquetRecordBatchStreamBuilder<StoreFile> {
+        ParquetRecordBatchStreamBuilder::new_with_metadata(self.source.clone(), metadata.clone())
+    }
+
+    fn failed(&self, error: ParquetError) -> Error {
+        failure::parquet(&what(&self.folder, &self.source.path), error)
     }
 
     /// Reads `columns`, and only the pages that hold a row of `selection`.
     pub(crate) fn read(&self, columns: &[usize], selection: Option<RowSelection>) -> Result<Batches> {
-        let mask =
-            ProjectionMask::roots(self.metadata().file_metadata().schema_descr(), columns.iter().copied());
-        let mut builder = self.builder().with_batch_size(BATCH_ROWS).with_projection(mask);
+        let footer = &self.footer;
+        let place = |column: &usize| footer.columns.iter().position(|sorted_by| sorted_by == column);
+        let (metadata, columns) = match (&selection, columns.iter().map(place).collect::<Option<Vec<_>>>()) {
+            (None, _) => (&footer.plain, columns.to_vec()),
+            (Some(_), Some(places)) => (&footer.sorted_by, places),
+            (Some(_), None) => (self.located()?, columns.to_vec()),
+        };
+        let mask = ProjectionMask::roots(metadata.parquet_schema(), columns);
+        let mut builder = self.builder(metadata).with_batch_size(BATCH_ROWS).with_projection(mask);
         if let Some(selection) = selection {
             builder = builder.with_row_selection(selection);
         }
-        let stream = builder.build().map_err(|e| failure::parquet(&what(&self.folder, &self.path), e))?;
-        Ok(Batches { folder: self.folder.clone(), path: self.path.clone(), stream })
+        let stream = builder.build().map_err(|e| self.failed(e))?;
+        Ok(Batches { folder: self.folder.clone(), path: self.source.path.clone(), stream })
+    }
+
+    fn located(&self) -> Result<&ArrowReaderMetadata> {
+        if let Some(known) = self.footer.located.get() {
+            return Ok(known);
+        }
+        let plain = self.metadata().clone();
+        let located = self.folder.wait(async { arrow(self.source.located(plain).await?) });
+        let located = located.map_err(|e| self.failed(e))?;
+        Ok(self.footer.located.get_or_init(|| located))
     }
 }
 
@@ -203,24 +234,48 @@ impl Iterator for Batches {
 }
 
 /// The bytes of an object as the Parquet reader asks for them.
+#[derive(Clone)]
 struct StoreFile {
     store: Arc<dyn ObjectStore>,
     path: Path,
+    size: u64,
 }
 
 impl StoreFile {
-    /// Reads the footer, and of the page index what keys are looked up by: the bounds of other columns are most of it.
-    async fn footer(&mut self, size: u64) -> parquet::errors::Result<ParquetMetaData> {
-        let range = size.saturating_sub(FOOTER_HINT as u64)..size;
-        let end = (range.clone(), self.get_bytes(range).await?);
-        let decoder = ParquetMetaDataPushDecoder::try_new(size)?;
-        let footer = self.decode(decoder.with_page_index_policy(PageIndexPolicy::Skip), &end).await?;
-        let decoder = ParquetMetaDataPushDecoder::try_new_with_metadata(size, without_other_bounds(footer)?)?;
-        self.decode(decoder.with_page_index_policy(PageIndexPolicy::Optional), &end).await
+    /// What ends the file, with where that is.
+    async fn end(&self) -> parquet::errors::Result<(Range<u64>, Bytes)> {
+        let range = self.size.saturating_sub(FOOTER_HINT as u64)..self.size;
+        let end = self.store.get_range(&self.path, range.clone()).await.map_err(external)?;
+        Ok((range, end))
+    }
+
+    async fn footer(&self) -> parquet::errors::Result<Footer> {
+        let end = self.end().await?;
+        let decoder = ParquetMetaDataPushDecoder::try_new(self.size)?;
+        let plain = self.decode(decoder.with_page_index_policy(PageIndexPolicy::Skip), &end).await?;
+        let (columns, sorted_by) = sorted_by(&plain)?;
+        let decoder = ParquetMetaDataPushDecoder::try_new_with_metadata(self.size, sorted_by)?;
+        let sorted_by = self.decode(decoder.with_page_index_policy(PageIndexPolicy::Optional), &end).await?;
+        Ok(Footer {
+            plain: arrow(plain)?,
+            sorted_by: arrow(sorted_by)?,
+            columns,
+            located: OnceLock::new(),
+            filter: OnceLock::new(),
+            key_pages: OnceLock::new(),
+        })
+    }
+
+    /// Adds to a footer where pages are.
+    async fn located(&self, footer: ParquetMetaData) -> parquet::errors::Result<ParquetMetaData> {
+        let decoder = ParquetMetaDataPushDecoder::try_new_with_metadata(self.size, footer)?
+            .with_column_index_policy(PageIndexPolicy::Skip)
+            .with_offset_index_policy(PageIndexPolicy::Optional);
+        self.decode(decoder, &self.end().await?).await
     }
 
     async fn decode(
-        &mut self,
+        &self,
         mut decoder: ParquetMetaDataPushDecoder,
         (range, end): &(Range<u64>, Bytes),
     ) -> parquet::errors::Result<ParquetMetaData> {
@@ -229,7 +284,7 @@ impl StoreFile {
             match decoder.try_decode()? {
                 DecodeResult::Data(metadata) => return Ok(metadata),
                 DecodeResult::NeedsData(ranges) => {
-                    let found = self.get_byte_ranges(ranges.clone()).await?;
+                    let found = self.store.get_ranges(&self.path, &ranges).await.map_err(external)?;
                     decoder.push_ranges(ranges, found)?;
                 }
                 DecodeResult::Finished => return Err(ParquetError::EOF("the footer ends early".into())),
@@ -238,27 +293,38 @@ impl StoreFile {
     }
 }
 
-/// Takes out where to find the bounds of pages in columns that the file is not sorted by.
-fn without_other_bounds(footer: ParquetMetaData) -> parquet::errors::Result<ParquetMetaData> {
-    let mut footer = footer.into_builder();
-    for group in footer.take_row_groups() {
-        let Some(sorted_by) = group.sorting_columns().cloned() else {
-            footer = footer.add_row_group(group);
-            continue;
-        };
-        let mut group = group.into_builder();
-        let columns = group.take_columns().into_iter().zip(0..).map(|(column, place)| {
-            match sorted_by.iter().any(|sorting| sorting.column_idx == place) {
-                true => Ok(column),
-                false => {
-                    column.into_builder().set_column_index_offset(None).set_column_index_length(None).build()
-                }
-            }
-        });
-        let columns = columns.collect::<parquet::errors::Result<_>>()?;
-        footer = footer.add_row_group(group.set_column_metadata(columns).build()?);
+/// The columns that a file is sorted by, and what its footer would be if it had no others. Where it does not tell, or says
+/// of all columns at once which types they have, that is all of it.
+fn sorted_by(footer: &ParquetMetaData) -> parquet::errors::Result<(Vec<usize>, ParquetMetaData)> {
+    let file = footer.file_metadata();
+    let mut said = file.key_value_metadata().into_iter().flatten();
+    let tells_types = said.any(|said| said.key == ARROW_SCHEMA_META_KEY);
+    let sorting = footer.row_groups().first().and_then(|group| group.sorting_columns());
+    let columns = sorting.into_iter().flatten().filter_map(|column| usize::try_from(column.column_idx).ok());
+    let fields = file.schema().get_fields();
+    let columns: BTreeSet<usize> = columns.filter(|column| *column < fields.len() && !tells_types).collect();
+    if columns.is_empty() || fields.len() != file.schema_descr().num_columns() {
+        return Ok(((0..fields.len()).collect(), footer.clone()));
     }
-    Ok(footer.build())
+    let kept = fields.iter().enumerate().filter(|(place, _)| columns.contains(place));
+    let kept = kept.map(|(_, field)| field.clone()).collect();
+    let schema = Type::group_type_builder(file.schema().name()).with_fields(kept).build()?;
+    let schema = Arc::new(SchemaDescriptor::new(Arc::new(schema)));
+    let groups = footer.row_groups().iter().map(|group| {
+        let kept = group.columns().iter().enumerate().filter(|(place, _)| columns.contains(place));
+        RowGroupMetaData::builder(schema.clone())
+            .set_num_rows(group.num_rows())
+            .set_total_byte_size(group.total_byte_size())
+            .set_column_metadata(kept.map(|(_, column)| column.clone()).collect())
+            .build()
+    });
+    let groups = groups.collect::<parquet::errors::Result<_>>()?;
+    let file = FileMetaData::new(file.version(), file.num_rows(), None, None, schema, None);
+    Ok((columns.into_iter().collect(), ParquetMetaData::new(file, groups)))
+}
+
+fn arrow(metadata: ParquetMetaData) -> parquet::errors::Result<ArrowReaderMetadata> {
+    ArrowReaderMetadata::try_new(Arc::new(metadata), ArrowReaderOptions::new())
 }
 
 impl AsyncFileReader for StoreFile {

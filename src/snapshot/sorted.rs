@@ -178,7 +178,8 @@ fn live_ranges(
     file: &TableFile,
     range: &KeyRange,
 ) -> Result<Vec<Range<u64>>> {
-    let pages = KeyPages::of(layout, reader)?.wanted(|first, last| range.may_hold(first, last));
+    let pages = KeyPages::of(layout, reader)?;
+    let pages = pages.wanted(&layout.keys, |first, last| range.may_hold(first, last))?;
     let Some(deleted) = &file.deleted else { return Ok(pages) };
     let mut gone = deleted.rows.iter().peekable();
     let mut live = Vec::new();

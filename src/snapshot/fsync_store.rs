@@ -24,8 +24,8 @@ use object_store::{
 
 use super::disk::{Disk, is_full};
 
-/// What is read without another thread: that would take longer than the reading.
-const AT_ONCE_BYTES: u64 = 256 << 10;
+/// What is read without another thread: that would take longer than the reading. A row of some dozen columns is so much.
+const AT_ONCE_BYTES: u64 = 1 << 20;
 const STORE: &str = "fsynced local files";
 
 /// The local file system below one folder, with fsync.

@@ -58,8 +58,7 @@ impl Layout {
     /// Starts a Parquet file sorted by key.
     pub(crate) fn file(&self, kind: &str, tuning: &Tuning) -> Result<FileWriter> {
         // Base files do not overlap: their statistics tell which one has a key. Runs lie over each other.
-        let has_filter = kind == "runs";
-        let properties = tuning.properties(&self.schema, &self.key, has_filter);
+        let properties = tuning.properties(&self.schema, &self.key, kind == "runs");
         FileWriter::new(&self.folder, kind, &self.schema, properties)
     }
 }

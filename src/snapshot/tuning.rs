@@ -41,7 +41,7 @@ enum Values {
     Distinct,
     #[default]
     Mixed,
-    /// Hardly: their numbers in a dictionary are as small as a compressor would make them, and read without one.
+    /// Hardly, or they are booleans: what stands for them is as small as a compressor would make it, and read without one.
     Few,
 }
 
@@ -52,10 +52,14 @@ impl Tuning {
         Tuning { columns: sample.columns().iter().map(Values::of).collect() }
     }
 
-    /// The settings for files of `schema` sorted by the columns `key`; with `has_filter` a Bloom filter tells quickly
-    /// that a key is not in a file.
-    pub(crate) fn properties(&self, schema: &Schema, key: &[String], has_filter: bool) -> WriterProperties {
-        let zstd = Compression::ZSTD(ZstdLevel::default());
+    /// The settings for files of `schema` sorted by the columns `key`. A run lies over other files, is small, and every
+    /// query looks into it: a Bloom filter tells quickly that a key is not there, and its compressor needs no
+    /// preparation, which for zstd takes longer than a page.
+    pub(crate) fn properties(&self, schema: &Schema, key: &[String], is_run: bool) -> WriterProperties {
+        let compression = match is_run {
+            true => Compression::SNAPPY,
+            false => Compression::ZSTD(ZstdLevel::default()),
+        };
         let sorted_by = key.iter().filter_map(|name| schema.index_of(name).ok()).map(|index| SortingColumn {
             column_idx: index as i32,
             descending: false,
@@ -63,7 +67,7 @@ impl Tuning {
         });
         let has_lists = schema.fields().iter().any(|f| f.data_type().is_nested());
         let mut builder = WriterProperties::builder()
-            .set_compression(zstd)
+            .set_compression(compression)
             .set_created_by(concat!("tributary ", env!("CARGO_PKG_VERSION")).into())
             .set_max_row_group_row_count(Some(GROUP_ROWS))
             .set_data_page_row_count_limit(PAGE_ROWS)
@@ -78,9 +82,7 @@ impl Tuning {
             let column = ColumnPath::new(vec![field.name().clone()]);
             if key.contains(field.name()) {
                 builder = builder.set_column_data_page_size_limit(column.clone(), KEY_PAGE_BYTES);
-                if has_filter
-                    && matches!(field.data_type(), DataType::Utf8 | DataType::Int32 | DataType::Int64)
-                {
+                if is_run && matches!(field.data_type(), DataType::Utf8 | DataType::Int32 | DataType::Int64) {
                     builder = builder
                         .set_column_bloom_filter_enabled(column.clone(), true)
                         .set_column_bloom_filter_fpp(column.clone(), WRONG_HITS);
@@ -96,10 +98,12 @@ impl Tuning {
                     builder = builder.set_column_compression(column, Compression::UNCOMPRESSED);
                     continue;
                 }
-                Values::Mixed => continue,
+                Values::Mixed => {}
             }
             if is_stored_as_integer(field.data_type()) {
-                // Differences are as small as a compressor would make them, and much cheaper.
+                // Differences are as small as a compressor would make them, and much cheaper. So are numbers in a
+                // dictionary, which no compressor makes smaller unless they fill whole bytes; where there are too many
+                // for one, differences follow.
                 builder = builder
                     .set_column_encoding(column.clone(), Encoding::DELTA_BINARY_PACKED)
                     .set_column_compression(column, Compression::UNCOMPRESSED);
@@ -121,7 +125,10 @@ fn is_stored_as_integer(data_type: &DataType) -> bool {
 impl Values {
     fn of(column: &ArrayRef) -> Self {
         let known = column.len() - column.logical_null_count();
-        if known == 0 || column.data_type().is_nested() || *column.data_type() == DataType::Boolean {
+        if *column.data_type() == DataType::Boolean {
+            return Values::Few;
+        }
+        if known == 0 || column.data_type().is_nested() {
             return Values::Mixed;
         }
         let encoded = RowConverter::new(vec![SortField::new(column.data_type().clone())])
@@ -142,7 +149,7 @@ impl Values {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray};
+    use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray};
 
     use super::*;
 
@@ -154,26 +161,28 @@ mod tests {
         let texts = |distinct: u32| -> ArrayRef {
             Arc::new(StringArray::from_iter_values((0..4096).map(|row| format!("text {}", row % distinct))))
         };
+        let floats =
+            || -> ArrayRef { Arc::new(Float64Array::from_iter((0..4096).map(|row| f64::from(row % 1021)))) };
+        let zstd = Compression::ZSTD(ZstdLevel::default());
         for (name, column, dictionary, compression) in [
             ("serial", numbers(4096), false, Compression::UNCOMPRESSED),
             ("hundreds", numbers(101), true, Compression::UNCOMPRESSED),
-            ("many", numbers(1021), true, Compression::ZSTD(ZstdLevel::default())),
-            ("names", texts(4096), false, Compression::ZSTD(ZstdLevel::default())),
+            ("many", numbers(1021), true, Compression::UNCOMPRESSED),
+            ("shares", floats(), true, zstd),
+            ("names", texts(4096), false, zstd),
             ("stages", texts(9), true, Compression::UNCOMPRESSED),
-            ("owners", texts(300), true, Compression::ZSTD(ZstdLevel::default())),
-            ("nothing", Arc::new(StringArray::new_null(4096)), true, Compression::ZSTD(ZstdLevel::default())),
-            (
-                "flags",
-                Arc::new(BooleanArray::from(vec![true; 4096])),
-                true,
-                Compression::ZSTD(ZstdLevel::default()),
-            ),
+            ("owners", texts(300), true, zstd),
+            ("nothing", Arc::new(StringArray::new_null(4096)), true, zstd),
+            ("flags", Arc::new(BooleanArray::from(vec![true; 4096])), true, Compression::UNCOMPRESSED),
         ] {
             let batch = RecordBatch::try_from_iter_with_nullable([(name, column, true)]).unwrap();
             let properties = Tuning::of(&batch).properties(batch.schema_ref(), &[], false);
             let path = ColumnPath::from(name);
             assert_eq!(properties.dictionary_enabled(&path), dictionary, "{name}");
             assert_eq!(properties.compression(&path), compression, "{name}");
+            let of_run = Tuning::of(&batch).properties(batch.schema_ref(), &[], true).compression(&path);
+            let is_compressed = compression != Compression::UNCOMPRESSED;
+            assert_eq!(of_run, if is_compressed { Compression::SNAPPY } else { compression }, "{name}");
         }
     }
 }

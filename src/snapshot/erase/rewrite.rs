@@ -141,8 +141,8 @@ impl Rewriter<'_> {
             let file = match &mut writer {
                 Some(file) => file,
                 None => {
-                    let has_filter = self.path.starts_with("runs/");
-                    let properties = Tuning::of(&kept).properties(&schema, &key, has_filter);
+                    let is_run = self.path.starts_with("runs/");
+                    let properties = Tuning::of(&kept).properties(&schema, &key, is_run);
                     writer.insert(FileWriter::named(self.folder, self.new_path(), &schema, properties)?)
                 }
             };

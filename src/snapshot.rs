@@ -8,6 +8,7 @@
 //! never overwritten. [`Table::compact`] arranges the same rows in fewer files. A [`Snapshot`] is read as a plain Parquet scan in which a deletion vector is a row
 //! selection.
 
+mod any_order;
 mod archive;
 mod assemble;
 mod bucket;
@@ -21,6 +22,7 @@ mod disk;
 mod dv;
 mod erase;
 mod failure;
+mod fill;
 mod find;
 mod fsync_store;
 mod kept;

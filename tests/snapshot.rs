@@ -18,6 +18,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{Int64Type, Schema};
 use arrow::util::display::array_value_to_string;
+use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
@@ -63,11 +64,21 @@ impl Store {
 }
 
 async fn sql_in(warehouse: &Warehouse, snapshot: &Arc<Snapshot>, sql: &str) -> Vec<Vec<String>> {
-    let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(3));
-    warehouse.register(&context.runtime_env());
-    context.register_table("t", snapshot.clone().provider(&fields(snapshot.columns()))).unwrap();
+    let context = context_of(warehouse, snapshot, 3);
     let batches = context.sql(sql).await.unwrap().collect().await.unwrap();
     batches.iter().flat_map(texts).collect()
+}
+
+/// Plans as the engine does, with the version as table `t`.
+fn context_of(warehouse: &Warehouse, snapshot: &Arc<Snapshot>, partitions: usize) -> SessionContext {
+    let state = SessionStateBuilder::new_with_default_features()
+        .with_config(SessionConfig::new().with_target_partitions(partitions));
+    let rules = warehouse.rules().into_iter();
+    let state = rules.fold(state, SessionStateBuilder::with_physical_optimizer_rule);
+    let context = SessionContext::new_with_state(state.build());
+    warehouse.register(&context.runtime_env());
+    context.register_table("t", snapshot.clone().provider(&fields(snapshot.columns()))).unwrap();
+    context
 }
 
 fn texts(batch: &RecordBatch) -> Vec<Vec<String>> {

@@ -8,6 +8,7 @@ use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
 use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 use tributary::error::{Error, Kind, Result};
@@ -152,7 +153,9 @@ async fn run(session: &Session, sql: &str) -> usize {
     rows
 }
 
+/// As those of an object are known, its key among them: a query for one key is planned with few rules then.
 fn fields(spec: &WriteSpec) -> Vec<ObjectField> {
+    let place = |name: &String| spec.key.iter().position(|key| key == name).map(|place| place as u32);
     let field = |(name, data_type): &(String, tributary::model::FieldType)| ObjectField {
         api: name.clone(),
         name: name.clone(),
@@ -162,7 +165,7 @@ fn fields(spec: &WriteSpec) -> Vec<ObjectField> {
         native_type: String::new(),
         note: None,
         selected: true,
-        key_position: None,
+        key_position: place(name),
         is_name: false,
         volatile: false,
     };
@@ -181,6 +184,10 @@ impl Tables for Stored {
 
     fn register(&self, env: &RuntimeEnv) {
         self.0.register(env);
+    }
+
+    fn rules(&self) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+        self.0.rules()
     }
 }
 

@@ -121,8 +121,9 @@ impl Engine {
             // `DISTINCT ON` is made of these.
             .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
             .with_analyzer_rules(datafusion::optimizer::Analyzer::new().rules)
-            .with_optimizer_rule(Arc::new(AskForNewest))
-            .build();
+            .with_optimizer_rule(Arc::new(AskForNewest));
+        let state = tables.rules().into_iter().fold(state, SessionStateBuilder::with_physical_optimizer_rule);
+        let state = state.build();
         Ok(Arc::new(Engine {
             started_at: now_micros(),
             turns: Arc::new(Semaphore::new(config.max_running.max(1))),

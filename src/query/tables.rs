@@ -7,6 +7,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
 use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
 
 use super::catalog::facts::CatalogFacts;
 use super::session::SessionUser;
@@ -31,6 +32,11 @@ pub trait Tables: Send + Sync {
 
     /// Makes the object store known to the engine. Called once.
     fn register(&self, env: &RuntimeEnv);
+
+    /// What improves a plan over the tables once nothing else changes it any more.
+    fn rules(&self) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+        Vec::new()
+    }
 }
 
 /// A table of schema `tributary`.

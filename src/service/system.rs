@@ -16,6 +16,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
 
 use super::cells::{Cell, Columns, batch, schema, time};
 use super::{App, alert, explain, health, overrides, release_field, statement};
@@ -66,6 +67,10 @@ impl Tables for Catalog {
 
     fn register(&self, env: &RuntimeEnv) {
         self.app.warehouse.register(env);
+    }
+
+    fn rules(&self) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+        self.app.warehouse.rules()
     }
 }
 

@@ -3,12 +3,14 @@
 //! DataFusion's own copies what it keeps, and once more whatever it joins into batches of even size. Here a batch of
 //! which most is left goes on as it is.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::BatchCoalescer;
+use arrow::error::ArrowError;
 use datafusion::common::cast::as_boolean_array;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, Statistics};
@@ -33,6 +35,7 @@ use datafusion::physical_plan::{
 };
 use futures::StreamExt;
 
+use super::fill::fill;
 use super::live::LiveRows;
 use super::squeeze::squeeze;
 
@@ -40,16 +43,44 @@ use super::squeeze::squeeze;
 /// because it is small: those above tell the scan by what they see which rows they no longer want.
 const MOST: usize = 2;
 
-/// Plans as the filter that it holds, and gives the same rows in the same order.
+/// Plans as the filter that it holds, and gives the same rows in the same order, unless nobody asks for it.
 #[derive(Debug)]
 pub(super) struct LiveExec {
     filter: FilterExec,
+    in_any_order: bool,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl LiveExec {
     pub(super) fn new(filter: FilterExec) -> Self {
-        LiveExec { filter, metrics: ExecutionPlanMetricsSet::new() }
+        LiveExec { filter, in_any_order: false, metrics: ExecutionPlanMetricsSet::new() }
+    }
+
+    /// The same without a promise in which order the rows of a batch come.
+    pub(super) fn in_any_order(&self) -> Self {
+        LiveExec { in_any_order: true, ..LiveExec::new(self.filter.clone()) }
+    }
+
+    /// The one that is at the top of `plan`, which looks like its filter.
+    pub(super) fn of(plan: &Arc<dyn ExecutionPlan>) -> Option<&Self> {
+        (plan.as_ref() as &dyn Any).downcast_ref()
+    }
+
+    /// What has become of the filter, which is at the top of `plan` or below a projection.
+    fn again(&self, plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+        if let Some(filter) = plan.downcast_ref::<FilterExec>() {
+            return Ok(Arc::new(LiveExec {
+                in_any_order: self.in_any_order,
+                ..LiveExec::new(filter.clone())
+            }));
+        }
+        match plan.downcast_ref::<ProjectionExec>() {
+            Some(projection) if projection.input().is::<FilterExec>() => {
+                let filter = self.again(projection.input().clone())?;
+                plan.replace_children(vec![filter], ReplaceChildrenOptions::new(ChildrenPropertiesMode::Keep))
+            }
+            _ => Ok(plan),
+        }
     }
 
     /// What `column` of the rows is in the input.
@@ -85,23 +116,10 @@ impl LiveExec {
     }
 }
 
-/// What has become of the filter of a [`LiveExec`], which is at the top of `plan` or below a projection.
-fn again(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    if let Some(filter) = plan.downcast_ref::<FilterExec>() {
-        return Ok(Arc::new(LiveExec::new(filter.clone())));
-    }
-    match plan.downcast_ref::<ProjectionExec>() {
-        Some(projection) if projection.input().is::<FilterExec>() => {
-            let filter = again(projection.input().clone())?;
-            plan.replace_children(vec![filter], ReplaceChildrenOptions::new(ChildrenPropertiesMode::Keep))
-        }
-        _ => Ok(plan),
-    }
-}
-
 impl DisplayAs for LiveExec {
     fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.filter.fmt_as(format, f)
+        self.filter.fmt_as(format, f)?;
+        f.write_str(if self.in_any_order { ", in any order" } else { "" })
     }
 }
 
@@ -138,7 +156,7 @@ impl ExecutionPlan for LiveExec {
         children: Vec<Arc<dyn ExecutionPlan>>,
         options: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        again(Arc::new(self.filter.clone()).replace_children(children, options)?)
+        self.again(Arc::new(self.filter.clone()).replace_children(children, options)?)
     }
 
     fn with_new_children(
@@ -157,6 +175,7 @@ impl ExecutionPlan for LiveExec {
             few: BatchCoalescer::new(self.schema(), batch_size),
             ready: VecDeque::new(),
             fetch: self.filter.fetch(),
+            leave_out: if self.in_any_order { fill } else { squeeze },
             metrics: BaselineMetrics::new(&self.metrics, partition),
         };
         let rows = futures::stream::unfold(rows, |mut rows| async {
@@ -194,7 +213,7 @@ impl ExecutionPlan for LiveExec {
     }
 
     fn with_fetch(&self, fetch: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
-        again(self.filter.with_fetch(fetch)?).ok()
+        self.again(self.filter.with_fetch(fetch)?).ok()
     }
 
     fn try_swapping_with_projection(
@@ -203,7 +222,10 @@ impl ExecutionPlan for LiveExec {
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         match self.narrowed(projection)? {
             Some(narrowed) => Ok(Some(Arc::new(narrowed))),
-            None => self.filter.try_swapping_with_projection(projection)?.map(again).transpose(),
+            None => {
+                let swapped = self.filter.try_swapping_with_projection(projection)?;
+                swapped.map(|plan| self.again(plan)).transpose()
+            }
         }
     }
 
@@ -246,7 +268,7 @@ impl ExecutionPlan for LiveExec {
         config: &ConfigOptions,
     ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
         let mut pushed = self.filter.handle_child_pushdown_result(phase, result, config)?;
-        pushed.updated_node = pushed.updated_node.map(again).transpose()?;
+        pushed.updated_node = pushed.updated_node.map(|plan| self.again(plan)).transpose()?;
         Ok(pushed)
     }
 }
@@ -262,6 +284,7 @@ struct Rows {
     ready: VecDeque<RecordBatch>,
     /// How many more rows are wanted at most.
     fetch: Option<usize>,
+    leave_out: fn(RecordBatch, &BooleanArray) -> Result<RecordBatch, ArrowError>,
     metrics: BaselineMetrics,
 }
 
@@ -302,7 +325,7 @@ impl Rows {
         } else {
             self.few.finish_buffered_batch()?;
             self.take_joined();
-            self.ready.push_back(squeeze(rows, keep)?);
+            self.ready.push_back((self.leave_out)(rows, keep)?);
         }
         Ok(())
     }

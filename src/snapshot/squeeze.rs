@@ -19,11 +19,7 @@ pub(super) fn squeeze(batch: RecordBatch, keep: &BooleanArray) -> Result<RecordB
     if count == batch.num_rows() {
         return Ok(batch);
     }
-    let keep = match keep.nulls() {
-        // What stands under a NULL is any value.
-        Some(_) => prep_null_mask_filter(keep),
-        None => keep.clone(),
-    };
+    let keep = without_nulls(keep);
     let mut runs = Vec::with_capacity(batch.num_rows() - count + 1);
     runs.extend(SlicesIterator::new(&keep));
     let kept = Kept { runs, keep, count };
@@ -31,6 +27,14 @@ pub(super) fn squeeze(batch: RecordBatch, keep: &BooleanArray) -> Result<RecordB
     let columns = columns.into_iter().map(|column| kernel(&column)(column, &kept));
     let options = RecordBatchOptions::new().with_row_count(Some(count));
     RecordBatch::try_new_with_options(schema, columns.collect::<Result<_, _>>()?, &options)
+}
+
+/// The same with rows left out where it is NULL: what stands there is any value.
+pub(super) fn without_nulls(keep: &BooleanArray) -> BooleanArray {
+    match keep.nulls() {
+        Some(_) => prep_null_mask_filter(keep),
+        None => keep.clone(),
+    }
 }
 
 /// The rows that stay.
@@ -66,7 +70,10 @@ fn kernel(column: &dyn Array) -> Kernel {
     }
     downcast_primitive_array!(
         column => of(column),
-        DataType::Utf8 => squeeze_texts,
+        DataType::Utf8 => |column, kept| {
+            let texts = column.as_string();
+            Ok(Arc::new(texts_of(texts, &kept.runs, kept.count, kept.nulls(texts.nulls().cloned()))))
+        },
         _ => |column, kept| filter(&column, &kept.keep),
     )
 }
@@ -94,43 +101,45 @@ fn squeeze_values<T: ArrowPrimitiveType>(column: ArrayRef, kept: &Kept) -> Resul
     Ok(Arc::new(PrimitiveArray::<T>::try_new(values, kept.nulls(nulls))?.with_data_type(data_type)))
 }
 
-/// Run by run, which moves all their ends at once.
+/// The texts of `runs`, given by beginnings and ends, of which none is in two: `count` texts with these `nulls`. Run by
+/// run, which moves all their ends at once.
 #[expect(
     unsafe_code,
     reason = "what is safe looks at each character again, or at each end: three times the time"
 )]
-fn squeeze_texts(column: ArrayRef, kept: &Kept) -> Result<ArrayRef, ArrowError> {
-    let texts = column.as_string::<i32>();
+pub(super) fn texts_of(
+    texts: &StringArray,
+    runs: &[(usize, usize)],
+    count: usize,
+    nulls: Option<NullBuffer>,
+) -> StringArray {
     let (ends, bytes) = (texts.value_offsets(), texts.value_data());
-    let mut kept_ends = Vec::with_capacity(kept.count + 1);
+    let mut kept_ends = Vec::with_capacity(count + 1);
     let mut kept_bytes = Vec::with_capacity(ends[texts.len()].as_usize() - ends[0].as_usize());
     kept_ends.push(0);
-    for (start, end) in &kept.runs {
+    for (start, end) in runs {
         let moved = ends[*start] - kept_ends[kept_ends.len() - 1];
         kept_ends.extend(ends[start + 1..=*end].iter().map(|end| end - moved));
         kept_bytes.extend_from_slice(&bytes[ends[*start].as_usize()..ends[*end].as_usize()]);
     }
-    let nulls = kept.nulls(texts.nulls().cloned());
     let kept_bytes = Buffer::from(kept_bytes);
     let kept_ends = ScalarBuffer::from(kept_ends);
     debug_assert!(Utf8Type::validate(&OffsetBuffer::new(kept_ends.clone()), &kept_bytes).is_ok());
-    // SAFETY: The runs are apart and rise, and within each run, ends keep their distances: they start at 0 and never
-    // fall. Between two of them are the bytes of one text of `texts`, which are valid UTF-8. There are as many bytes as
-    // the last end says.
-    let texts =
-        unsafe { StringArray::new_unchecked(OffsetBuffer::new_unchecked(kept_ends), kept_bytes, nulls) };
-    Ok(Arc::new(texts))
+    // SAFETY: Within each run, ends keep their distances, and each begins where the one before it ended: they start at 0
+    // and never fall, and as no text is in two runs they fit. Between two of them are the bytes of one text of `texts`,
+    // which are valid UTF-8. There are as many bytes as the last end says.
+    unsafe { StringArray::new_unchecked(OffsetBuffer::new_unchecked(kept_ends), kept_bytes, nulls) }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use arrow::array::{Decimal128Array, Int32Array, TimestampMicrosecondArray};
     use arrow::buffer::BooleanBuffer;
     use arrow::compute::filter_record_batch;
 
     use super::*;
 
-    fn batch(rows: i32) -> RecordBatch {
+    pub(in super::super) fn batch(rows: i32) -> RecordBatch {
         let numbers = || 0..rows;
         let some = |n: i32| (n % 7 != 0).then_some(n);
         let columns: Vec<(&str, ArrayRef)> = vec![

@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
 
+use super::any_order::AnyOrder;
 use super::failure;
 use super::log::LogEngine;
 use super::parquet_read::Footers;
@@ -154,5 +156,10 @@ impl Warehouse {
     /// Makes the store known to a query runtime.
     pub fn register(&self, runtime: &RuntimeEnv) {
         runtime.register_object_store(self.store_url.as_ref(), self.store());
+    }
+
+    /// What improves a plan over its tables once nothing else changes it any more.
+    pub fn rules(&self) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+        vec![Arc::new(AnyOrder)]
     }
 }

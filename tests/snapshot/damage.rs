@@ -15,9 +15,7 @@ async fn read(folder: &Path) -> Result<Vec<BTreeMap<String, i64>>, String> {
     let newest = table.latest().await.map_err(words)?.ok_or("XX001 the table is gone")?;
     let mut found = Vec::new();
     for snapshot in [newest, table.at(3).await.map_err(words)?] {
-        let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(2));
-        warehouse.register(&context.runtime_env());
-        context.register_table("t", snapshot.clone().provider(&fields(snapshot.columns()))).unwrap();
+        let context = context_of(&warehouse, &snapshot, 2);
         let rows = context.sql("SELECT id, amount FROM t").await.unwrap().collect().await;
         let rows = rows.map_err(|error| words(translated(error)))?;
         let rows = rows.iter().flat_map(texts);

@@ -2,12 +2,10 @@
 
 use super::*;
 use datafusion::physical_plan::displayable;
+use tributary::snapshot::Extent;
 
-async fn context(store: &Store, snapshot: &Arc<Snapshot>) -> SessionContext {
-    let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(2));
-    store.warehouse.register(&context.runtime_env());
-    context.register_table("t", snapshot.clone().provider(&fields(snapshot.columns()))).unwrap();
-    context
+fn context(store: &Store, snapshot: &Arc<Snapshot>) -> SessionContext {
+    context_of(&store.warehouse, snapshot, 2)
 }
 
 async fn large(store: &Store) -> Arc<Snapshot> {
@@ -29,7 +27,7 @@ async fn worn(store: &Store, count: i64) -> Arc<Snapshot> {
 async fn counting_reads_no_file_and_bounds_prune() {
     let store = Store::new();
     let snapshot = large(&store).await;
-    let context = context(&store, &snapshot).await;
+    let context = context(&store, &snapshot);
     let plan = context.sql("SELECT count(*) FROM t").await.unwrap().create_physical_plan().await.unwrap();
     let text = displayable(plan.as_ref()).indent(false).to_string();
     assert!(!text.contains("DataSourceExec"), "{text}");
@@ -57,7 +55,7 @@ async fn a_lookup_by_key_reads_pages_not_files() {
     std::fs::write(&file, bytes).unwrap();
     assert_eq!(store.sql(&snapshot, "SELECT amount FROM t WHERE id = '000850123'").await, [["850123"]]);
     for sql in ["SELECT amount FROM t WHERE id = '000000001'", "SELECT max(id) FROM t WHERE amount <> 5"] {
-        let context = context(&store, &snapshot).await;
+        let context = context(&store, &snapshot);
         assert!(context.sql(sql).await.unwrap().collect().await.is_err(), "{sql}");
     }
 }
@@ -94,7 +92,7 @@ async fn a_key_whose_first_column_hardly_differs_is_found_by_the_others() {
     std::fs::write(&file, bytes).unwrap();
     let lookup = |number: i64| format!("SELECT amount FROM t WHERE area = 'eu' AND id = {}", id(number));
     assert_eq!(store.sql(&snapshot, &lookup(650_123)).await, [["650123"]]);
-    let context = context(&store, &snapshot).await;
+    let context = context(&store, &snapshot);
     assert!(context.sql(&lookup(90_000)).await.unwrap().collect().await.is_err(), "the damage is read");
     let mut writer = table.upsert(&spec).await.unwrap();
     writer.write(0, rows(650_123..650_124, -1)).await.unwrap();
@@ -120,7 +118,7 @@ async fn a_lookup_by_key_skips_the_runs_without_it() {
     // Bloom filters are known by now: without the runs, what is in none of them is found as before.
     store.files("runs").iter().for_each(|file| std::fs::remove_file(file).unwrap());
     assert_eq!(store.sql(&snapshot, "SELECT amount FROM t WHERE id = '000002507'").await, [["2507"]]);
-    let context = context(&store, &snapshot).await;
+    let context = context(&store, &snapshot);
     let in_a_run = context.sql("SELECT amount FROM t WHERE id = '000002503'").await.unwrap();
     assert!(in_a_run.collect().await.is_err());
 }
@@ -189,7 +187,7 @@ async fn deleted_rows_stay_away_in_every_kind_of_query() {
         ] {
             assert_eq!(store.sql(&snapshot, &sql).await, texts(&expected), "{sql}");
         }
-        let context = context(&store, &snapshot).await;
+        let context = context(&store, &snapshot);
         let plan = context.sql("SELECT sum(amount) FROM t").await.unwrap();
         let plan = plan.create_physical_plan().await.unwrap();
         let text = displayable(plan.as_ref()).indent(false).to_string();
@@ -201,7 +199,7 @@ async fn deleted_rows_stay_away_in_every_kind_of_query() {
 async fn a_worn_table_is_planned_as_a_whole_one() {
     let store = Store::new();
     let snapshot = worn(&store, 1000).await;
-    let context = context(&store, &snapshot).await;
+    let context = context(&store, &snapshot);
     let plan = async |sql: &str| {
         let plan = context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
         displayable(plan.as_ref()).indent(false).to_string()
@@ -230,6 +228,37 @@ async fn a_worn_table_is_planned_as_a_whole_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn only_what_needs_no_order_lets_go_of_it() {
+    let store = Store::new();
+    let snapshot = worn(&store, 1000).await;
+    let context = context(&store, &snapshot);
+    let halves = "SELECT id, amount, amount % 2 = 0 AS is_even FROM t WHERE id > '000000100'";
+    for (sql, is_in_any_order) in [
+        ("SELECT id, sum(amount), avg(amount), count(*) FROM t GROUP BY id".to_string(), true),
+        (format!("SELECT is_even, min(id), count(DISTINCT amount) FROM ({halves}) GROUP BY is_even"), true),
+        ("SELECT count(*) FROM t a JOIN t b ON a.id = b.id WHERE a.amount < b.amount + 1".into(), true),
+        ("SELECT DISTINCT amount % 10 FROM t".into(), true),
+        ("SELECT array_agg(id) FROM t".into(), false),
+        ("SELECT sum(amount), string_agg(id, ',') FROM t".into(), false),
+        ("SELECT first_value(id) FROM t WHERE amount > 5".into(), false),
+        ("SELECT sum(amount) FROM (SELECT amount FROM t LIMIT 10000)".into(), false),
+        ("SELECT DISTINCT id FROM t LIMIT 3".into(), false),
+        (halves.into(), false),
+    ] {
+        let plan = context.sql(&sql).await.unwrap().create_physical_plan().await.unwrap();
+        let text = displayable(plan.as_ref()).indent(false).to_string();
+        assert!(text.contains("is_live"), "{sql}: {text}");
+        assert_eq!(text.contains("in any order"), is_in_any_order, "{sql}: {text}");
+    }
+    let groups = "SELECT amount % 3, count(*), sum(amount), min(id), max(id) FROM t GROUP BY 1 ORDER BY 1";
+    let table = store.table();
+    table.compact(Extent::Everything, &Default::default()).await.unwrap();
+    let compacted = table.latest().await.unwrap().unwrap();
+    let groups_of = async |snapshot| store.sql(snapshot, groups).await;
+    assert_eq!(groups_of(&snapshot).await, groups_of(&compacted).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_bounds_of_a_worn_table_are_those_of_what_is_left() {
     let store = Store::new();
     worn(&store, 1000).await;
@@ -251,7 +280,7 @@ async fn a_missing_or_damaged_file_is_named() {
             None => std::fs::remove_file(&file).unwrap(),
             Some(content) => std::fs::write(&file, content).unwrap(),
         }
-        let context = context(&store, &snapshot).await;
+        let context = context(&store, &snapshot);
         let failed = context.sql("SELECT sum(amount) FROM t").await.unwrap().collect().await.unwrap_err();
         let text = failed.to_string();
         assert!(text.contains(&name) && text.contains("`1/deal`"), "{text}");

@@ -10,6 +10,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Decimal256Type, Field, FieldRef, Fields, Int64Type, i256};
 use datafusion::common::{Result as PlanResult, ScalarValue};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, Signature, Volatility,
 };
@@ -118,6 +119,10 @@ fn sums(scale: i8) -> Fields {
 impl AggregateUDFImpl for Spread {
     fn name(&self) -> &str {
         self.inner.name()
+    }
+
+    fn order_sensitivity(&self) -> AggregateOrderSensitivity {
+        AggregateOrderSensitivity::Insensitive
     }
 
     fn signature(&self) -> &Signature {

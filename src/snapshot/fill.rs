@@ -7,14 +7,14 @@ use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, BooleanBufferBuilder, PrimitiveArray,
     RecordBatch, RecordBatchOptions, UInt32Array,
 };
-use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, ScalarBuffer};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::take;
-use arrow::datatypes::{ArrowNativeType, DataType};
+use arrow::datatypes::DataType;
 use arrow::downcast_primitive_array;
 use arrow::error::ArrowError;
 use arrow::util::bit_iterator::BitIndexIterator;
 
-use super::squeeze::{texts_of, without_nulls};
+use super::squeeze::{in_place, texts_of, without_nulls};
 
 /// The rows of `batch` for which `keep` says so, in an order that follows from `keep` alone.
 pub(super) fn fill(batch: RecordBatch, keep: &BooleanArray) -> Result<RecordBatch, ArrowError> {
@@ -102,26 +102,13 @@ fn kernel(column: &dyn Array) -> Kernel {
 }
 
 fn values<T: ArrowPrimitiveType>(column: ArrayRef, filled: &Filled) -> Result<ArrayRef, ArrowError> {
-    let array = column.as_primitive::<T>().clone();
-    drop(column);
-    let (data_type, values, nulls) = array.into_parts();
-    let mut values = match values.into_inner().into_mutable() {
-        Ok(values) => values,
-        Err(shared) => {
-            let length = shared.len() / T::Native::get_byte_width();
-            let values = ScalarBuffer::new(shared, 0, length);
-            let array = PrimitiveArray::<T>::try_new(values, nulls)?.with_data_type(data_type);
-            return take(&array, &filled.rows(), None);
+    let move_last = |values: &mut [T::Native]| {
+        for (place, row) in &filled.moves {
+            values[*place] = values[*row];
         }
     };
-    let typed = values.typed_data_mut::<T::Native>();
-    for (place, row) in &filled.moves {
-        typed[*place] = typed[*row];
-    }
-    values.truncate(filled.count * T::Native::get_byte_width());
-    let values = ScalarBuffer::new(Buffer::from(values), 0, filled.count);
-    let nulls = filled.nulls(nulls.as_ref());
-    Ok(Arc::new(PrimitiveArray::<T>::try_new(values, nulls)?.with_data_type(data_type)))
+    let nulls = |nulls: Option<NullBuffer>| filled.nulls(nulls.as_ref());
+    in_place::<T>(column, filled.count, move_last, nulls, |array| take(array, &filled.rows(), None))
 }
 
 #[cfg(test)]

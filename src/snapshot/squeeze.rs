@@ -79,6 +79,25 @@ fn kernel(column: &dyn Array) -> Kernel {
 }
 
 fn squeeze_values<T: ArrowPrimitiveType>(column: ArrayRef, kept: &Kept) -> Result<ArrayRef, ArrowError> {
+    let move_together = |values: &mut [T::Native]| {
+        let mut end_of_kept = 0;
+        for (start, end) in &kept.runs {
+            values.copy_within(*start..*end, end_of_kept);
+            end_of_kept += end - start;
+        }
+    };
+    let nulls = |nulls| kept.nulls(nulls);
+    in_place::<T>(column, kept.count, move_together, nulls, |array| filter(array, &kept.keep))
+}
+
+/// The first `count` values once they were moved, within their buffer where nobody else holds it; a copy otherwise.
+pub(super) fn in_place<T: ArrowPrimitiveType>(
+    column: ArrayRef,
+    count: usize,
+    move_values: impl FnOnce(&mut [T::Native]),
+    nulls_of: impl FnOnce(Option<NullBuffer>) -> Option<NullBuffer>,
+    copy: impl FnOnce(&dyn Array) -> Result<ArrayRef, ArrowError>,
+) -> Result<ArrayRef, ArrowError> {
     let array = column.as_primitive::<T>().clone();
     drop(column);
     let (data_type, values, nulls) = array.into_parts();
@@ -87,18 +106,13 @@ fn squeeze_values<T: ArrowPrimitiveType>(column: ArrayRef, kept: &Kept) -> Resul
         Err(shared) => {
             let length = shared.len() / T::Native::get_byte_width();
             let values = ScalarBuffer::new(shared, 0, length);
-            let array = PrimitiveArray::<T>::try_new(values, nulls)?.with_data_type(data_type);
-            return filter(&array, &kept.keep);
+            return copy(&PrimitiveArray::<T>::try_new(values, nulls)?.with_data_type(data_type));
         }
     };
-    let mut end_of_kept = 0;
-    for (start, end) in &kept.runs {
-        values.typed_data_mut::<T::Native>().copy_within(*start..*end, end_of_kept);
-        end_of_kept += end - start;
-    }
-    values.truncate(kept.count * T::Native::get_byte_width());
-    let values = ScalarBuffer::new(Buffer::from(values), 0, kept.count);
-    Ok(Arc::new(PrimitiveArray::<T>::try_new(values, kept.nulls(nulls))?.with_data_type(data_type)))
+    move_values(values.typed_data_mut());
+    values.truncate(count * T::Native::get_byte_width());
+    let values = ScalarBuffer::new(Buffer::from(values), 0, count);
+    Ok(Arc::new(PrimitiveArray::<T>::try_new(values, nulls_of(nulls))?.with_data_type(data_type)))
 }
 
 /// The texts of `runs`, given by beginnings and ends, of which none is in two: `count` texts with these `nulls`. Run by

@@ -47,6 +47,7 @@ mod same_type;
 mod session;
 mod settings;
 mod shield;
+mod single_distinct;
 mod tables;
 mod ties;
 mod typing;

@@ -33,6 +33,7 @@ use super::notify::Post;
 use super::pin::Pins;
 use super::quick;
 use super::session::{Session, SessionUser};
+use super::single_distinct;
 use super::tables::{SystemTables, Tables};
 use super::verb::Verbs;
 use crate::error::{Error, Kind, Result};
@@ -121,6 +122,7 @@ impl Engine {
             // `DISTINCT ON` is made of these.
             .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
             .with_analyzer_rules(datafusion::optimizer::Analyzer::new().rules)
+            .with_optimizer_rules(single_distinct::rules())
             .with_optimizer_rule(Arc::new(AskForNewest));
         let state = tables.rules().into_iter().fold(state, SessionStateBuilder::with_physical_optimizer_rule);
         let state = state.build();

@@ -40,6 +40,8 @@ select is_won, stage, count(*) from crm.opportunity group by rollup (is_won, sta
 select is_won, stage, count(*), grouping(is_won, stage) from crm.opportunity group by cube (is_won, stage) order by 4, 1, 2 limit 12;
 select distinct on (stage) stage, id, amount from crm.opportunity order by stage, amount desc nulls last, id;
 select count(distinct (stage, is_won)) from crm.opportunity;
+select stage, sum(amount), sum(quantity), count(distinct owner_id) from crm.opportunity group by stage order by stage;
+select count(distinct stage), sum(quantity), max(amount), sum(probability) > 0 from crm.opportunity where amount > 100;
 select array_agg(distinct stage order by stage), string_agg(distinct stage, '|' order by stage) from crm.opportunity;
 select array(select id from crm.owner order by id limit 2), array_length(array(select 1 union select 2), 1);
 select array[1,2] || 3, array[1] || array[2], 0 || array[1], array_append(array[1], 2), array_prepend(0, array[1]), array_cat(array[1], array[2]), array_remove(array[1,2,1], 1), array_replace(array[1,2], 2, 3), array_position(array['a','b'], 'b'), array_positions(array[1,2,1], 1);

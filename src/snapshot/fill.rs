@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, BooleanBufferBuilder, PrimitiveArray,
-    RecordBatch, RecordBatchOptions, UInt32Array,
+    RecordBatch, UInt32Array,
 };
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::take;
@@ -14,7 +14,7 @@ use arrow::downcast_primitive_array;
 use arrow::error::ArrowError;
 use arrow::util::bit_iterator::BitIndexIterator;
 
-use super::squeeze::{in_place, texts_of, without_nulls};
+use super::squeeze::{each_column, in_place, texts_of, without_nulls};
 
 /// The rows of `batch` for which `keep` says so, in an order that follows from `keep` alone.
 pub(super) fn fill(batch: RecordBatch, keep: &BooleanArray) -> Result<RecordBatch, ArrowError> {
@@ -23,10 +23,7 @@ pub(super) fn fill(batch: RecordBatch, keep: &BooleanArray) -> Result<RecordBatc
         return Ok(batch);
     }
     let filled = Filled::new(without_nulls(keep).values(), count);
-    let (schema, columns, _) = batch.into_parts();
-    let columns = columns.into_iter().map(|column| kernel(&column)(column, &filled));
-    let options = RecordBatchOptions::new().with_row_count(Some(count));
-    RecordBatch::try_new_with_options(schema, columns.collect::<Result<_, _>>()?, &options)
+    each_column(batch, count, |column| kernel(&column)(column, &filled))
 }
 
 /// The first rows, and which others take the places of those among them that fall out.

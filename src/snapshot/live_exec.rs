@@ -83,6 +83,15 @@ impl LiveExec {
         }
     }
 
+    /// The same over another input.
+    fn over(
+        &self,
+        input: Vec<Arc<dyn ExecutionPlan>>,
+        options: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.again(Arc::new(self.filter.clone()).replace_children(input, options)?)
+    }
+
     /// What `column` of the rows is in the input.
     fn below(&self, column: &Column) -> Column {
         let input = self.filter.input().schema();
@@ -156,7 +165,7 @@ impl ExecutionPlan for LiveExec {
         children: Vec<Arc<dyn ExecutionPlan>>,
         options: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        self.again(Arc::new(self.filter.clone()).replace_children(children, options)?)
+        self.over(children, options)
     }
 
     fn with_new_children(
@@ -245,8 +254,7 @@ impl ExecutionPlan for LiveExec {
         match self.filter.input().try_pushdown_sort(&order)?.into_inner() {
             Some(scan) => {
                 let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
-                let live = Arc::new(LiveExec::new(self.filter.clone()));
-                Ok(SortOrderPushdownResult::Inexact { inner: live.replace_children(vec![scan], options)? })
+                Ok(SortOrderPushdownResult::Inexact { inner: self.over(vec![scan], options)? })
             }
             None => Ok(SortOrderPushdownResult::Unsupported),
         }

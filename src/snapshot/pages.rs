@@ -111,18 +111,15 @@ impl KeyPages {
     /// Ranges of rows in pages that may hold a key of `window`.
     pub(crate) fn of_window(&self, window: &Window) -> Vec<Range<u64>> {
         let Some(last) = window.rows().checked_sub(1) else { return Vec::new() };
-        let texts = match self.is_text {
-            true => window.texts(),
-            false => None,
-        };
-        match texts {
-            Some(texts) => self.of_sought(
-                last + 1,
-                |row| texts.value(row).as_bytes(),
-                |row, high| texts.value(row).as_bytes() > high,
-            ),
-            None if self.is_text => self.pages.ranges(0..self.pages.len(), |_, _| true),
-            None => self.of_sought(last + 1, |row| window.key(row), |row, high| window.is_behind(row, high)),
+        if !self.is_text {
+            return self.of_sought(last + 1, |row| window.key(row), |row, high| window.is_behind(row, high));
+        }
+        match window.texts() {
+            Some(texts) => {
+                let text = |row| texts.value(row).as_bytes();
+                self.of_sought(last + 1, text, |row, high| text(row) > high)
+            }
+            None => self.pages.ranges(0..self.pages.len(), |_, _| true),
         }
     }
 
@@ -258,7 +255,8 @@ fn of_texts(layout: &Layout, reader: &FileReader) -> Result<Option<Pages>> {
     if !schemas.all(|schema| schema.field_with_name(name).is_ok_and(|f| *f.data_type() == DataType::Utf8)) {
         return Ok(None);
     }
-    let (Some(starts), Some(index)) = (starts(layout, reader, 0)?, metadata.metadata().column_index()) else {
+    let Some(converter) = converter(layout, reader, 0)? else { return Ok(None) };
+    let (Some(starts), Some(index)) = (starts(&converter, reader), metadata.metadata().column_index()) else {
         return Ok(None);
     };
     let bytes = |group: &Vec<ColumnIndexMetaData>| match &group[starts.leaf] {
@@ -290,13 +288,10 @@ struct Starts {
     pages_of_groups: Vec<usize>,
 }
 
-/// Those of one column of the key, told by its place there; `None` where the file has no index of it.
-fn starts(layout: &Layout, reader: &FileReader, place: usize) -> Result<Option<Starts>> {
+/// Those of the column of `converter`; `None` where the file has no index of it.
+fn starts(converter: &StatisticsConverter<'_>, reader: &FileReader) -> Option<Starts> {
     let metadata = reader.sorted_by().metadata();
-    let Some(leaf) = converter(layout, reader, place)?.and_then(|found| found.parquet_column_index()) else {
-        return Ok(None);
-    };
-    let Some(offset_index) = metadata.offset_index() else { return Ok(None) };
+    let (leaf, offset_index) = (converter.parquet_column_index()?, metadata.offset_index()?);
     let (mut pages, mut pages_of_groups) = (Vec::new(), Vec::with_capacity(offset_index.len()));
     let mut base = 0;
     for (group, columns) in metadata.row_groups().iter().zip(offset_index) {
@@ -306,7 +301,7 @@ fn starts(layout: &Layout, reader: &FileReader, place: usize) -> Result<Option<S
         base += group.num_rows() as u64;
     }
     pages.push(base);
-    Ok(Some(Starts { leaf, pages, pages_of_groups }))
+    Some(Starts { leaf, pages, pages_of_groups })
 }
 
 /// What reads bounds of one column of the key; `None` where the file is not sorted by it.
@@ -335,10 +330,8 @@ fn of_column(layout: &Layout, reader: &FileReader, place: usize) -> Result<Optio
     let (Some(column_index), Some(offset_index)) = (metadata.column_index(), metadata.offset_index()) else {
         return Ok(None);
     };
-    let (Some(starts), Some(converter)) = (starts(layout, reader, place)?, converter(layout, reader, place)?)
-    else {
-        return Ok(None);
-    };
+    let Some(converter) = converter(layout, reader, place)? else { return Ok(None) };
+    let Some(starts) = starts(&converter, reader) else { return Ok(None) };
     let failed = |e| failure::parquet(&unreadable(layout), e);
     let groups: Vec<usize> = (0..metadata.num_row_groups()).collect();
     let lows = converter.data_page_mins(column_index, offset_index, &groups).map_err(failed)?;

@@ -242,20 +242,24 @@ struct StoreFile {
 }
 
 impl StoreFile {
-    /// What ends the file, with where that is.
-    async fn end(&self) -> parquet::errors::Result<(Range<u64>, Bytes)> {
-        let range = self.size.saturating_sub(FOOTER_HINT as u64)..self.size;
-        let end = self.store.get_range(&self.path, range.clone()).await.map_err(external)?;
-        Ok((range, end))
+    async fn range(&self, range: Range<u64>) -> parquet::errors::Result<Bytes> {
+        self.store.get_range(&self.path, range).await.map_err(external)
+    }
+
+    async fn ranges(&self, ranges: &[Range<u64>]) -> parquet::errors::Result<Vec<Bytes>> {
+        self.store.get_ranges(&self.path, ranges).await.map_err(external)
     }
 
     async fn footer(&self) -> parquet::errors::Result<Footer> {
-        let end = self.end().await?;
-        let decoder = ParquetMetaDataPushDecoder::try_new(self.size)?;
-        let plain = self.decode(decoder.with_page_index_policy(PageIndexPolicy::Skip), &end).await?;
+        let end = self.size.saturating_sub(FOOTER_HINT as u64)..self.size;
+        let bytes = self.range(end.clone()).await?;
+        let mut decoder = ParquetMetaDataPushDecoder::try_new(self.size)?;
+        decoder.push_range(end.clone(), bytes.clone())?;
+        let plain = self.decode(decoder.with_page_index_policy(PageIndexPolicy::Skip)).await?;
         let (columns, sorted_by) = sorted_by(&plain)?;
-        let decoder = ParquetMetaDataPushDecoder::try_new_with_metadata(self.size, sorted_by)?;
-        let sorted_by = self.decode(decoder.with_page_index_policy(PageIndexPolicy::Optional), &end).await?;
+        let mut decoder = ParquetMetaDataPushDecoder::try_new_with_metadata(self.size, sorted_by)?;
+        decoder.push_range(end, bytes)?;
+        let sorted_by = self.decode(decoder.with_page_index_policy(PageIndexPolicy::Optional)).await?;
         Ok(Footer {
             plain: arrow(plain)?,
             sorted_by: arrow(sorted_by)?,
@@ -271,20 +275,19 @@ impl StoreFile {
         let decoder = ParquetMetaDataPushDecoder::try_new_with_metadata(self.size, footer)?
             .with_column_index_policy(PageIndexPolicy::Skip)
             .with_offset_index_policy(PageIndexPolicy::Optional);
-        self.decode(decoder, &self.end().await?).await
+        self.decode(decoder).await
     }
 
+    /// Reads what the decoder asks for beyond what it was given.
     async fn decode(
         &self,
         mut decoder: ParquetMetaDataPushDecoder,
-        (range, end): &(Range<u64>, Bytes),
     ) -> parquet::errors::Result<ParquetMetaData> {
-        decoder.push_range(range.clone(), end.clone())?;
         loop {
             match decoder.try_decode()? {
                 DecodeResult::Data(metadata) => return Ok(metadata),
                 DecodeResult::NeedsData(ranges) => {
-                    let found = self.store.get_ranges(&self.path, &ranges).await.map_err(external)?;
+                    let found = self.ranges(&ranges).await?;
                     decoder.push_ranges(ranges, found)?;
                 }
                 DecodeResult::Finished => return Err(ParquetError::EOF("the footer ends early".into())),
@@ -329,14 +332,14 @@ fn arrow(metadata: ParquetMetaData) -> parquet::errors::Result<ArrowReaderMetada
 
 impl AsyncFileReader for StoreFile {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
-        async move { self.store.get_range(&self.path, range).await.map_err(external) }.boxed()
+        self.range(range).boxed()
     }
 
     fn get_byte_ranges(
         &mut self,
         ranges: Vec<Range<u64>>,
     ) -> BoxFuture<'_, parquet::errors::Result<Vec<Bytes>>> {
-        async move { self.store.get_ranges(&self.path, &ranges).await.map_err(external) }.boxed()
+        async move { self.ranges(&ranges).await }.boxed()
     }
 
     fn get_metadata<'a>(

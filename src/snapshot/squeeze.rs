@@ -23,10 +23,18 @@ pub(super) fn squeeze(batch: RecordBatch, keep: &BooleanArray) -> Result<RecordB
     let mut runs = Vec::with_capacity(batch.num_rows() - count + 1);
     runs.extend(SlicesIterator::new(&keep));
     let kept = Kept { runs, keep, count };
+    each_column(batch, count, |column| kernel(&column)(column, &kept))
+}
+
+/// The batch with `rows` rows of each column, which is handed over: nobody holds it here.
+pub(super) fn each_column(
+    batch: RecordBatch,
+    rows: usize,
+    shortened: impl Fn(ArrayRef) -> Result<ArrayRef, ArrowError>,
+) -> Result<RecordBatch, ArrowError> {
     let (schema, columns, _) = batch.into_parts();
-    let columns = columns.into_iter().map(|column| kernel(&column)(column, &kept));
-    let options = RecordBatchOptions::new().with_row_count(Some(count));
-    RecordBatch::try_new_with_options(schema, columns.collect::<Result<_, _>>()?, &options)
+    let columns = columns.into_iter().map(shortened).collect::<Result<_, _>>()?;
+    RecordBatch::try_new_with_options(schema, columns, &RecordBatchOptions::new().with_row_count(Some(rows)))
 }
 
 /// The same with rows left out where it is NULL: what stands there is any value.
